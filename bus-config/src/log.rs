@@ -1,0 +1,262 @@
+//! A stream as publishers read it: the newest message of every subject, then every message.
+//!
+//! Owns an ordered consumer: made anew after every gap, where the last one ended, so that each
+//! message comes once and in the order of the stream.
+//! Promises: no message that is kept when it is its turn is passed over, across reconnects and the
+//! loss of the consumer or its server; [`Entry::CaughtUp`] is said only when all that was stored at
+//! that moment was handed out.
+//! Never: goes on in a stream that ends before what was read: that log was lost or restored.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{Instant, sleep, timeout_at},
+};
+
+use crate::{
+    connection::{Client, Error as BusError},
+    consumer::{Consumer, HEARTBEAT_PERIOD, Step},
+    read::Stored,
+    streams::{self, Stream},
+};
+
+/// Entries that wait for the reader; the consumer is asked for more only as they are taken.
+const ENTRIES_WAITING_MAX: usize = 256;
+
+/// Silence after which the consumer is taken for lost: three heartbeats.
+const SILENCE_TIME_MAX: Duration = HEARTBEAT_PERIOD.saturating_mul(3);
+
+/// Longest wait between two attempts to make a consumer; a killed leader is replaced in 5 to 7 s.
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(1);
+
+/// What the log has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// The next message.
+    Message(Stored),
+    /// Everything stored so far was handed out. Said at the start, and again after a gap.
+    CaughtUp,
+}
+
+/// Why a stream can't be read on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The stream can't be looked at.
+    #[error(transparent)]
+    Stream(#[from] streams::Error),
+    /// The consumer can't be made, for a reason that stays.
+    #[error("can't read the stream {stream}")]
+    Consumer {
+        /// Which stream.
+        stream: Stream,
+        /// Why.
+        source: BusError,
+    },
+    /// The server delivered fewer messages than it had announced and says that there are no more.
+    #[error("the stream {stream} held {announced} messages to read and delivered {delivered}")]
+    Incomplete {
+        /// Which stream.
+        stream: Stream,
+        /// Messages announced when the reading began.
+        announced: u64,
+        /// Messages delivered since.
+        delivered: u64,
+    },
+    /// The stream ends before what was read from it.
+    #[error(
+        "the stream {stream} ends at {last} and was read up to {read}: it was lost or restored"
+    )]
+    Rewound {
+        /// Which stream.
+        stream: Stream,
+        /// Its last sequence.
+        last: u64,
+        /// The last sequence that was read.
+        read: u64,
+    },
+}
+
+/// A stream that is being read. Dropping it ends the reading.
+pub struct Tail {
+    entries: mpsc::Receiver<Result<Entry, Error>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Tail {
+    /// The next entry; after an error, or when the connection was closed, `None`. May be dropped and
+    /// called again without losing an entry.
+    pub async fn next(&mut self) -> Option<Result<Entry, Error>> {
+        self.entries.recv().await
+    }
+}
+
+/// Begins to read a stream. Fails when the stream does not exist or this user may not read it;
+/// what passes is waited for.
+pub async fn follow(client: &Client, stream: Stream) -> Result<Tail, Error> {
+    streams::info(client, stream)
+        .await?
+        .ok_or(streams::Error::Missing(stream))?;
+    let (sender, entries) = mpsc::channel(ENTRIES_WAITING_MAX);
+    let mut reader = Reader {
+        client: client.clone(),
+        stream,
+        read: 0,
+        connections: client.connections(),
+        entries: sender,
+    };
+    let task = tokio::spawn(async move {
+        if let Err(Stop::Failed(error)) = reader.run().await {
+            // Nobody reads any more: nobody to tell.
+            let _ = reader.entries.send(Err(error)).await;
+        }
+    });
+    Ok(Tail { entries, task })
+}
+
+/// Why the reading ends.
+enum Stop {
+    Failed(Error),
+    /// The reader has gone.
+    Dropped,
+}
+
+struct Reader {
+    client: Client,
+    stream: Stream,
+    /// The last sequence handed out, 0 before the first.
+    read: u64,
+    connections: watch::Receiver<u64>,
+    entries: mpsc::Sender<Result<Entry, Error>>,
+}
+
+impl Reader {
+    async fn run(&mut self) -> Result<(), Stop> {
+        loop {
+            let mut consumer = self.open().await?;
+            if consumer.pending == 0 {
+                self.catch_up(&mut consumer).await?;
+            }
+            self.drain(&mut consumer).await?;
+            tracing::debug!(stream = %self.stream, read = self.read, "the consumer is made anew");
+            consumer.delete(&self.client).await;
+        }
+    }
+
+    /// Makes a consumer that begins after what was read; waits out what passes.
+    async fn open(&mut self) -> Result<Consumer, Stop> {
+        let mut delay = Duration::from_millis(20);
+        loop {
+            self.connections.mark_unchanged();
+            match self.try_open().await {
+                Ok(consumer) => return Ok(consumer),
+                Err(
+                    Error::Consumer { source, .. }
+                    | Error::Stream(streams::Error::Request { source, .. }),
+                ) if source.is_transient() => {
+                    tracing::debug!(stream = %self.stream, error = %source, "waiting for the stream");
+                }
+                Err(error) => return Err(Stop::Failed(error)),
+            }
+            tokio::select! {
+                () = sleep(delay) => {}
+                () = self.entries.closed() => return Err(Stop::Dropped),
+            }
+            delay = (2 * delay).min(RETRY_DELAY_MAX);
+        }
+    }
+
+    async fn try_open(&self) -> Result<Consumer, Error> {
+        let stream = self.stream;
+        if self.read > 0 {
+            let info = streams::info(&self.client, stream)
+                .await?
+                .ok_or(streams::Error::Missing(stream))?;
+            if info.state.last_seq < self.read {
+                return Err(Error::Rewound {
+                    stream,
+                    last: info.state.last_seq,
+                    read: self.read,
+                });
+            }
+        }
+        Consumer::create(&self.client, stream, self.read)
+            .await
+            .map_err(|source| Error::Consumer { stream, source })
+    }
+
+    /// Hands out what a consumer delivers until something is missing.
+    async fn drain(&mut self, consumer: &mut Consumer) -> Result<(), Stop> {
+        let mut silent_at = Instant::now() + SILENCE_TIME_MAX;
+        loop {
+            if consumer.requested == 0 && consumer.pull(&self.client).await.is_err() {
+                return Ok(());
+            }
+            let message = tokio::select! {
+                message = timeout_at(silent_at, consumer.messages.next()) => message,
+                // What was on its way is lost with the old connection.
+                _ = self.connections.changed() => return Ok(()),
+                () = self.entries.closed() => return Err(Stop::Dropped),
+            };
+            let Ok(Some(message)) = message else {
+                return Ok(());
+            };
+            match consumer.read(&message) {
+                Step::Message { stored, pending } => {
+                    self.read = stored.sequence;
+                    self.hand_out(Entry::Message(stored)).await?;
+                    if pending == 0 {
+                        self.catch_up(consumer).await?;
+                    }
+                }
+                Step::Foreign { sequence } => {
+                    self.read = sequence;
+                    tracing::warn!(
+                        stream = %self.stream,
+                        sequence,
+                        "a message is passed over: its subject is not of the bus"
+                    );
+                }
+                Step::Empty => self.catch_up(consumer).await?,
+                // A message that was ready when the request timed out would be forgotten, as long as
+                // the list of the newest of each subject lasts.
+                Step::TimedOut if !consumer.caught_up => return Ok(()),
+                Step::TimedOut => consumer.requested = 0,
+                Step::Nothing => {}
+                Step::Gap => return Ok(()),
+            }
+            // After the hand-out, which may wait for a slow reader: that is not the server's silence.
+            silent_at = Instant::now() + SILENCE_TIME_MAX;
+        }
+    }
+
+    async fn catch_up(&self, consumer: &mut Consumer) -> Result<(), Stop> {
+        if consumer.caught_up {
+            return Ok(());
+        }
+        if consumer.delivered < consumer.pending {
+            return Err(Stop::Failed(Error::Incomplete {
+                stream: self.stream,
+                announced: consumer.pending,
+                delivered: consumer.delivered,
+            }));
+        }
+        consumer.caught_up = true;
+        self.hand_out(Entry::CaughtUp).await
+    }
+
+    async fn hand_out(&self, entry: Entry) -> Result<(), Stop> {
+        self.entries
+            .send(Ok(entry))
+            .await
+            .map_err(|_| Stop::Dropped)
+    }
+}

@@ -1,0 +1,11 @@
+//! What the bus promises, each time against a real nats-server of the test's own.
+
+mod access;
+mod batch;
+mod harness;
+mod injection;
+mod live;
+mod log;
+mod read;
+mod reload;
+mod streams;

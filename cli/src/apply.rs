@@ -1,0 +1,242 @@
+//! `apply`: from files to edits.
+//!
+//! Flow: read everything, take it apart, let the publisher check every document (a dry run, nothing
+//! is stored), and only when all are right send them, clusters first, one edit each. Promises that
+//! input with an error stores nothing, and that a run which stops midway says exactly what landed.
+
+use std::io::Read;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tonic::Code;
+use uuid::Uuid;
+use writ_proto::v1;
+
+use crate::args::Apply;
+use crate::connect::{self, Fleet, insist, signed_off};
+use crate::console::Console;
+use crate::edits::{Entry, Ledger, State};
+use crate::error::{Answer, Error};
+use crate::exit::Exit;
+use crate::input::{Document, Kind, Problem, documents, files};
+use crate::interrupt::{Interrupt, unless};
+
+/// How many documents are checked at the same time: enough to hide the way to the publisher, too
+/// few to crowd it.
+const CHECKS_AT_ONCE: usize = 16;
+
+/// Runs the command.
+pub(crate) async fn run(
+    args: Apply,
+    address: Option<&str>,
+    stdin: &mut (dyn Read + Send),
+    console: &mut Console,
+    interrupt: &Interrupt,
+) -> Result<Exit, Error> {
+    let documents = load(&args, stdin)?;
+    if args.base.is_some() && documents.len() != 1 {
+        return Err(Error::Usage(format!(
+            "--base is for a single document, and here are {}",
+            documents.len()
+        )));
+    }
+    let edits: Vec<Prepared> = documents
+        .into_iter()
+        .map(|document| Prepared::new(document, &args))
+        .collect();
+
+    let nothing_sent = || Error::Interrupted("; nothing was stored");
+    let fleet = unless(interrupt, connect::connect(address))
+        .await
+        .ok_or_else(nothing_sent)??;
+    let checked = unless(interrupt, check(&fleet, &edits))
+        .await
+        .ok_or_else(nothing_sent)??;
+
+    let entries = edits
+        .iter()
+        .map(|edit| {
+            Entry::new(
+                edit.document.kind,
+                &edit.document.name,
+                Some(edit.document.place.to_string()),
+            )
+        })
+        .collect();
+    let mut ledger = Ledger::new(entries, args.dry_run, args.output);
+    if args.dry_run {
+        for (index, response) in checked.into_iter().enumerate() {
+            ledger.land(
+                index,
+                word(&response, response.generation == 0),
+                response,
+                console,
+            );
+        }
+        ledger.finish(console);
+        return Ok(Exit::Done);
+    }
+
+    let is_new: Vec<bool> = checked
+        .iter()
+        .map(|response| response.generation == 0)
+        .collect();
+    let sent = unless(
+        interrupt,
+        submit(&fleet, &edits, &is_new, &mut ledger, console),
+    )
+    .await;
+    let outcome = match sent {
+        Some(Ok(())) => ledger.wait(&fleet, &args.waiting, interrupt, console).await,
+        Some(Err(answer)) => Err(ledger.stop(answer, console)),
+        None => Err(ledger.interrupt(console)),
+    };
+    ledger.finish(console);
+    outcome
+}
+
+/// One document as it will be sent.
+struct Prepared {
+    document: Document,
+    request: v1::ApplyRequest,
+}
+
+impl Prepared {
+    fn new(document: Document, args: &Apply) -> Self {
+        let request = v1::ApplyRequest {
+            manifest: document.value.to_string(),
+            base_generation: args.base,
+            request_id: Uuid::new_v4().to_string(),
+            reason: args.reason.clone(),
+            dry_run: false,
+        };
+        Self { document, request }
+    }
+
+    async fn send(&self, fleet: &Fleet, dry_run: bool) -> Result<v1::EditResponse, Answer> {
+        let request = v1::ApplyRequest {
+            dry_run,
+            ..self.request.clone()
+        };
+        match self.document.kind {
+            Kind::Cluster => {
+                insist(|| {
+                    let (mut client, request) = (fleet.clusters.clone(), request.clone());
+                    async move { client.apply(signed_off(request)).await }
+                })
+                .await
+            }
+            Kind::ClusterPolicy => {
+                insist(|| {
+                    let (mut client, request) = (fleet.policies.clone(), request.clone());
+                    async move { client.apply(signed_off(request)).await }
+                })
+                .await
+            }
+        }
+    }
+}
+
+fn load(args: &Apply, stdin: &mut dyn Read) -> Result<Vec<Document>, Error> {
+    let (texts, mut problems) = files::read(&args.files, args.recursive, stdin);
+    let mut documents = Vec::new();
+    if !texts.is_empty() {
+        let (found, more) = documents::parse(&texts);
+        documents = found;
+        problems.extend(more);
+    }
+    if problems.is_empty() {
+        Ok(documents)
+    } else {
+        Err(Error::Input {
+            problems,
+            exit: Exit::Failed,
+        })
+    }
+}
+
+/// Lets the publisher look at every document, without storing any. All that is wrong is told at
+/// once.
+async fn check(fleet: &Fleet, edits: &[Prepared]) -> Result<Vec<v1::EditResponse>, Error> {
+    let answers: Vec<_> = stream::iter(edits)
+        .map(|edit| async move {
+            match edit.send(fleet, true).await {
+                // Without the publisher there is nothing to collect.
+                Err(answer) if answer.is_transient() || answer.code == Code::DeadlineExceeded => {
+                    Err(Error::Call {
+                        what: "the documents could not be checked; nothing was stored".to_owned(),
+                        answer,
+                    })
+                }
+                other => Ok(other),
+            }
+        })
+        .buffered(CHECKS_AT_ONCE)
+        .try_collect()
+        .await?;
+
+    let mut responses = Vec::with_capacity(answers.len());
+    let mut problems = Vec::new();
+    let mut exit = Exit::Failed;
+    for (edit, answer) in edits.iter().zip(answers) {
+        match answer {
+            Ok(response) => responses.push(response),
+            Err(answer) => {
+                exit = exit.worse(answer.exit());
+                problems.extend(told(&edit.document, &answer));
+            }
+        }
+    }
+    if problems.is_empty() {
+        return Ok(responses);
+    }
+    // Told as the files read, not as they would be sent. Stable: a document's problems stay in order.
+    problems.sort_by(|one, other| {
+        let key = |problem: &Problem| (problem.place.document, problem.place.item);
+        (&one.place.file, key(one)).cmp(&(&other.place.file, key(other)))
+    });
+    Err(Error::Input { problems, exit })
+}
+
+/// The publisher's objections to one document, each with its place.
+fn told(document: &Document, answer: &Answer) -> Vec<Problem> {
+    let problem = |message: String| {
+        Problem::at(document.place.clone(), message).with_subject(document.subject())
+    };
+    if answer.violations.is_empty() {
+        return vec![problem(answer.to_string())];
+    }
+    answer
+        .violations
+        .iter()
+        .map(|violation| problem(violation.message.clone()).with_field(violation.field.clone()))
+        .collect()
+}
+
+/// Sends everything, in order, until the first that fails.
+async fn submit(
+    fleet: &Fleet,
+    edits: &[Prepared],
+    is_new: &[bool],
+    ledger: &mut Ledger,
+    console: &mut Console,
+) -> Result<(), Answer> {
+    for (index, edit) in edits.iter().enumerate() {
+        ledger.entries[index].state = State::Sent;
+        match edit.send(fleet, false).await {
+            Ok(response) => ledger.land(index, word(&response, is_new[index]), response, console),
+            Err(answer) => {
+                ledger.entries[index].state = State::Failed(answer.clone());
+                return Err(answer);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn word(response: &v1::EditResponse, is_new: bool) -> &'static str {
+    match (response.unchanged, is_new) {
+        (true, _) => "unchanged",
+        (false, true) => "created",
+        (false, false) => "changed",
+    }
+}

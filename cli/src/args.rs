@@ -1,0 +1,438 @@
+//! The grammar of the command line.
+//!
+//! Owns names, options and help texts. Verbs that kubectl has mean what they mean there. Parsing
+//! only: what a command does is in its own file.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
+
+use crate::input::Kind;
+
+/// Change who may do what on every cluster, in milliseconds, and see that it arrived.
+#[derive(Debug, Parser)]
+#[command(
+    name = "writ",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = EXITS
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXITS: &str = "\
+Exit codes: 0 done, 1 failed, 2 usage, 4 time ran out, 5 refused on a cluster, 6 only silent clusters
+are missing, 7 the base generation is not current, 8 not allowed, 9 a guard said no, 130 interrupted.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Where the publisher listens, as HOST:PORT or http://HOST:PORT.
+    #[arg(
+        long,
+        global = true,
+        env = "WRIT_ADDRESS",
+        value_name = "ADDRESS",
+        hide_env_values = true
+    )]
+    pub(crate) address: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Put policies and clusters in place, from files.
+    Apply(Apply),
+    /// Show policies or clusters of the registry.
+    Get(Get),
+    /// Show how far policies have come, as the clusters themselves say.
+    Status(Status),
+    /// Wait until policies are on their clusters; the exit code says how it ended.
+    Wait(Wait),
+    /// Take a policy away everywhere, or a cluster out of the registry.
+    Delete(Delete),
+    /// Show which version this is.
+    Version,
+    #[cfg(feature = "sandbox")]
+    #[command(flatten)]
+    Fleet(crate::fleet::Command),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// File, folder (*.yaml, *.yml, *.json) or - for standard input; may be repeated.
+    #[arg(short, long = "filename", required = true, value_name = "FILE|DIR|-")]
+    pub(crate) files: Vec<String>,
+    /// Also read the folders below.
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+    /// Why; wins over the document's own reason.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
+    /// Only if this is the current generation (0: only if the name does not exist); for a single
+    /// document.
+    #[arg(long, value_name = "G")]
+    pub(crate) base: Option<u64>,
+    /// Check everything on the publisher and store nothing.
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+    /// How to print what was done.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<EditOutput>,
+}
+
+/// Waiting for the clusters after an edit.
+#[derive(Debug, Args)]
+pub(crate) struct Waiting {
+    /// Then wait until the clusters say so (policies only).
+    #[arg(
+        long,
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "applied",
+        value_name = "LEVEL"
+    )]
+    pub(crate) wait: Option<Level>,
+    /// How long to wait at most.
+    #[arg(long, default_value = "60s", value_parser = parse_duration, value_name = "DURATION")]
+    pub(crate) timeout: Duration,
+    /// Do not count silent clusters as missing; they are listed.
+    #[arg(long)]
+    pub(crate) allow_silent: bool,
+}
+
+/// How far an edit should have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Level {
+    /// Verified, admitted and kept by every cluster.
+    Received,
+    /// Every object confirmed by every cluster's API server.
+    Applied,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// What to show.
+    #[arg(value_enum)]
+    pub(crate) resource: Resource,
+    /// Only these; NAME@GENERATION is never answered from an older state.
+    #[arg(value_name = "NAME[@G]")]
+    pub(crate) names: Vec<Reference>,
+    /// Only what carries these labels, as key=value,key=value.
+    #[arg(
+        short = 'l',
+        long,
+        value_delimiter = ',',
+        value_parser = parse_label,
+        value_name = "KEY=VALUE",
+        conflicts_with = "names"
+    )]
+    pub(crate) selector: Vec<(String, String)>,
+    /// Only clusters of this region, or policies that are for it.
+    #[arg(long, conflicts_with = "names")]
+    pub(crate) region: Option<String>,
+    /// Only clusters of this stage, or policies that are for it.
+    #[arg(long, conflicts_with = "names")]
+    pub(crate) stage: Option<String>,
+    /// How to print it; yaml gives documents that apply takes.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<GetOutput>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// One policy with a line for each of its clusters; without it, all policies.
+    #[arg(value_name = "POLICY[@G]")]
+    pub(crate) policy: Option<Reference>,
+    /// One cluster, with what is not good there.
+    #[arg(long, value_name = "CLUSTER", conflicts_with = "policy")]
+    pub(crate) cluster: Option<Reference>,
+    /// Go on showing it as it changes, until Ctrl-C.
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+    /// How to print it; json with --watch is one document a line.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<GetOutput>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    /// The policies to wait for, each at its last generation or the one named.
+    #[arg(required = true, value_name = "POLICY[@G]")]
+    pub(crate) policies: Vec<Reference>,
+    /// For what.
+    #[arg(
+        long = "for",
+        value_enum,
+        default_value = "applied",
+        value_name = "LEVEL"
+    )]
+    pub(crate) level: WaitLevel,
+    /// How long to wait at most.
+    #[arg(long, default_value = "60s", value_parser = parse_duration, value_name = "DURATION")]
+    pub(crate) timeout: Duration,
+    /// Do not count silent clusters as missing; they are listed.
+    #[arg(long)]
+    pub(crate) allow_silent: bool,
+}
+
+/// What `wait` waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WaitLevel {
+    /// Verified, admitted and kept by every cluster.
+    Received,
+    /// Every object confirmed by every cluster's API server.
+    Applied,
+    /// Taken away, and every object confirmed gone.
+    Deleted,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// Which sort of thing.
+    #[arg(value_enum)]
+    pub(crate) resource: Resource,
+    /// Which ones; NAME@GENERATION only if that is the current one.
+    #[arg(required = true, value_name = "NAME[@G]")]
+    pub(crate) names: Vec<Reference>,
+    /// Only if this is the current generation; for a single name.
+    #[arg(long, value_name = "G")]
+    pub(crate) base: Option<u64>,
+    /// Why.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
+    /// Check everything on the publisher and store nothing.
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+    /// How to print what was done.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<EditOutput>,
+}
+
+/// The sorts of things there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Resource {
+    /// Clusters of the registry (also: cluster, wcl).
+    #[value(aliases = ["cluster", "wcl", "clusters.writ.dev"])]
+    Clusters,
+    /// Policies (also: policy, clusterpolicies, wpol).
+    #[value(aliases = ["policy", "clusterpolicy", "clusterpolicies", "wpol", "clusterpolicies.writ.dev"])]
+    Policies,
+}
+
+impl Resource {
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Resource::Clusters => Kind::Cluster,
+            Resource::Policies => Kind::ClusterPolicy,
+        }
+    }
+}
+
+/// How an edit is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EditOutput {
+    /// One JSON document.
+    Json,
+    /// One `kind/name@generation` a line.
+    Name,
+}
+
+/// How a view is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GetOutput {
+    /// The table with more columns.
+    Wide,
+    /// One JSON document.
+    Json,
+    /// YAML.
+    Yaml,
+    /// One `kind/name@generation` a line.
+    Name,
+}
+
+/// A name, with the generation that the answer must not be older than: `payments@42`,
+/// `clusterpolicy/payments@42`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reference {
+    /// The kind that stood before it.
+    pub(crate) kind: Option<Kind>,
+    /// The name; the publisher judges its form.
+    pub(crate) name: String,
+    /// 0: none was named.
+    pub(crate) generation: u64,
+}
+
+impl Reference {
+    /// The name, if the reference may be for this kind.
+    pub(crate) fn expect(&self, kind: Kind) -> Result<&str, crate::error::Error> {
+        match self.kind {
+            Some(other) if other != kind => Err(crate::error::Error::Usage(format!(
+                "`{}/{}` is a {other}, and a {kind} is asked for",
+                other.prefix(),
+                self.name
+            ))),
+            _ => Ok(&self.name),
+        }
+    }
+}
+
+impl FromStr for Reference {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, rest) = match text.split_once('/') {
+            None => (None, text),
+            Some(("cluster" | "clusters" | "wcl", rest)) => (Some(Kind::Cluster), rest),
+            Some(("clusterpolicy" | "clusterpolicies" | "policy" | "policies" | "wpol", rest)) => {
+                (Some(Kind::ClusterPolicy), rest)
+            }
+            Some((kind, _)) => {
+                return Err(format!("`{kind}` is neither cluster nor clusterpolicy"));
+            }
+        };
+        let (name, generation) = match rest.split_once('@') {
+            None => (rest, 0),
+            Some((name, generation)) => match generation.parse() {
+                Ok(generation) if generation > 0 => (name, generation),
+                _ => {
+                    return Err(format!(
+                        "`{generation}` is not a generation (a number from 1)"
+                    ));
+                }
+            },
+        };
+        if name.is_empty() {
+            return Err("the name is missing".to_owned());
+        }
+        Ok(Self {
+            kind,
+            name: name.to_owned(),
+            generation,
+        })
+    }
+}
+
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() && !key.ends_with('!') => {
+            Ok((key.to_owned(), value.trim_start_matches('=').to_owned()))
+        }
+        _ => Err("expected key=value; other forms of selectors are not supported".to_owned()),
+    }
+}
+
+/// `30s`, `5m`, `1h30m`, `500ms`; plain numbers are refused, since nobody agrees on their unit.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    text.parse::<SignedDuration>()
+        .ok()
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .ok_or_else(|| {
+            "expected a duration with its unit, for instance 30s, 5m or 1h30m".to_owned()
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("writ").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn references_carry_kind_name_and_generation() {
+        let reference: Reference = "clusterpolicy/payments@42".parse().unwrap();
+        assert_eq!(
+            reference,
+            Reference {
+                kind: Some(Kind::ClusterPolicy),
+                name: "payments".into(),
+                generation: 42
+            }
+        );
+        assert_eq!("payments".parse::<Reference>().unwrap().generation, 0);
+        for wrong in [
+            "",
+            "@4",
+            "payments@",
+            "payments@0",
+            "payments@x",
+            "node/payments",
+            "cluster/",
+        ] {
+            assert!(wrong.parse::<Reference>().is_err(), "{wrong}");
+        }
+        assert!(reference.expect(Kind::Cluster).is_err());
+    }
+
+    #[test]
+    fn wait_takes_its_level_only_with_an_equals_sign() {
+        let Command::Apply(apply) = parse("apply -f x --wait").unwrap().command else {
+            panic!("apply")
+        };
+        assert_eq!(apply.waiting.wait, Some(Level::Applied));
+        let Command::Apply(apply) = parse("apply -f x --wait=received -f y --timeout 2m")
+            .unwrap()
+            .command
+        else {
+            panic!("apply")
+        };
+        assert_eq!(apply.waiting.wait, Some(Level::Received));
+        assert_eq!(apply.waiting.timeout, Duration::from_secs(120));
+        assert_eq!(apply.files, ["x", "y"]);
+    }
+
+    #[test]
+    fn durations_need_a_unit() {
+        for (text, seconds) in [("30s", 30), ("1h30m", 5400)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
+        }
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        for wrong in ["30", "-5s", "soon", ""] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn kinds_go_by_the_names_that_kubectl_knows() {
+        for name in ["policies", "policy", "clusterpolicy", "wpol"] {
+            let Command::Get(get) = parse(&format!("get {name}")).unwrap().command else {
+                panic!("get")
+            };
+            assert_eq!(get.resource, Resource::Policies, "{name}");
+        }
+    }
+
+    #[test]
+    fn usage_errors_end_with_two() {
+        for line in [
+            "apply",
+            "get",
+            "get pods",
+            "get policies -l x",
+            "status a --cluster b",
+            "delete policy",
+            "apply -f x --dry-run --wait",
+        ] {
+            assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
+        }
+    }
+}

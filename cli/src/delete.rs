@@ -1,0 +1,154 @@
+//! `delete`: takes policies away everywhere, or clusters out of the registry.
+//!
+//! Promises that every name is checked before the first is taken away. A cluster that leaves the
+//! registry keeps its objects: that is the publisher's rule, and the output says so.
+
+use uuid::Uuid;
+use writ_proto::v1;
+
+use crate::args::Delete;
+use crate::connect::{self, Fleet, insist, signed_off};
+use crate::console::Console;
+use crate::edits::{Entry, Ledger, State};
+use crate::error::{Answer, Error};
+use crate::exit::Exit;
+use crate::input::Kind;
+use crate::interrupt::{Interrupt, unless};
+
+/// Runs the command.
+pub(crate) async fn run(
+    args: Delete,
+    address: Option<&str>,
+    console: &mut Console,
+    interrupt: &Interrupt,
+) -> Result<Exit, Error> {
+    let kind = args.resource.kind();
+    let requests = requests(&args, kind)?;
+    let nothing_sent = || Error::Interrupted("; nothing was deleted");
+    let fleet = unless(interrupt, connect::connect(address))
+        .await
+        .ok_or_else(nothing_sent)??;
+
+    let mut checked = Vec::new();
+    for request in &requests {
+        let dry = v1::DeleteRequest {
+            dry_run: true,
+            ..request.clone()
+        };
+        let answer = unless(interrupt, send(&fleet, kind, &dry))
+            .await
+            .ok_or_else(nothing_sent)?;
+        checked.push(answer.map_err(|answer| Error::Call {
+            what: format!(
+                "{}/{} cannot be deleted; nothing was",
+                kind.prefix(),
+                request.name
+            ),
+            answer,
+        })?);
+    }
+
+    let entries = requests
+        .iter()
+        .map(|request| Entry::new(kind, &request.name, None))
+        .collect();
+    let mut ledger = Ledger::new(entries, args.dry_run, args.output);
+    if args.dry_run {
+        for (index, response) in checked.into_iter().enumerate() {
+            ledger.land(index, "deleted", response, console);
+        }
+        ledger.finish(console);
+        return Ok(Exit::Done);
+    }
+    let sent = unless(
+        interrupt,
+        submit(&fleet, kind, &requests, &mut ledger, console),
+    )
+    .await;
+    let outcome = match sent {
+        Some(Ok(())) => {
+            if kind == Kind::Cluster && args.output.is_none() {
+                console.tell("note: the objects stay in the cluster; its acknowledgements are refused from now on");
+            }
+            ledger.wait(&fleet, &args.waiting, interrupt, console).await
+        }
+        Some(Err(answer)) => Err(ledger.stop(answer, console)),
+        None => Err(ledger.interrupt(console)),
+    };
+    ledger.finish(console);
+    outcome
+}
+
+fn requests(args: &Delete, kind: Kind) -> Result<Vec<v1::DeleteRequest>, Error> {
+    if args.base.is_some() && args.names.len() != 1 {
+        return Err(Error::Usage(
+            "--base is for a single name; for several write NAME@GENERATION".to_owned(),
+        ));
+    }
+    let mut requests: Vec<v1::DeleteRequest> = Vec::new();
+    for reference in &args.names {
+        let name = reference.expect(kind)?.to_owned();
+        if requests.iter().any(|request| request.name == name) {
+            return Err(Error::Usage(format!("`{name}` is named twice")));
+        }
+        let named = Some(reference.generation).filter(|generation| *generation > 0);
+        if let (Some(base), Some(named)) = (args.base, named)
+            && base != named
+        {
+            return Err(Error::Usage(format!(
+                "--base {base} and `{name}@{named}` contradict each other"
+            )));
+        }
+        requests.push(v1::DeleteRequest {
+            name,
+            base_generation: args.base.or(named),
+            request_id: Uuid::new_v4().to_string(),
+            reason: args.reason.clone(),
+            dry_run: false,
+        });
+    }
+    Ok(requests)
+}
+
+async fn send(
+    fleet: &Fleet,
+    kind: Kind,
+    request: &v1::DeleteRequest,
+) -> Result<v1::EditResponse, Answer> {
+    match kind {
+        Kind::Cluster => {
+            insist(|| {
+                let (mut client, request) = (fleet.clusters.clone(), request.clone());
+                async move { client.remove(signed_off(request)).await }
+            })
+            .await
+        }
+        Kind::ClusterPolicy => {
+            insist(|| {
+                let (mut client, request) = (fleet.policies.clone(), request.clone());
+                async move { client.delete(signed_off(request)).await }
+            })
+            .await
+        }
+    }
+}
+
+async fn submit(
+    fleet: &Fleet,
+    kind: Kind,
+    requests: &[v1::DeleteRequest],
+    ledger: &mut Ledger,
+    console: &mut Console,
+) -> Result<(), Answer> {
+    for (index, request) in requests.iter().enumerate() {
+        ledger.entries[index].state = State::Sent;
+        match send(fleet, kind, request).await {
+            Ok(response) => ledger.land(index, "deleted", response, console),
+            Err(answer) => {
+                ledger.entries[index].state = State::Failed(answer.clone());
+                return Err(answer);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! A whole fleet on this machine, from the other crates.
+//!
+//! Owns the commands that are only there with the feature `sandbox`: the sandbox and the demo for
+//! people, and the hidden ones by which the fleet starts its publishers and subscribers from this
+//! same executable. Everything they do is in `writ-sandbox`, `writ-publisher` and
+//! `writ-subscriber`; this file passes arguments and turns errors into exits.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use writ_core::name::{Region, Stage};
+
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::interrupt::Interrupt;
+
+mod sandbox;
+
+/// Starts another program in this process's place; see [`before_runtime`].
+const EXEC: &str = "__exec";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start and end a fleet of real clusters on this machine.
+    #[command(subcommand)]
+    Sandbox(Sandbox),
+    /// Start a fleet, tell its story step by step, and check that every step was true.
+    Demo(Demo),
+    /// Run a publisher.
+    #[command(name = "__publisher", hide = true)]
+    Publisher(Box<writ_publisher::Args>),
+    /// Run a subscriber.
+    #[command(name = "__subscriber", hide = true)]
+    Subscriber(Box<writ_subscriber::args::Args>),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sandbox {
+    /// Start a fleet: a cluster for every pair of region and stage.
+    Up(Up),
+    /// End the fleet that runs in a folder.
+    Down(Down),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// The regions, separated by commas.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "eu,us,ap",
+        value_name = "REGION,…"
+    )]
+    pub(crate) regions: Vec<Region>,
+    /// The stages, separated by commas.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "prod,stage",
+        value_name = "STAGE,…"
+    )]
+    pub(crate) stages: Vec<Stage>,
+    /// Where its state goes; without it a temporary folder, removed at the end.
+    #[arg(long, value_name = "DIR", required_if_eq("detach", "true"))]
+    pub(crate) dir: Option<PathBuf>,
+    /// Return when all is ready, and go on in the background until `writ sandbox down`.
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    /// The folder that the fleet was started with.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Leave the fleet running at the end, until Ctrl-C.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Where its state goes; without it a temporary folder, removed when all went well.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// How many edits are timed at the end; 0 leaves that out.
+    #[arg(long, default_value_t = 30, value_name = "N")]
+    pub(crate) rounds: u32,
+}
+
+/// What must happen while this process has one thread: `writ __exec [--session] PROGRAM ARGS…` ties
+/// itself to the life of its parent and becomes the program. Never returns a code unless that
+/// failed.
+pub(crate) fn before_runtime() -> Option<ExitCode> {
+    let mut args = env::args_os().skip(1);
+    if args.next().is_none_or(|first| first != EXEC) {
+        return None;
+    }
+    let error = writ_sandbox::process::wrapper::run(args);
+    eprintln!("writ {EXEC}: {error}");
+    Some(Exit::Failed.into())
+}
+
+/// Runs one of the commands.
+pub(crate) async fn run(
+    command: Command,
+    console: &mut Console,
+    interrupt: &Interrupt,
+) -> Result<Exit, Error> {
+    match command {
+        Command::Sandbox(Sandbox::Up(args)) => sandbox::up(args, console, interrupt).await,
+        Command::Sandbox(Sandbox::Down(args)) => sandbox::down(args, console).await,
+        Command::Demo(args) => sandbox::demo(args, console, interrupt).await,
+        Command::Publisher(args) => {
+            log_to_stderr();
+            Box::pin(writ_publisher::run(*args))
+                .await
+                .map_err(|error| failed("the publisher ended", error))?;
+            Ok(Exit::Done)
+        }
+        Command::Subscriber(args) => {
+            log_to_stderr();
+            Box::pin(writ_subscriber::run::run(*args))
+                .await
+                .map_err(|error| failed("the subscriber ended", error))?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn failed(what: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Fleet {
+        what,
+        source: Box::new(error),
+    }
+}
+
+/// A child's log is its standard error, which the fleet keeps in a file.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WRIT_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    // Only a second call in one process fails, and then logs are written already.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .try_init();
+}

@@ -1,0 +1,122 @@
+//! The command line of Writ.
+//!
+//! Owns what a person types and reads. Knows only the gRPC API: it holds no keys, talks to no bus
+//! and to no cluster. With the feature `sandbox` it also starts a whole fleet on one machine
+//! (`fleet`), from the other crates.
+
+use std::io;
+use std::process::ExitCode;
+
+mod apply;
+mod args;
+mod connect;
+mod console;
+mod delete;
+mod edits;
+mod error;
+mod exit;
+#[cfg(feature = "sandbox")]
+mod fleet;
+mod follow;
+mod get;
+mod input;
+mod interrupt;
+mod output;
+mod status;
+mod wait;
+
+pub use args::Cli;
+pub use console::Console;
+pub use error::{Answer, Error, Violation};
+pub use exit::Exit;
+pub use input::{Place, Problem};
+pub use interrupt::{Interrupt, never as never_interrupted};
+
+use args::Command;
+
+/// The most problems that are printed one by one; a wrong folder should not flood a terminal.
+const PROBLEMS_SHOWN_MAX: usize = 50;
+
+/// The whole process: parses the command line, runs it, and says how it ended.
+pub fn main() -> ExitCode {
+    #[cfg(feature = "sandbox")]
+    if let Some(code) = fleet::before_runtime() {
+        return code;
+    }
+    let cli = <Cli as clap::Parser>::parse();
+    let mut console = Console::from_process();
+    match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => {
+            let exit = runtime.block_on(run(
+                cli,
+                &mut io::stdin(),
+                &mut console,
+                interrupt::from_signals(),
+            ));
+            // What still runs has nothing left to say; a read of standard input would hold the
+            // process.
+            runtime.shutdown_background();
+            exit.into()
+        }
+        Err(error) => {
+            console.tell(format!("error: the runtime did not start: {error}"));
+            Exit::Failed.into()
+        }
+    }
+}
+
+/// Runs one command. Errors are told on the console's standard error.
+pub async fn run(
+    cli: Cli,
+    stdin: &mut (dyn io::Read + Send),
+    console: &mut Console,
+    interrupt: Interrupt,
+) -> Exit {
+    let address = cli.global.address.as_deref();
+    let outcome = match cli.command {
+        Command::Apply(args) => apply::run(args, address, stdin, console, &interrupt).await,
+        Command::Get(args) => get::run(args, address, console, &interrupt).await,
+        Command::Status(args) => status::run(args, address, console, &interrupt).await,
+        Command::Wait(args) => wait::run(args, address, console, &interrupt).await,
+        Command::Delete(args) => delete::run(args, address, console, &interrupt).await,
+        Command::Version => {
+            console.say(format!("writ {}", env!("CARGO_PKG_VERSION")));
+            Ok(Exit::Done)
+        }
+        #[cfg(feature = "sandbox")]
+        Command::Fleet(command) => fleet::run(command, console, &interrupt).await,
+    };
+    let outcome = match (outcome, console.out_error()) {
+        (Ok(_), Some(error)) => Err(Error::Output(error)),
+        (outcome, _) => outcome,
+    };
+    match outcome {
+        Ok(exit) => exit,
+        Err(error) => {
+            tell(&error, console);
+            error.exit()
+        }
+    }
+}
+
+fn tell(error: &Error, console: &mut Console) {
+    if let Error::Input { problems, .. } = error {
+        for problem in problems.iter().take(PROBLEMS_SHOWN_MAX) {
+            console.tell(problem.to_string());
+        }
+        if problems.len() > PROBLEMS_SHOWN_MAX {
+            console.tell(format!(
+                "… and {} more",
+                problems.len() - PROBLEMS_SHOWN_MAX
+            ));
+        }
+    }
+    match error {
+        // What the person wanted is no error.
+        Error::Interrupted(_) => console.tell(error.explain()),
+        _ => console.tell(format!("error: {}", error.explain())),
+    }
+}

@@ -1,0 +1,7 @@
+//! `writ`, the command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    writ::main()
+}

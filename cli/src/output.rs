@@ -1,0 +1,10 @@
+//! What people and scripts read.
+//!
+//! Owns tables, the JSON that scripts lean on, and the words for revisions, ages and states. Pure:
+//! it is given the answer, the time zone and whether colours are wanted, and gives text.
+
+pub(crate) mod json;
+pub(crate) mod policies;
+pub(crate) mod status;
+pub(crate) mod table;
+pub(crate) mod words;

@@ -1,0 +1,339 @@
+//! The commands against a publisher that is a few lines long: what is sent, in which order, what is
+//! printed, and how it ends.
+
+mod support;
+
+use std::fs;
+
+use support::{Publisher, Ran, refuse, run, run_with};
+use tonic::{Code, Status};
+
+const CLUSTER: &str = "apiVersion: writ.dev/v1alpha1\nkind: Cluster\nmetadata: {name: eu-prod-1}\nspec: {region: eu, stage: prod}\n";
+const PAYMENTS: &str = "apiVersion: writ.dev/v1alpha1\nkind: ClusterPolicy\nmetadata: {name: payments}\nspec: {clusters: {all: true}}\n";
+const BROKEN: &str =
+    "apiVersion: writ.dev/v1alpha1\nkind: ClusterPolicy\nmetadata: {name: broken}\nspec: {}\n";
+
+#[tokio::test]
+async fn apply_checks_everything_then_sends_clusters_before_policies() {
+    let publisher = Publisher::start().await;
+    let Ran { code, out, err } = run_with(
+        &publisher,
+        "apply -f -",
+        &format!("{PAYMENTS}---\n{CLUSTER}"),
+    )
+    .await;
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(
+        out,
+        "cluster/eu-prod-1@1 created\nclusterpolicy/payments@1 created\n"
+    );
+    let log = publisher.log();
+    let (checks, edits) = log.split_at(2);
+    assert!(
+        checks.iter().all(|line| line.starts_with("check ")),
+        "{log:?}"
+    );
+    assert_eq!(
+        edits,
+        ["apply cluster/eu-prod-1", "apply clusterpolicy/payments"]
+    );
+}
+
+#[tokio::test]
+async fn applying_again_says_unchanged_and_a_new_content_says_changed() {
+    let publisher = Publisher::start().await;
+    run_with(&publisher, "apply -f -", PAYMENTS).await;
+    assert_eq!(
+        run_with(&publisher, "apply -f -", PAYMENTS).await.out,
+        "clusterpolicy/payments@1 unchanged\n"
+    );
+    let more = PAYMENTS.replace("all: true", "regions: [eu]");
+    assert_eq!(
+        run_with(&publisher, "apply -f -", &more).await.out,
+        "clusterpolicy/payments@2 changed\n"
+    );
+}
+
+#[tokio::test]
+async fn one_refused_document_stores_nothing_and_names_its_fields() {
+    let publisher = Publisher::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("fleet.yaml");
+    fs::write(&file, format!("{CLUSTER}---\n{PAYMENTS}---\n{BROKEN}")).unwrap();
+    let Ran { code, out, err } = run(&publisher, &format!("apply -f {}", file.display())).await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert_eq!(
+        err,
+        format!(
+            "{0}: document 3 (ClusterPolicy broken): spec.clusters: is missing\n\
+             {0}: document 3 (ClusterPolicy broken): spec.grants: is empty\n\
+             error: 2 problems in the input; nothing was stored\n",
+            file.display()
+        )
+    );
+    assert!(
+        publisher
+            .log()
+            .iter()
+            .all(|line| line.starts_with("check "))
+    );
+}
+
+#[tokio::test]
+async fn a_malformed_document_is_told_before_the_publisher_is_asked() {
+    let publisher = Publisher::start().await;
+    let Ran { code, err, .. } =
+        run_with(&publisher, "apply -f -", &format!("{PAYMENTS}---\na: [1\n")).await;
+    assert_eq!(code, 1);
+    assert!(
+        err.starts_with("standard input: document 2, line "),
+        "{err}"
+    );
+    assert_eq!(publisher.log(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_dry_run_stores_nothing_and_says_what_would_be() {
+    let publisher = Publisher::start().await;
+    let Ran { code, out, .. } = run_with(&publisher, "apply --dry-run -f -", PAYMENTS).await;
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "clusterpolicy/payments created (dry run)\n")
+    );
+    assert_eq!(publisher.log(), ["check clusterpolicy/payments"]);
+}
+
+#[tokio::test]
+async fn a_run_that_stops_midway_says_exactly_what_landed() {
+    let publisher = Publisher::start().await;
+    let second = PAYMENTS.replace("payments", "later");
+    publisher.fail_edit_of("payments", Status::resource_exhausted("the log is full"));
+    let input = format!("{CLUSTER}---\n{PAYMENTS}---\n{second}");
+    let Ran { code, out, err } = run_with(&publisher, "apply -f -", &input).await;
+    assert_eq!((code, out.as_str()), (1, "cluster/eu-prod-1@1 created\n"));
+    assert_eq!(
+        err,
+        "landed:      standard input: document 1 (Cluster eu-prod-1): created, generation 1\n\
+         not landed:  standard input: document 2 (ClusterPolicy payments): a limit is reached: the log is full\n\
+         not sent:    standard input: document 3 (ClusterPolicy later)\n\
+         error: stopped: 1 of 3 documents landed: a limit is reached: the log is full\n"
+    );
+}
+
+#[tokio::test]
+async fn an_old_base_generation_is_a_conflict() {
+    let publisher = Publisher::start().await;
+    run_with(&publisher, "apply -f -", PAYMENTS).await;
+    let Ran { code, err, .. } = run_with(&publisher, "apply --base 7 -f -", PAYMENTS).await;
+    assert_eq!(code, 7);
+    assert!(
+        err.contains("conflict: the current generation is 1"),
+        "{err}"
+    );
+    let two = format!("{PAYMENTS}---\n{CLUSTER}");
+    assert_eq!(
+        run_with(&publisher, "apply --base 1 -f -", &two).await.code,
+        2
+    );
+}
+
+#[tokio::test]
+async fn permissions_and_guards_have_codes_of_their_own() {
+    for (code, exit) in [
+        (Code::PermissionDenied, 8),
+        (Code::Unauthenticated, 8),
+        (Code::FailedPrecondition, 9),
+    ] {
+        let publisher = Publisher::start().await;
+        publisher.fail_edit_of("payments", Status::new(code, "no"));
+        assert_eq!(
+            run_with(&publisher, "apply -f -", PAYMENTS).await.code,
+            exit,
+            "{code:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_edit_with_an_unknown_outcome_is_repeated_under_its_id() {
+    let publisher = Publisher::start().await;
+    publisher.fail_edit_once("payments", Status::unavailable("no leader"));
+    let Ran { code, out, .. } = run_with(&publisher, "apply -f -", PAYMENTS).await;
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "clusterpolicy/payments@1 created\n")
+    );
+    assert_eq!(
+        publisher.request_ids("payments").len(),
+        1,
+        "one id for all tries"
+    );
+}
+
+#[tokio::test]
+async fn json_of_an_apply_has_an_item_for_every_document() {
+    let publisher = Publisher::start().await;
+    let Ran { out, .. } = run_with(
+        &publisher,
+        "apply -o json -f -",
+        &format!("{PAYMENTS}---\n{CLUSTER}"),
+    )
+    .await;
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&value["apiVersion"], &value["kind"]),
+        (&"cli.writ.dev/v1alpha1".into(), &"EditList".into())
+    );
+    assert_eq!(value["items"][1]["name"], "payments");
+    assert_eq!(value["items"][1]["outcome"], "created");
+    assert_eq!(value["items"][1]["generation"], 1);
+}
+
+#[tokio::test]
+async fn apply_can_wait_and_ends_as_the_clusters_do() {
+    for (counts, exit, word) in [
+        ((2, 0, 0, 0), 0, "applied: 2 of 2 applied"),
+        ((1, 0, 1, 0), 5, "refused: 1 of 2 applied, 1 refused"),
+        ((1, 0, 0, 1), 6, "incomplete: 1 of 2 applied, 1 silent"),
+        ((1, 1, 0, 0), 4, "pending: 1 of 2 applied, 1 pending"),
+    ] {
+        let publisher = Publisher::start().await;
+        publisher.set_counts(counts);
+        let Ran { code, out, .. } =
+            run_with(&publisher, "apply --wait --timeout 300ms -f -", PAYMENTS).await;
+        assert_eq!(code, exit, "{out}");
+        assert_eq!(
+            out,
+            format!("clusterpolicy/payments@1 created\nclusterpolicy/payments@1 {word}\n")
+        );
+    }
+    let publisher = Publisher::start().await;
+    publisher.set_counts((1, 0, 0, 1));
+    assert_eq!(
+        run_with(&publisher, "apply --wait --allow-silent -f -", PAYMENTS)
+            .await
+            .code,
+        0
+    );
+}
+
+#[tokio::test]
+async fn get_shows_what_there_is_and_what_is_not() {
+    let publisher = Publisher::start().await;
+    let empty = run(&publisher, "get policies").await;
+    assert_eq!(
+        (empty.code, empty.out.as_str(), empty.err.as_str()),
+        (0, "", "no policies found\n")
+    );
+    run_with(
+        &publisher,
+        "apply -f -",
+        &format!("{PAYMENTS}---\n{CLUSTER}"),
+    )
+    .await;
+    assert_eq!(
+        run(&publisher, "get policies -o name").await.out,
+        "clusterpolicy/payments@1\n"
+    );
+    assert_eq!(
+        run(&publisher, "get clusters -o name").await.out,
+        "cluster/eu-prod-1@1\n"
+    );
+    let Ran { code, out, err } = run(&publisher, "get policies payments nothing -o name").await;
+    assert_eq!((code, out.as_str()), (1, "clusterpolicy/payments@1\n"));
+    assert_eq!(
+        err,
+        "error: clusterpolicy/nothing: not found: no such policy\n"
+    );
+    assert_eq!(
+        run(&publisher, "get policies cluster/eu-prod-1").await.code,
+        2
+    );
+}
+
+#[tokio::test]
+async fn a_generation_that_is_not_there_yet_is_not_answered_from_an_older_state() {
+    let publisher = Publisher::start().await;
+    run_with(&publisher, "apply -f -", PAYMENTS).await;
+    let Ran { code, out, err } = run(&publisher, "get policies payments@2").await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("unavailable: "), "{err}");
+}
+
+#[tokio::test]
+async fn delete_says_the_generation_of_the_deletion() {
+    let publisher = Publisher::start().await;
+    run_with(&publisher, "apply -f -", PAYMENTS).await;
+    assert_eq!(run(&publisher, "delete policy payments@7").await.code, 7);
+    let Ran { code, out, .. } = run(&publisher, "delete policy payments@1").await;
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "clusterpolicy/payments@2 deleted\n")
+    );
+    let Ran { code, err, .. } = run(&publisher, "delete policy payments").await;
+    assert_eq!(code, 1);
+    assert_eq!(
+        err,
+        "error: clusterpolicy/payments cannot be deleted; nothing was: not found: no such policy\n"
+    );
+}
+
+#[tokio::test]
+async fn status_is_read_and_wait_judges() {
+    let publisher = Publisher::start().await;
+    publisher.set_counts((1, 0, 1, 0));
+    run_with(&publisher, "apply -f -", PAYMENTS).await;
+    let status = run(&publisher, "status payments").await;
+    assert_eq!(status.code, 0);
+    assert!(
+        status.out.starts_with("POLICY    GEN  TARGET  APPLIED"),
+        "{}",
+        status.out
+    );
+    let Ran { code, out, .. } = run(&publisher, "wait payments").await;
+    assert_eq!(
+        (code, out.as_str()),
+        (
+            5,
+            "clusterpolicy/payments@1 refused: 1 of 2 applied, 1 refused\n"
+        )
+    );
+    assert_eq!(
+        run(&publisher, "wait payments --for deleted --timeout 50ms")
+            .await
+            .code,
+        4
+    );
+}
+
+#[tokio::test]
+async fn ctrl_c_while_waiting_ends_with_130_and_the_edit_stands() {
+    let publisher = Publisher::start().await;
+    publisher.set_counts((0, 2, 0, 0));
+    let interrupt = publisher.when_watched();
+    let Ran { code, out, err } =
+        support::run_interrupted("apply --wait -f -", &publisher.address, PAYMENTS, interrupt)
+            .await;
+    assert_eq!(
+        (code, out.as_str()),
+        (130, "clusterpolicy/payments@1 created\n")
+    );
+    assert_eq!(err, "interrupted; the edit stands\n");
+}
+
+#[tokio::test]
+async fn without_a_publisher_the_way_out_is_named() {
+    let nobody = support::run_at("", "get policies", "").await;
+    assert_eq!(nobody.code, 2);
+    assert!(nobody.err.contains("writ sandbox up"), "{}", nobody.err);
+    let refused = support::run_at(&support::closed_port().await, "get policies", "").await;
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused
+            .err
+            .contains("could not reach the publisher at http://127.0.0.1:"),
+        "{}",
+        refused.err
+    );
+    refuse(&refused.err, "transport error: transport error");
+}

@@ -1,0 +1,475 @@
+//! A publisher of a few lines, on a port that the system chooses, and a way to run commands against
+//! it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Cursor, Write};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use clap::Parser as _;
+use futures::future::{BoxFuture, FutureExt as _};
+use futures::stream::{self, Stream, StreamExt as _};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use writ::{Cli, Console, Interrupt};
+use writ_proto::v1;
+use writ_proto::v1::ack_service_server::{AckService, AckServiceServer};
+use writ_proto::v1::cluster_service_server::{ClusterService, ClusterServiceServer};
+use writ_proto::v1::policy_service_server::{PolicyService, PolicyServiceServer};
+use writ_proto::v1::status_request::Of;
+
+/// How a command ended, and what it wrote.
+pub(crate) struct Ran {
+    pub(crate) code: u8,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+pub(crate) async fn run(publisher: &Publisher, line: &str) -> Ran {
+    run_at(&publisher.address, line, "").await
+}
+
+pub(crate) async fn run_with(publisher: &Publisher, line: &str, stdin: &str) -> Ran {
+    run_at(&publisher.address, line, stdin).await
+}
+
+pub(crate) async fn run_at(address: &str, line: &str, stdin: &str) -> Ran {
+    run_interrupted(line, address, stdin, futures::future::pending().boxed()).await
+}
+
+pub(crate) async fn run_interrupted(
+    line: &str,
+    address: &str,
+    stdin: &str,
+    interrupt: BoxFuture<'static, ()>,
+) -> Ran {
+    let address = format!("--address={address}");
+    let words = ["writ", address.as_str()]
+        .into_iter()
+        .chain(line.split_whitespace());
+    let cli = Cli::try_parse_from(words).expect("the line is in the grammar");
+    let (out, err) = (Shared::default(), Shared::default());
+    let mut console = Console::plain(Box::new(out.clone()), Box::new(err.clone()));
+    let interrupt: Interrupt = interrupt.shared();
+    let mut stdin = Cursor::new(stdin.as_bytes().to_vec());
+    let exit = writ::run(cli, &mut stdin, &mut console, interrupt).await;
+    Ran {
+        code: exit.code(),
+        out: out.text(),
+        err: err.text(),
+    }
+}
+
+pub(crate) fn refuse(text: &str, part: &str) {
+    assert!(!text.contains(part), "{text}");
+}
+
+/// An address where nobody listens: it was just given back.
+pub(crate) async fn closed_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Shared {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Publisher {
+    pub(crate) address: String,
+    state: Arc<Mutex<State>>,
+    watched: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    entries: BTreeMap<(&'static str, String), (u64, String)>,
+    log: Vec<String>,
+    failures: BTreeMap<String, (Status, bool)>,
+    request_ids: BTreeMap<String, BTreeSet<String>>,
+    revision: u64,
+    counts: (u32, u32, u32, u32),
+}
+
+impl Publisher {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let publisher = Self {
+            address,
+            state: Arc::default(),
+            watched: Arc::default(),
+        };
+        publisher.set_counts((2, 0, 0, 0));
+        let server = Server::builder()
+            .add_service(PolicyServiceServer::new(publisher.clone()))
+            .add_service(ClusterServiceServer::new(publisher.clone()))
+            .add_service(AckServiceServer::new(publisher.clone()))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::spawn(server);
+        publisher
+    }
+
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.state.lock().unwrap().log.clone()
+    }
+
+    pub(crate) fn fail_edit_of(&self, name: &str, status: Status) {
+        self.state
+            .lock()
+            .unwrap()
+            .failures
+            .insert(name.to_owned(), (status, false));
+    }
+
+    pub(crate) fn fail_edit_once(&self, name: &str, status: Status) {
+        self.state
+            .lock()
+            .unwrap()
+            .failures
+            .insert(name.to_owned(), (status, true));
+    }
+
+    pub(crate) fn request_ids(&self, name: &str) -> BTreeSet<String> {
+        self.state.lock().unwrap().request_ids[name].clone()
+    }
+
+    /// Applied, pending, refused, silent, of every policy.
+    pub(crate) fn set_counts(&self, counts: (u32, u32, u32, u32)) {
+        self.state.lock().unwrap().counts = counts;
+    }
+
+    /// Done when somebody watches a status.
+    pub(crate) fn when_watched(&self) -> BoxFuture<'static, ()> {
+        let watched = self.watched.clone();
+        async move { watched.notified().await }.boxed()
+    }
+
+    fn apply(
+        &self,
+        kind: &'static str,
+        request: v1::ApplyRequest,
+    ) -> Result<Response<v1::EditResponse>, Status> {
+        let manifest: Value = serde_json::from_str(&request.manifest).unwrap();
+        let name = manifest["metadata"]["name"].as_str().unwrap().to_owned();
+        let mut state = self.state.lock().unwrap();
+        state.log.push(format!(
+            "{} {kind}/{name}",
+            if request.dry_run { "check" } else { "apply" }
+        ));
+        if name == "broken" {
+            let mut details = ErrorDetails::new();
+            details.add_bad_request_violation("spec.clusters", "is missing");
+            details.add_bad_request_violation("spec.grants", "is empty");
+            return Err(Status::with_error_details(
+                Code::InvalidArgument,
+                "2 violations",
+                details,
+            ));
+        }
+        let current = state
+            .entries
+            .get(&(kind, name.clone()))
+            .map_or(0, |entry| entry.0);
+        check_base(request.base_generation, current)?;
+        let unchanged = state
+            .entries
+            .get(&(kind, name.clone()))
+            .is_some_and(|entry| entry.1 == request.manifest);
+        if !request.dry_run {
+            state
+                .request_ids
+                .entry(name.clone())
+                .or_default()
+                .insert(request.request_id);
+            state.fail(&name)?;
+            if !unchanged {
+                state.revision += 1;
+                state
+                    .entries
+                    .insert((kind, name.clone()), (current + 1, request.manifest));
+            }
+        }
+        let generation = if unchanged || request.dry_run {
+            current
+        } else {
+            current + 1
+        };
+        Ok(Response::new(state.response(name, generation, unchanged)))
+    }
+
+    fn delete(
+        &self,
+        kind: &'static str,
+        request: v1::DeleteRequest,
+    ) -> Result<Response<v1::EditResponse>, Status> {
+        let mut state = self.state.lock().unwrap();
+        let key = (kind, request.name.clone());
+        let current = state
+            .entries
+            .get(&key)
+            .map(|entry| entry.0)
+            .ok_or(Status::not_found("no such policy"))?;
+        check_base(request.base_generation, current)?;
+        if !request.dry_run {
+            state.fail(&request.name)?;
+            state.entries.remove(&key);
+            state.revision += 1;
+        }
+        Ok(Response::new(state.response(
+            request.name,
+            current + 1,
+            false,
+        )))
+    }
+
+    fn get(&self, kind: &'static str, request: &v1::GetRequest) -> Result<(u64, String), Status> {
+        let state = self.state.lock().unwrap();
+        let found = state.entries.get(&(kind, request.name.clone())).cloned();
+        let (generation, manifest) = found.ok_or(Status::not_found("no such policy"))?;
+        if generation < request.at_least_generation {
+            return Err(Status::unavailable(format!(
+                "not seen yet: {}@{}",
+                request.name, request.at_least_generation
+            )));
+        }
+        Ok((generation, manifest))
+    }
+
+    fn list(&self, kind: &'static str) -> Vec<(String, u64, String)> {
+        let state = self.state.lock().unwrap();
+        let entries = state
+            .entries
+            .iter()
+            .filter(|((found, _), _)| *found == kind);
+        entries
+            .map(|((_, name), (generation, manifest))| {
+                (name.clone(), *generation, manifest.clone())
+            })
+            .collect()
+    }
+
+    fn status(&self, request: &v1::StatusRequest) -> Result<v1::StatusResponse, Status> {
+        let Some(Of::Policy(version)) = &request.of else {
+            return Err(Status::unimplemented("policies only"));
+        };
+        let state = self.state.lock().unwrap();
+        let key = ("clusterpolicy", version.name.clone());
+        let generation = state
+            .entries
+            .get(&key)
+            .map(|entry| entry.0)
+            .ok_or(Status::not_found("no such policy"))?;
+        let (applied, pending, refused, silent) = state.counts;
+        let target = applied + pending + refused + silent;
+        let counts = v1::Counts {
+            target,
+            applied,
+            pending,
+            refused,
+            silent,
+            ..Default::default()
+        };
+        let policy = v1::PolicyStatus {
+            policy: version.name.clone(),
+            generation,
+            latest_generation: generation,
+            counts: Some(counts),
+            ..Default::default()
+        };
+        Ok(v1::StatusResponse {
+            as_of: None,
+            policies: vec![policy],
+            cluster: None,
+        })
+    }
+}
+
+impl State {
+    fn fail(&mut self, name: &str) -> Result<(), Status> {
+        let Some((status, once)) = self.failures.get(name).cloned() else {
+            return Ok(());
+        };
+        if once {
+            self.failures.remove(name);
+        }
+        Err(status)
+    }
+
+    fn response(&self, name: String, generation: u64, unchanged: bool) -> v1::EditResponse {
+        let revision = Some(v1::Revision {
+            epoch: 1,
+            number: self.revision,
+        });
+        v1::EditResponse {
+            name,
+            generation,
+            revision,
+            unchanged,
+            ..Default::default()
+        }
+    }
+}
+
+fn check_base(base: Option<u64>, current: u64) -> Result<(), Status> {
+    match base {
+        Some(base) if base != current => Err(Status::aborted(format!(
+            "the current generation is {current}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+#[tonic::async_trait]
+impl PolicyService for Publisher {
+    async fn apply(
+        &self,
+        request: Request<v1::ApplyRequest>,
+    ) -> Result<Response<v1::EditResponse>, Status> {
+        Publisher::apply(self, "clusterpolicy", request.into_inner())
+    }
+
+    async fn delete(
+        &self,
+        request: Request<v1::DeleteRequest>,
+    ) -> Result<Response<v1::EditResponse>, Status> {
+        Publisher::delete(self, "clusterpolicy", request.into_inner())
+    }
+
+    async fn get(
+        &self,
+        request: Request<v1::GetRequest>,
+    ) -> Result<Response<v1::GetPolicyResponse>, Status> {
+        let request = request.into_inner();
+        let (generation, manifest) = Publisher::get(self, "clusterpolicy", &request)?;
+        let policy = v1::Policy {
+            name: request.name,
+            generation,
+            manifest,
+            ..Default::default()
+        };
+        Ok(Response::new(v1::GetPolicyResponse {
+            policy: Some(policy),
+            as_of: None,
+        }))
+    }
+
+    async fn list(
+        &self,
+        _: Request<v1::ListRequest>,
+    ) -> Result<Response<v1::ListPoliciesResponse>, Status> {
+        let policies = Publisher::list(self, "clusterpolicy")
+            .into_iter()
+            .map(|(name, generation, manifest)| v1::Policy {
+                name,
+                generation,
+                manifest,
+                ..Default::default()
+            })
+            .collect();
+        Ok(Response::new(v1::ListPoliciesResponse {
+            policies,
+            as_of: None,
+            next_page_token: String::new(),
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl ClusterService for Publisher {
+    async fn apply(
+        &self,
+        request: Request<v1::ApplyRequest>,
+    ) -> Result<Response<v1::EditResponse>, Status> {
+        Publisher::apply(self, "cluster", request.into_inner())
+    }
+
+    async fn remove(
+        &self,
+        request: Request<v1::DeleteRequest>,
+    ) -> Result<Response<v1::EditResponse>, Status> {
+        Publisher::delete(self, "cluster", request.into_inner())
+    }
+
+    async fn get(
+        &self,
+        request: Request<v1::GetRequest>,
+    ) -> Result<Response<v1::GetClusterResponse>, Status> {
+        let request = request.into_inner();
+        let (generation, manifest) = Publisher::get(self, "cluster", &request)?;
+        let cluster = v1::Cluster {
+            name: request.name,
+            generation,
+            manifest,
+            ..Default::default()
+        };
+        Ok(Response::new(v1::GetClusterResponse {
+            cluster: Some(cluster),
+            as_of: None,
+        }))
+    }
+
+    async fn list(
+        &self,
+        _: Request<v1::ListRequest>,
+    ) -> Result<Response<v1::ListClustersResponse>, Status> {
+        let clusters = Publisher::list(self, "cluster")
+            .into_iter()
+            .map(|(name, generation, manifest)| v1::Cluster {
+                name,
+                generation,
+                manifest,
+                ..Default::default()
+            })
+            .collect();
+        Ok(Response::new(v1::ListClustersResponse {
+            clusters,
+            as_of: None,
+            next_page_token: String::new(),
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl AckService for Publisher {
+    async fn get_status(
+        &self,
+        request: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusResponse>, Status> {
+        self.status(request.get_ref()).map(Response::new)
+    }
+
+    type WatchStatusStream = Pin<Box<dyn Stream<Item = Result<v1::StatusResponse, Status>> + Send>>;
+
+    async fn watch_status(
+        &self,
+        request: Request<v1::StatusRequest>,
+    ) -> Result<Response<Self::WatchStatusStream>, Status> {
+        let now = self.status(request.get_ref())?;
+        self.watched.notify_one();
+        Ok(Response::new(
+            stream::iter([Ok(now)]).chain(stream::pending()).boxed(),
+        ))
+    }
+}

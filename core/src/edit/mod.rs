@@ -1,0 +1,182 @@
+//! The publisher's state machine: the log up to one revision, and the batch that one more edit makes.
+//!
+//! [`State::follow`] takes the log's messages in order and moves from root to root; [`State::build`]
+//! makes the batch of an edit. Both sides of that are pure, so a publisher that follows the log and one
+//! that wrote it hold the same state. Never signs, never sends.
+
+mod build;
+mod follow;
+mod intent;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use serde_json::Value;
+
+pub use self::{follow::FollowError, intent::Intent};
+use crate::{
+    envelope::PayloadType,
+    event::Event,
+    index::{Base, Entries, Index},
+    name::{Name, Region, Stage},
+    revision::{Generation, Revision},
+    root::{FeedState, Root},
+    scope::{Feed, Kind, Scope},
+    subject::BusSubject,
+};
+
+/// Most messages in one atomic batch (nats-server refuses more, ADR-50).
+pub const BATCH_LENGTH_MAX: usize = 1_000;
+
+/// What the log says up to one root.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    revision: Revision,
+    intents: BTreeMap<(Kind, Name), Arc<Intent>>,
+    feeds: BTreeMap<Feed, FeedLog>,
+    /// Messages after the last root: part of the state only when their root comes.
+    open: Vec<Message>,
+}
+
+/// One feed as the log holds it.
+#[derive(Debug, Clone)]
+struct FeedLog {
+    index: Arc<Index>,
+    base: Arc<Base>,
+    entries: Arc<Entries>,
+}
+
+/// A message of the log, not yet signed or already verified.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Message {
+    /// The edit as submitted.
+    Intent(Intent),
+    /// To the subscribers of one scope.
+    Event(Event),
+    /// A feed's base.
+    Base(Base),
+    /// A feed's index.
+    Index(Index),
+    /// The end of every batch.
+    Root(Root),
+}
+
+impl Message {
+    /// Where it is stored.
+    pub fn subject(&self) -> BusSubject {
+        match self {
+            Message::Intent(intent) => BusSubject::Intent {
+                kind: intent.kind,
+                name: intent.name.clone(),
+            },
+            Message::Event(event) => event.subject(),
+            Message::Base(base) => BusSubject::Base(base.feed.clone()),
+            Message::Index(index) => BusSubject::Index(index.feed.clone()),
+            Message::Root(_) => BusSubject::Root,
+        }
+    }
+
+    /// As what it is signed.
+    pub fn payload_type(&self) -> PayloadType {
+        match self {
+            Message::Intent(_) => PayloadType::Intent,
+            Message::Event(_) => PayloadType::Event,
+            Message::Base(_) => PayloadType::Base,
+            Message::Index(_) => PayloadType::Index,
+            Message::Root(_) => PayloadType::Root,
+        }
+    }
+}
+
+/// One edit, validated and placed.
+#[derive(Debug, Clone)]
+pub struct Edit {
+    /// What is edited.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Name,
+    /// What it becomes.
+    pub change: Change,
+    /// The caller's id of this request, unique per name.
+    pub request_id: String,
+    /// Who asked.
+    pub author: String,
+    /// Why; may be empty.
+    pub reason: String,
+    /// Through which inlet it came (`grpc`).
+    pub inlet: String,
+    /// Milliseconds since the Unix epoch.
+    pub committed_ms: u64,
+    /// The clusters that the edit is for, sorted.
+    pub targets: Vec<String>,
+}
+
+/// What an edit makes of its name.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// It is there.
+    Put {
+        /// The document as submitted, JSON.
+        manifest: String,
+        /// Its compiled form.
+        object: Value,
+        /// Features that a subscriber needs for it.
+        requires: Vec<String>,
+        /// The scopes that it goes to.
+        scopes: BTreeSet<Scope>,
+        /// For a cluster: where it listens, so that its feeds exist before it looks for them.
+        listens: Option<(Region, Stage)>,
+    },
+    /// It is gone.
+    Delete,
+}
+
+/// What an edit makes: commit `messages` as one atomic batch, then `next` is the log's state.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// In order; the root is last.
+    pub messages: Vec<Message>,
+    /// The state after the batch.
+    pub next: State,
+    /// The edit's revision.
+    pub revision: Revision,
+    /// The name's generation.
+    pub generation: Generation,
+}
+
+impl State {
+    /// The last root's revision; [`Revision::ZERO`] for an empty log.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The last intent of a name, deletions included.
+    pub fn intent(&self, kind: Kind, name: &Name) -> Option<&Arc<Intent>> {
+        self.intents.get(&(kind, name.clone()))
+    }
+
+    /// The last intents of all names of a kind, deletions included.
+    pub fn intents(&self, kind: Kind) -> impl Iterator<Item = &Arc<Intent>> {
+        self.intents
+            .iter()
+            .filter(move |((of, _), _)| *of == kind)
+            .map(|(_, intent)| intent)
+    }
+
+    /// The state of every feed, as a root states it.
+    pub fn feeds(&self) -> BTreeMap<Feed, FeedState> {
+        let state = |log: &FeedLog| FeedState {
+            revision: log.index.revision,
+            digest: crate::index::digest(&log.index.feed, &log.entries),
+        };
+        self.feeds
+            .iter()
+            .map(|(feed, log)| (feed.clone(), state(log)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

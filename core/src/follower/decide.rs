@@ -1,0 +1,323 @@
+//! What to do about what is known: apply, remove, forget.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{Content, Document, Follower, Key, Standing, Word};
+use crate::{
+    hash::Hash,
+    model::ClusterIdentity,
+    name::Name,
+    revision::{Generation, Revision},
+    root::Root,
+    scope::{Feed, Kind, Scope},
+};
+
+/// All own feeds as one root states them (5).
+#[derive(Debug, Clone)]
+pub struct Cut {
+    /// The root's revision.
+    pub revision: Revision,
+    listed: BTreeMap<Key, (Revision, Hash)>,
+    /// The cluster's own labels, if its entry of this cut is at hand.
+    labels: Option<BTreeMap<String, String>>,
+}
+
+/// What a name was last brought to in this cluster, or is being brought to (4). Kept in the cluster by
+/// the caller, before its first write or delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Past {
+    /// The log state that it rests on.
+    pub as_of: Revision,
+    /// The edit that it is the word of.
+    pub word: Revision,
+    /// For people.
+    pub generation: Generation,
+    /// The feed by which that came.
+    pub feed: Feed,
+    /// Hash of the event's body.
+    pub hash: Option<Hash>,
+    /// Whether it is to be gone.
+    pub removed: bool,
+    /// Whether everything was confirmed.
+    pub done: bool,
+}
+
+/// What is to be done for one name.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Make it as the content says.
+    Apply {
+        /// What.
+        key: Key,
+        /// To be recorded before the first write.
+        past: Past,
+        /// What it says.
+        document: Document,
+        /// The signed event, to be kept in the cluster.
+        signed: Arc<[u8]>,
+    },
+    /// Remove what is ours of it.
+    Remove {
+        /// What.
+        key: Key,
+        /// To be recorded before the first delete.
+        past: Past,
+    },
+    /// A removal need not be remembered any longer (5).
+    Forget {
+        /// What.
+        key: Key,
+    },
+}
+
+impl Cut {
+    /// Whether the name was in force at this cut, in any own scope.
+    pub fn holds(&self, key: &Key) -> bool {
+        self.listed.contains_key(key)
+    }
+}
+
+impl Action {
+    /// The name that it is about.
+    pub fn key(&self) -> &Key {
+        match self {
+            Action::Apply { key, .. } | Action::Remove { key, .. } | Action::Forget { key } => key,
+        }
+    }
+}
+
+/// Where a name should be brought to.
+enum Target<'a> {
+    Apply(Revision, &'a Content),
+    Remove(Revision),
+    /// Known, but it can't be acted on; what is there stays.
+    Refuse(&'a super::Refusal),
+}
+
+impl Follower {
+    /// What is to be done now, in the order of names; clusters first. The same state gives the same
+    /// answer until [`Self::on_brought`] or [`Self::on_forgotten`] says what became of it.
+    pub fn decide(&mut self) -> Vec<Action> {
+        if let Some(cut) = self.find_cut() {
+            self.cut = Some(cut);
+        }
+        let keys: Vec<Key> = self.words.keys().cloned().collect();
+        let mut actions = Vec::new();
+        for key in keys {
+            match self.act(&key) {
+                Some(action) => actions.push(action),
+                None if self.may_forget(&key) => actions.push(Action::Forget { key }),
+                None if self.is_over(&key) => {
+                    self.words.remove(&key);
+                }
+                None => {}
+            }
+        }
+        actions
+    }
+
+    /// Says what became of an action. `past` is what the cluster keeps now.
+    pub fn on_brought(&mut self, key: &Key, past: Past, standing: Standing) {
+        // A later word may have been acted on meanwhile; an older result tells nothing about it.
+        if self
+            .past
+            .get(key)
+            .is_none_or(|known| known.as_of <= past.as_of)
+        {
+            // Its word may be over already: what was begun before it went has to be undone.
+            self.words
+                .entry(key.clone())
+                .or_insert_with(|| Word::remember(&past));
+            self.past.insert(key.clone(), past);
+            self.standings.insert(key.clone(), standing);
+        }
+    }
+
+    /// The cluster keeps nothing of the name any longer.
+    pub fn on_forgotten(&mut self, key: &Key) {
+        self.past.remove(key);
+        self.standings.remove(key);
+    }
+
+    pub(super) fn own_entry(&self) -> Option<&Word> {
+        self.words
+            .get(&(Kind::Cluster, Name::from(&self.identity.name)))
+    }
+
+    pub(super) fn listens_to(&self, scope: &Scope) -> bool {
+        scope.covers(&self.identity.region, &self.identity.stage)
+    }
+
+    /// Rule 5: one root whose digests equal all own feeds, now or at a state that is still held.
+    fn find_cut(&self) -> Option<Cut> {
+        let root: &Root = self.root.as_deref()?;
+        if self
+            .cut
+            .as_ref()
+            .is_some_and(|cut| cut.revision >= root.revision && cut.labels.is_some())
+        {
+            return None;
+        }
+        let mut listed = BTreeMap::new();
+        for (feed, held) in &self.held {
+            let stated = root.feeds.get(feed)?;
+            let state = held
+                .at(stated.revision)
+                .filter(|state| state.digest == stated.digest)?;
+            for (name, entry) in state.entries.iter() {
+                listed.insert((feed.kind, name.clone()), (entry.revision, entry.hash));
+            }
+        }
+        let own_key = (Kind::Cluster, Name::from(&self.identity.name));
+        let own = self
+            .own_entry()
+            .and_then(|own| Some((own, own.content.as_ref()?)));
+        let labels = own.and_then(|(own, content)| {
+            let current = listed.get(&own_key) == Some(&(own.revision, content.hash));
+            match &content.document {
+                Ok(Document::Cluster { entry, .. }) if current => {
+                    Some(entry.cluster.labels.clone())
+                }
+                _ => None,
+            }
+        });
+        Some(Cut {
+            revision: root.revision,
+            listed,
+            labels,
+        })
+    }
+
+    /// Where a name should be brought to, or nothing: leave it as it is.
+    fn target(&self, key: &Key) -> Option<Target<'_>> {
+        let word = &self.words[key];
+        let Some(content) = &word.content else {
+            return self.target_of_tombstone(key, word);
+        };
+        let cut = self
+            .cut
+            .as_ref()
+            .filter(|cut| word.revision <= cut.revision);
+        if let Some(cut) = cut {
+            match cut.listed.get(key) {
+                None => return Some(Target::Remove(cut.revision)),
+                Some(listed) if *listed != (word.revision, content.hash) => return None,
+                Some(_) => {}
+            }
+        }
+        let as_of = cut.map_or(word.revision, |cut| cut.revision);
+        let policy = match &content.document {
+            Err(refusal) => return Some(Target::Refuse(refusal)),
+            Ok(Document::Cluster { .. }) => return Some(Target::Apply(as_of, content)),
+            Ok(Document::Policy { policy, .. }) => policy,
+        };
+        // No policy is evaluated before the cluster's own entry is held.
+        self.own_entry().filter(|own| own.content.is_some())?;
+        let labels = match (policy.clusters.needs_labels(), cut) {
+            (false, _) => BTreeMap::new(),
+            // Rule 6: a label selector is evaluated at a cut only, with that cut's own labels.
+            (true, cut) => cut?.labels.clone()?,
+        };
+        let identity = ClusterIdentity {
+            labels,
+            ..self.identity.clone()
+        };
+        Some(if policy.clusters.matches(&identity) {
+            Target::Apply(as_of, content)
+        } else {
+            Target::Remove(as_of)
+        })
+    }
+
+    /// Rule 5: a tombstone that names none of our scopes removes at once, any other at a cut.
+    fn target_of_tombstone(&self, key: &Key, word: &Word) -> Option<Target<'_>> {
+        if let Some(cut) = self
+            .cut
+            .as_ref()
+            .filter(|cut| word.revision <= cut.revision)
+        {
+            let gone = !cut.listed.contains_key(key);
+            return gone.then_some(Target::Remove(cut.revision));
+        }
+        let stays = word.scopes.iter().any(|scope| self.listens_to(scope));
+        (!stays).then_some(Target::Remove(word.revision))
+    }
+
+    /// Whether a name with content may be for this cluster, as far as can be said.
+    pub(super) fn may_select(&self, key: &Key) -> bool {
+        !matches!(self.target(key), Some(Target::Remove(_)))
+    }
+
+    fn act(&self, key: &Key) -> Option<Action> {
+        let (word, past) = (&self.words[key], self.past.get(key));
+        let (as_of, content) = match self.target(key)? {
+            Target::Refuse(_) => return None,
+            Target::Apply(as_of, content) => (as_of, Some(content)),
+            Target::Remove(as_of) => (as_of, None),
+        };
+        let removed = content.is_none();
+        let hash = content.map(|content| content.hash);
+        match past {
+            // Nothing of ours is there.
+            None if removed => return None,
+            // Already so.
+            Some(past)
+                if past.done && past.removed == removed && (removed || past.hash == hash) =>
+            {
+                return None;
+            }
+            // Rule 4: never backwards.
+            Some(past) if as_of < past.as_of => return None,
+            _ => {}
+        }
+        let past = Past {
+            as_of,
+            word: word.revision,
+            generation: word.generation,
+            feed: word.feed.clone(),
+            hash,
+            removed,
+            done: false,
+        };
+        let key = key.clone();
+        match content {
+            None => Some(Action::Remove { key, past }),
+            Some(Content {
+                document: Ok(document),
+                signed,
+                ..
+            }) => Some(Action::Apply {
+                key,
+                past,
+                document: document.clone(),
+                signed: signed.clone(),
+            }),
+            Some(_) => None,
+        }
+    }
+
+    /// Rule 5: a removal is remembered until a cut at or above it; from then on what was seen of the
+    /// feeds keeps older words out.
+    fn may_forget(&self, key: &Key) -> bool {
+        let past = self.past.get(key).filter(|past| past.removed && past.done);
+        past.zip(self.cut.as_ref())
+            .is_some_and(|(past, cut)| past.as_of <= cut.revision)
+    }
+
+    /// Whether nothing of ours is left of a name that was in force nowhere at a cut since.
+    fn is_over(&self, key: &Key) -> bool {
+        let gone = |cut: &Cut| self.words[key].revision <= cut.revision && !cut.holds(key);
+        !self.past.contains_key(key) && self.cut.as_ref().is_some_and(gone)
+    }
+
+    /// The standing of a name whose newest word can't be acted on.
+    pub(super) fn refused_standing(&self, key: &Key) -> Option<Standing> {
+        match self.target(key)? {
+            Target::Refuse(refusal) => Some(Standing::refused(
+                refusal.reason.to_owned(),
+                refusal.message.clone(),
+            )),
+            _ => None,
+        }
+    }
+}

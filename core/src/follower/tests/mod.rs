@@ -1,0 +1,18 @@
+//! Tests of the follower against a real publisher's log: single rules, each with its refused
+//! neighbour (`rules`, `removals`, `reads`), and random histories with every fault at once
+//! (`histories`).
+
+mod auditor;
+mod chance;
+mod cluster;
+mod counts;
+mod documents;
+mod edits;
+mod histories;
+mod log;
+mod quiet;
+mod reads;
+mod removals;
+mod rules;
+mod scene;
+mod world;

@@ -1,0 +1,189 @@
+//! What removes, what does not, and how long a removal is remembered.
+
+use serde_json::json;
+
+use super::{
+    super::{Past, Read, Standing},
+    documents,
+    scene::{Scene, feed, local, policy},
+};
+use crate::scope::{Feed, Kind};
+
+fn in_region(name: &str) -> crate::edit::Edit {
+    documents::policy(name, &json!({"regions": ["eu"]}))
+}
+
+#[test]
+fn a_tombstone_that_names_none_of_the_own_scopes_removes_at_once() {
+    let elsewhere = documents::policy("a", &json!({"regions": ["us"], "stages": ["prod"]}));
+    for end in [documents::delete(Kind::Policy, "a"), elsewhere] {
+        let mut scene = Scene::holding(&[local("a")]);
+        scene.edit_live(&end);
+        assert_eq!(scene.act(), ["remove a"]);
+        assert_eq!(scene.follower.wanted(), []);
+    }
+}
+
+#[test]
+fn a_tombstone_that_names_another_own_scope_removes_nothing_and_the_root_is_wanted() {
+    let mut scene = Scene::holding(&[local("a")]);
+    let events = scene.commit(&in_region("a"));
+    let left = |at: &&usize| scene.log.event(**at).0.body.is_none();
+    let tombstone = *events.iter().find(left).unwrap();
+    assert_eq!(scene.hear(tombstone), Ok(()));
+    assert!(scene.act().is_empty());
+    assert_eq!(scene.follower.wanted(), [Read::Root]);
+    assert_eq!(scene.catch_up(), ["apply a@2"]);
+}
+
+#[test]
+fn of_one_edit_the_content_counts_before_the_tombstone_in_whichever_order_they_come() {
+    for back in [false, true] {
+        let mut scene = Scene::holding(&[local("a")]);
+        let mut events = scene.commit(&in_region("a"));
+        if back {
+            events.reverse();
+        }
+        events
+            .into_iter()
+            .for_each(|at| assert_eq!(scene.hear(at), Ok(())));
+        assert_eq!(scene.act(), ["apply a@2"]);
+    }
+}
+
+#[test]
+fn a_policy_whose_new_selector_leaves_this_cluster_out_is_removed() {
+    let mut scene = Scene::holding(&[documents::policy("a", &json!({"all": true}))]);
+    let others = json!({"all": true, "exclude": {"names": ["eu-prod-1"]}});
+    scene.edit_live(&documents::policy("a", &others));
+    assert_eq!(scene.act(), ["remove a"]);
+    // One that never was for this cluster leaves nothing to do, and nothing to tell.
+    scene.edit_live(&documents::policy("b", &others));
+    assert!(scene.act().is_empty());
+    assert!(scene.exceptions().is_empty());
+}
+
+#[test]
+fn absence_removes_at_a_consistent_cut_and_not_before() {
+    let mut scene = Scene::holding(&[local("a"), local("b")]);
+    scene.commit(&documents::delete(Kind::Policy, "a"));
+    let index = Read::Index(feed("policy.eu.prod"));
+    // The index alone lacks it: the name may be in another scope by now.
+    scene.answer(&index);
+    assert!(scene.act().is_empty());
+    assert_eq!(scene.catch_up(), ["remove a", "forget a"]);
+    assert!(scene.records.contains_key(&policy("b")));
+}
+
+#[test]
+fn a_policy_that_moves_between_two_reads_is_never_removed() {
+    let mut scene = Scene::holding(&[local("a")]);
+    scene.commit(&in_region("a"));
+    scene.beat().unwrap();
+    scene.answer(&Read::Root);
+    // Its new scope is read from a replica that does not have the edit yet, its old one is not.
+    let stale = scene.log.len() - 6;
+    scene.answer(&Read::Index(feed("policy.eu.prod")));
+    scene.answer_from(&Read::Index(feed("policy.eu.all")), stale);
+    assert!(scene.act().is_empty());
+    assert_eq!(scene.catch_up(), ["apply a@2"]);
+}
+
+#[test]
+fn a_removal_is_forgotten_only_after_a_cut_above_it() {
+    let mut scene = Scene::holding(&[local("a")]);
+    scene.edit_live(&documents::delete(Kind::Policy, "a"));
+    assert_eq!(scene.act(), ["remove a"]);
+    scene.restart();
+    assert!(scene.act().is_empty());
+    assert!(scene.records[&policy("a")].0.removed);
+    assert_eq!(scene.catch_up(), ["forget a"]);
+    assert!(scene.follower.word(&policy("a")).is_none());
+}
+
+#[test]
+fn a_removal_is_not_forgotten_before_it_is_confirmed() {
+    let mut scene = Scene::holding(&[local("a")]);
+    scene.edit_live(&documents::delete(Kind::Policy, "a"));
+    scene.beat().unwrap();
+    scene.read_all();
+    for _ in 0..2 {
+        let decided = scene.follower.decide();
+        let [super::super::Action::Remove { key, past }] = &decided[..] else {
+            panic!("{decided:?}");
+        };
+        // It failed midway.
+        scene
+            .follower
+            .on_brought(key, past.clone(), Standing::refused("x".into(), "y".into()));
+    }
+    assert_eq!(scene.act(), ["remove a", "forget a"]);
+}
+
+#[test]
+fn a_policy_that_does_not_select_this_cluster_again_is_forgotten_too() {
+    let others = json!({"regions": ["eu"], "stages": ["prod"], "names": ["eu-prod-2"]});
+    let mut scene = Scene::holding(&[local("a")]);
+    scene.edit_live(&documents::policy("a", &others));
+    assert_eq!(scene.act(), ["remove a"]);
+    scene.edit_live(&documents::policy("a", &others));
+    assert!(scene.exceptions().is_empty());
+    assert_eq!(scene.catch_up(), ["forget a"]);
+}
+
+#[test]
+fn what_was_begun_for_a_policy_that_is_over_meanwhile_is_undone() {
+    let mut scene = Scene::holding(&[]);
+    scene.edit_live(&local("a"));
+    let decided = scene.follower.decide();
+    let [super::super::Action::Apply { key, past, .. }] = &decided[..] else {
+        panic!("{decided:?}");
+    };
+    scene.edit_live(&documents::delete(Kind::Policy, "a"));
+    assert!(scene.catch_up().is_empty());
+    let past = Past {
+        done: true,
+        ..past.clone()
+    };
+    scene.follower.on_brought(key, past, Standing::applied());
+    scene.read_all();
+    assert_eq!(scene.act(), ["remove a", "forget a"]);
+}
+
+#[test]
+fn a_damaged_memory_removes_nothing_before_the_log_was_read() {
+    for gone in [false, true] {
+        let mut scene = Scene::holding(&[local("a")]);
+        if gone {
+            scene.commit(&documents::delete(Kind::Policy, "a"));
+        }
+        let (_, signed) = scene.records.get_mut(&policy("a")).unwrap();
+        *signed = None;
+        scene.restart();
+        assert!(scene.act().is_empty());
+        let expected: &[&str] = if gone { &["remove a", "forget a"] } else { &[] };
+        assert_eq!(scene.catch_up(), expected);
+        assert!(scene.exceptions().is_empty());
+    }
+}
+
+#[test]
+fn nothing_found_is_never_empty() {
+    let mut scene = Scene::holding(&[local("a")]);
+    scene.commit(&documents::delete(Kind::Policy, "a"));
+    for restarted in [false, true] {
+        if restarted {
+            scene.restart();
+        }
+        scene.beat().unwrap();
+        let own = Feed::listened_by(&"eu".parse().unwrap(), &"prod".parse().unwrap());
+        for feed in own {
+            scene.answer_from(&Read::Index(feed.clone()), 0);
+            scene.answer_from(&Read::Base(feed), 0);
+        }
+        scene.answer_from(&Read::Root, 0);
+        assert!(scene.act().is_empty());
+        assert!(!scene.follower.wanted().is_empty());
+    }
+    assert_eq!(scene.catch_up(), ["remove a", "forget a"]);
+}

@@ -1,0 +1,25 @@
+//! The rules of Writ, pure and synchronous.
+//!
+//! Owns the words that publisher and subscriber share (names, scopes, revisions, subjects), what is
+//! signed and how it is checked, and the state machines that decide: the publisher's edit, the
+//! subscriber's follower, the planner and the tracker.
+//! Never reads a clock, a random source or a socket: time, keys and answers are arguments. That is
+//! what lets a simulator run the real logic under any order of events.
+
+pub mod ack;
+pub mod beat;
+pub mod edit;
+pub mod envelope;
+pub mod event;
+pub mod follower;
+pub mod hash;
+pub mod index;
+pub mod model;
+pub mod name;
+pub mod placement;
+pub mod plan;
+pub mod revision;
+pub mod root;
+pub mod scope;
+pub mod subject;
+pub mod tracker;

@@ -1,0 +1,151 @@
+//! The kinds of Kubernetes objects that policies may hold, and references to objects of them. What is
+//! particular to a kind, other than its body, is said here once.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::syntax;
+
+/// The kinds that policies may hold, in the order in which they are applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ObjectKind {
+    Namespace,
+    ServiceAccount,
+    ClusterRole,
+    Role,
+    ClusterRoleBinding,
+    RoleBinding,
+}
+
+impl ObjectKind {
+    pub(super) const ALL: [ObjectKind; 6] = [
+        ObjectKind::Namespace,
+        ObjectKind::ServiceAccount,
+        ObjectKind::ClusterRole,
+        ObjectKind::Role,
+        ObjectKind::ClusterRoleBinding,
+        ObjectKind::RoleBinding,
+    ];
+
+    pub(super) fn find(name: &str) -> Option<ObjectKind> {
+        ObjectKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            ObjectKind::Namespace => "Namespace",
+            ObjectKind::ServiceAccount => "ServiceAccount",
+            ObjectKind::ClusterRole => "ClusterRole",
+            ObjectKind::Role => "Role",
+            ObjectKind::ClusterRoleBinding => "ClusterRoleBinding",
+            ObjectKind::RoleBinding => "RoleBinding",
+        }
+    }
+
+    pub(super) fn api_version(self) -> &'static str {
+        if self.is_rbac() {
+            "rbac.authorization.k8s.io/v1"
+        } else {
+            "v1"
+        }
+    }
+
+    pub(super) fn is_rbac(self) -> bool {
+        !matches!(self, ObjectKind::Namespace | ObjectKind::ServiceAccount)
+    }
+
+    pub(super) fn is_binding(self) -> bool {
+        matches!(
+            self,
+            ObjectKind::ClusterRoleBinding | ObjectKind::RoleBinding
+        )
+    }
+
+    pub(super) fn is_namespaced(self) -> bool {
+        matches!(
+            self,
+            ObjectKind::ServiceAccount | ObjectKind::Role | ObjectKind::RoleBinding
+        )
+    }
+
+    /// Fields beside apiVersion, kind and metadata.
+    pub(super) fn fields(self) -> &'static [&'static str] {
+        match self {
+            ObjectKind::Namespace => &["spec"],
+            ObjectKind::ServiceAccount => &[
+                "automountServiceAccountToken",
+                "imagePullSecrets",
+                "secrets",
+            ],
+            ObjectKind::ClusterRole => &["aggregationRule", "rules"],
+            ObjectKind::Role => &["rules"],
+            ObjectKind::ClusterRoleBinding | ObjectKind::RoleBinding => &["roleRef", "subjects"],
+        }
+    }
+
+    pub(super) fn check_name(self, name: &str) -> Result<(), String> {
+        match self {
+            ObjectKind::Namespace => syntax::check_dns_label(name),
+            ObjectKind::ServiceAccount => syntax::check_dns_subdomain(name),
+            _ => syntax::check_path_segment(name),
+        }
+    }
+}
+
+/// Which object. References sort in the order in which kinds are applied, then by namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectRef {
+    /// As in the manifest, such as `rbac.authorization.k8s.io/v1`.
+    pub api_version: String,
+    /// As in the manifest, such as `RoleBinding`.
+    pub kind: String,
+    /// `None` for what is cluster-wide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The name.
+    pub name: String,
+}
+
+impl ObjectRef {
+    pub(super) fn of(kind: ObjectKind, namespace: Option<&str>, name: &str) -> ObjectRef {
+        ObjectRef {
+            api_version: kind.api_version().to_owned(),
+            kind: kind.name().to_owned(),
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+        }
+    }
+}
+
+impl Ord for ObjectRef {
+    fn cmp(&self, other: &ObjectRef) -> Ordering {
+        // Kinds that this version does not know, of a newer one's inventory, come last.
+        let rank = |reference: &ObjectRef| {
+            ObjectKind::find(&reference.kind).map_or(ObjectKind::ALL.len(), |kind| kind as usize)
+        };
+        rank(self)
+            .cmp(&rank(other))
+            .then_with(|| self.kind.cmp(&other.kind))
+            .then_with(|| self.api_version.cmp(&other.api_version))
+            .then_with(|| self.namespace.cmp(&other.namespace))
+            .then_with(|| self.name.cmp(&other.name))
+    }
+}
+
+impl PartialOrd for ObjectRef {
+    fn partial_cmp(&self, other: &ObjectRef) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{} {namespace}/{}", self.kind, self.name),
+            None => write!(f, "{} {}", self.kind, self.name),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The user's model: clusters and policies, from the document that a person writes to the compiled
+//! form that a cluster receives.
+//!
+//! Owns the format `writ.dev/v1alpha1` on both sides: [`parse`] checks a document,
+//! `compile` makes the bytes that events carry, [`CompiledPolicy::decode`] and
+//! [`CompiledCluster::decode`] read them in the cluster.
+//! Promises: what was parsed is valid, within its limits, and compiles to the same bytes every time;
+//! a refusal names every field that is wrong; a field is supported or refused, never ignored.
+//! Never talks to a cluster: whether a namespace exists or a role is there is not its question.
+
+mod choice;
+mod cluster;
+mod compile;
+mod document;
+mod expression;
+mod fields;
+mod grant;
+mod guard;
+mod kind;
+pub mod limits;
+mod metadata;
+mod object;
+mod policy;
+mod rbac;
+mod report;
+mod selector;
+mod strip;
+mod syntax;
+#[cfg(test)]
+mod tests;
+
+pub use choice::{Adopt, Enforcement, Mode, Removal, Visibility};
+pub use cluster::{Cluster, ClusterKeys};
+pub use compile::{Compiled, CompiledCluster, CompiledPolicy, DecodeError};
+pub use document::{API_VERSION, Document, Parsed, parse};
+pub use grant::{Grant, Reach};
+pub use guard::OWN_NAMESPACE;
+pub use kind::ObjectRef;
+pub use object::Object;
+pub use policy::ClusterPolicy;
+pub use rbac::{RbacSubject, RoleRef};
+pub use report::{Notice, Violation};
+pub use selector::{ClusterIdentity, ClusterSelector, Criteria};

@@ -1,0 +1,237 @@
+//! A policy: what a set of clusters must hold, as a user states it or as it was compiled.
+
+use std::collections::BTreeMap;
+
+use super::choice::{self, Adopt, Enforcement, Removal};
+use super::compile;
+use super::fields::Fields;
+use super::grant::Grant;
+use super::kind::ObjectRef;
+use super::limits::{COMPILED_SIZE_MAX_BYTES, ENTRIES_MAX, OBJECTS_MAX, REASON_MAX_BYTES};
+use super::metadata::{self, Metadata};
+use super::object::Object;
+use super::report::{Report, quoted};
+use super::selector::ClusterSelector;
+use super::syntax;
+use crate::name::PolicyName;
+
+/// Fields of the spec that travel to clusters.
+const COMPILED_SPEC: [&str; 5] = ["clusters", "enforcement", "removal", "adopt", "objects"];
+
+/// Fields of the spec that stay with the publisher.
+const OWN_SPEC: [&str; 4] = ["grants", "reason", "deletionProtection", "overrides"];
+
+/// What a set of clusters must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterPolicy {
+    /// Its name.
+    pub name: PolicyName,
+    /// Labels of the policy itself.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the policy itself.
+    pub annotations: BTreeMap<String, String>,
+    /// Which clusters.
+    pub clusters: ClusterSelector,
+    /// What happens to drift.
+    pub enforcement: Enforcement,
+    /// What happens to objects that leave the policy.
+    pub removal: Removal,
+    /// Whether foreign objects may be taken over.
+    pub adopt: Adopt,
+    /// Whether deleting the policy is refused; always false until that is supported.
+    pub deletion_protection: bool,
+    /// Why the edit is made; part of the intent, not of the compiled form.
+    pub reason: Option<String>,
+    /// The objects, in the order of the document.
+    pub objects: Vec<Object>,
+    /// The grants, in the order of the document.
+    pub grants: Vec<Grant>,
+}
+
+impl ClusterPolicy {
+    /// Reads a document of kind `ClusterPolicy`, limits of the compiled form included.
+    pub(super) fn read(document: &Fields<'_>, report: &mut Report) -> Option<ClusterPolicy> {
+        let before = report.refused();
+        let metadata = metadata::read_document(document, PolicyName::parse, report);
+        let known = [&COMPILED_SPEC[..], &OWN_SPEC].concat();
+        let spec = open_spec(document, &known, report)?;
+        let common = Common::read(&spec, report);
+        let objects = read_objects(&spec, Object::read, report);
+        let grants = read_grants(&spec, report);
+        let reason = read_reason(&spec, report);
+        if spec.flag("deletionProtection", report) == Some(true) {
+            let message = "deletionProtection: true is not supported yet";
+            report.refuse(spec.path("deletionProtection"), message);
+        }
+        spec.refuse_unsupported("overrides", report);
+        let (metadata, common) = (metadata?, common?);
+        let policy = assemble(metadata, common, objects, grants, reason);
+        if report.refused() == before {
+            policy.check_limits(&spec, report);
+        }
+        Some(policy)
+    }
+
+    /// Reads a compiled policy: no grants, nothing to strip, bindings of its own grants among the
+    /// objects.
+    pub(super) fn read_compiled(
+        document: &Fields<'_>,
+        report: &mut Report,
+    ) -> Option<ClusterPolicy> {
+        let metadata = metadata::read_document(document, PolicyName::parse, report)?;
+        let spec = open_spec(document, &COMPILED_SPEC, report)?;
+        let common = Common::read(&spec, report);
+        let grants_of = Some(metadata.name.as_str());
+        let objects = read_objects(
+            &spec,
+            |item, path, report| Object::read_clean(item, path, grants_of, report),
+            report,
+        );
+        Some(assemble(metadata, common?, objects, Vec::new(), None))
+    }
+
+    /// All objects, grants expanded, in the order in which they are applied.
+    pub(super) fn all_objects(&self) -> Vec<Object> {
+        let expanded = self
+            .grants
+            .iter()
+            .flat_map(|grant| grant.expand(&self.name));
+        let mut objects: Vec<Object> = self.objects.iter().cloned().chain(expanded).collect();
+        objects.sort_by(|a, b| a.reference.cmp(&b.reference));
+        objects
+    }
+
+    /// Both limits count the compiled form. The number comes first: it bounds the expansion.
+    fn check_limits(&self, spec: &Fields<'_>, report: &mut Report) {
+        let expanded: usize = self.grants.iter().map(Grant::object_count).sum();
+        let count = self.objects.len() + expanded;
+        if count > OBJECTS_MAX {
+            let message = format!(
+                "{count} objects with the bindings of its grants, the limit is {OBJECTS_MAX}"
+            );
+            report.refuse(spec.path(""), message);
+            return;
+        }
+        let size = compile::policy_bytes(self).len();
+        if size > COMPILED_SIZE_MAX_BYTES {
+            let message = format!(
+                "{size} bytes with the bindings of its grants, the limit is {COMPILED_SIZE_MAX_BYTES}"
+            );
+            report.refuse(spec.path(""), message);
+        }
+    }
+}
+
+/// The part of the spec that both forms share.
+struct Common {
+    clusters: ClusterSelector,
+    enforcement: Enforcement,
+    removal: Removal,
+    adopt: Adopt,
+}
+
+impl Common {
+    fn read(spec: &Fields<'_>, report: &mut Report) -> Option<Common> {
+        let enforcement = choice::read(spec, "enforcement", report);
+        let removal = choice::read(spec, "removal", report);
+        let adopt = choice::read(spec, "adopt", report);
+        let clusters = ClusterSelector::read(spec, report)?;
+        Some(Common {
+            clusters,
+            enforcement,
+            removal,
+            adopt,
+        })
+    }
+}
+
+fn assemble(
+    metadata: Metadata<PolicyName>,
+    common: Common,
+    objects: Vec<Object>,
+    grants: Vec<Grant>,
+    reason: Option<String>,
+) -> ClusterPolicy {
+    ClusterPolicy {
+        name: metadata.name,
+        labels: metadata.labels,
+        annotations: metadata.annotations,
+        clusters: common.clusters,
+        enforcement: common.enforcement,
+        removal: common.removal,
+        adopt: common.adopt,
+        deletion_protection: false,
+        reason,
+        objects,
+        grants,
+    }
+}
+
+fn open_spec<'a>(document: &Fields<'a>, known: &[&str], report: &mut Report) -> Option<Fields<'a>> {
+    if document.get("spec").is_none() {
+        report.refuse(document.path("spec"), "is required");
+    }
+    document.open_field("spec", known, report)
+}
+
+fn read_objects(
+    spec: &Fields<'_>,
+    read: impl Fn(&serde_json::Value, &str, &mut Report) -> Option<Object>,
+    report: &mut Report,
+) -> Vec<Object> {
+    let mut places: BTreeMap<ObjectRef, String> = BTreeMap::new();
+    let mut objects = Vec::new();
+    for (path, item) in spec.items("objects", OBJECTS_MAX, report) {
+        let Some(object) = read(item, &path, report) else {
+            continue;
+        };
+        match places.get(&object.reference) {
+            Some(first) => {
+                report.refuse(path, format!("{} is already at {first}", object.reference));
+            }
+            None => {
+                places.insert(object.reference.clone(), path);
+                objects.push(object);
+            }
+        }
+    }
+    objects
+}
+
+fn read_grants(spec: &Fields<'_>, report: &mut Report) -> Vec<Grant> {
+    let mut places: BTreeMap<String, String> = BTreeMap::new();
+    let mut grants = Vec::new();
+    for (path, item) in spec.items("grants", ENTRIES_MAX, report) {
+        let Some(grant) = Grant::read(item, &path, report) else {
+            continue;
+        };
+        match places.get(&grant.name) {
+            Some(first) => {
+                let message = format!("grant {} is already at {first}", quoted(&grant.name));
+                report.refuse(format!("{path}.name"), message);
+            }
+            None => {
+                places.insert(grant.name.clone(), path);
+                grants.push(grant);
+            }
+        }
+    }
+    grants
+}
+
+fn read_reason(spec: &Fields<'_>, report: &mut Report) -> Option<String> {
+    let reason = spec
+        .text("reason", report)
+        .filter(|reason| !reason.is_empty())?;
+    let checked = syntax::check_length(reason, REASON_MAX_BYTES).and_then(|()| {
+        if reason.chars().any(|c| c.is_control() && c != '\n') {
+            Err("must not hold control characters".to_owned())
+        } else {
+            Ok(())
+        }
+    });
+    checked
+        .map_err(|message| report.refuse(spec.path("reason"), message))
+        .ok()?;
+    Some(reason.to_owned())
+}

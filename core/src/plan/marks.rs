@@ -1,0 +1,61 @@
+//! The marks on our objects.
+//!
+//! A mark alone proves nothing: whoever may write the object can set it. It counts together with
+//! the inventory. Marks say who, never which generation, so that an unchanged object stays
+//! untouched when its policy changes.
+
+use serde_json::{Map, Value};
+
+use crate::name::PolicyName;
+
+/// Our name in `metadata.managedFields`.
+pub const FIELD_MANAGER: &str = "writ";
+/// Label on everything that Writ wrote; the selector of the drift watch.
+pub const MANAGED: &str = "writ.dev/managed";
+/// Label that names the policy.
+pub const POLICY: &str = "writ.dev/policy";
+/// The label by which people and tools tell who manages an object.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Annotation on a Namespace that left its policy and stayed: the uid that Writ had created.
+/// A policy may take such a Namespace back, which one made by somebody else never allows.
+pub const RELEASED: &str = "writ.dev/released";
+
+/// The content to send: with our marks, and without what must not be sent.
+pub fn marked(policy: &PolicyName, content: &Value) -> Value {
+    let mut content = content.clone();
+    if let Some(object) = content.as_object_mut() {
+        let labels = child(child(object, "metadata"), "labels");
+        labels.insert(MANAGED.to_owned(), "true".into());
+        labels.insert(POLICY.to_owned(), policy.as_str().into());
+        labels.insert(MANAGED_BY.to_owned(), FIELD_MANAGER.into());
+        // The aggregation controller owns the rules of an aggregated ClusterRole; even `rules: []`
+        // would empty the role until that controller has filled it again.
+        if object
+            .get("aggregationRule")
+            .is_some_and(|rule| !rule.is_null())
+        {
+            object.remove("rules");
+        }
+    }
+    content
+}
+
+/// The value of [`RELEASED`] for an object of that uid. It names the object, so a copy of the
+/// manifest under another uid is not taken for ours.
+pub fn released_value(uid: &str) -> String {
+    uid.to_owned()
+}
+
+/// The object under a key, made if it is not there.
+fn child<'a>(parent: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {
+    let value = parent
+        .entry(key)
+        .or_insert_with(|| Value::Object(Map::new()));
+    if !value.is_object() {
+        *value = Value::Object(Map::new());
+    }
+    match value {
+        Value::Object(map) => map,
+        _ => unreachable!("made an object above"),
+    }
+}

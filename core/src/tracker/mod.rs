@@ -1,0 +1,269 @@
+//! The tracker: how far every edit has come, as the clusters themselves say.
+//!
+//! Owns the view over edits, acks and pulses that `status` shows. It is rebuilt at any time from the
+//! last intent of every name and the last ack of every cluster; pulses are only heard.
+//! Promises: columns are exclusive and add up to the targets, which were fixed when the edit was
+//! committed; a cluster counts as applied only by its own word, and never while it is silent; the
+//! same edits and acks in any order, and any number of times, give the same answers.
+//! Never verifies a signature (what it takes was verified) and never reads a clock.
+
+mod cluster;
+mod edit;
+mod life;
+mod policy;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use self::{cluster::Member, policy::Policy};
+pub use self::{
+    cluster::{ClusterStatus, PolicyLine},
+    edit::{Committed, ReadError, Subject, read_manifest},
+    life::{Liveness, Now},
+    policy::{ClusterLine, Counts, Membership, PolicyStatus, State},
+};
+use crate::{
+    ack::{Ack, Pulse},
+    envelope::{Keyring, PublicKey},
+    model::Mode,
+    name::{ClusterName, PolicyName},
+    revision::{Generation, Revision},
+    subject::Sender,
+};
+
+/// Generations of one policy that are held, the last ones. Earlier ones are asked for while somebody
+/// waits for them, which is seconds after their edit.
+pub const GENERATIONS_MAX: usize = 16;
+
+/// Why a cluster's message says nothing to the tracker.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The registry has no such cluster, or has it no longer.
+    #[error("cluster {0} is not registered")]
+    NotRegistered(ClusterName),
+    /// It speaks from another place than the registry says.
+    #[error("cluster {0} is registered in another region or stage")]
+    Misplaced(ClusterName),
+    /// It was made before the cluster was registered anew, or before what is held.
+    #[error("the message of cluster {0} is older than what is known")]
+    Older(ClusterName),
+}
+
+impl Refused {
+    /// A closed set of labels.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Refused::NotRegistered(_) => "not_registered",
+            Refused::Misplaced(_) => "misplaced",
+            Refused::Older(_) => "older",
+        }
+    }
+}
+
+/// What a pulse told beside the sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PulseNews {
+    /// The cluster has sent an ack that was not seen here: read the last one again.
+    pub ack_missing: bool,
+    /// What is shown of the cluster changed.
+    pub changed: bool,
+}
+
+/// The state machine.
+#[derive(Debug, Clone)]
+pub struct Tracker {
+    members: BTreeMap<ClusterName, Member>,
+    policies: BTreeMap<PolicyName, Policy>,
+    /// The newest edit that was taken.
+    revision: Revision,
+    /// Since when pulses would have been heard: silence before that says nothing.
+    listening_since: Now,
+    /// Expected until a cluster states its own.
+    pulse_period_ms: u64,
+}
+
+impl Tracker {
+    /// A tracker that knows of nothing and begins to listen now.
+    pub fn new(now: Now, pulse_period_ms: u64) -> Tracker {
+        Tracker {
+            members: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            revision: Revision::ZERO,
+            listening_since: now,
+            pulse_period_ms,
+        }
+    }
+
+    /// Pulses may have been missed until now, so that nobody is called silent for that.
+    pub fn listen_anew(&mut self, now: Now) {
+        self.listening_since = now;
+    }
+
+    /// Takes a committed edit. One at or below what is held of its name changes nothing.
+    pub fn edit(&mut self, edit: Committed, now: Now) {
+        self.revision = self.revision.max(edit.revision);
+        match edit.subject.clone() {
+            Subject::Policy(selector) => {
+                let name = PolicyName::from(&edit.name);
+                self.policies
+                    .entry(name)
+                    .or_default()
+                    .push(edit, selector.map(|selector| *selector));
+            }
+            Subject::Cluster(entry) => {
+                let name = ClusterName::from(&edit.name);
+                let entry = entry.map(|entry| *entry);
+                match self.members.get_mut(&name) {
+                    Some(member) => member.edit(edit.revision, entry, now),
+                    None => {
+                        let member = Member::new(name.clone(), edit.revision, entry, now);
+                        self.members.insert(name, member);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The keys whose signatures count in a cluster's acks and pulses: its own, as registered.
+    pub fn keyring(&self, cluster: &ClusterName) -> Keyring {
+        let keys = self
+            .members
+            .get(cluster)
+            .and_then(|member| member.entry.as_ref()?.keys.clone());
+        // A key that can't be read is the same as none: nothing that claims to be the cluster counts.
+        Keyring::new(keys.and_then(|keys| PublicKey::from_base64(&keys.ack).ok()))
+    }
+
+    /// Takes a verified ack. `heard` is set when it came just now, not out of the past of the log: it
+    /// then is a sign of life too. Answers whether anything changed.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing changed.
+    pub fn ack(&mut self, ack: Ack, heard: Option<Now>) -> Result<bool, Refused> {
+        self.member_of(&ack.sender)?.ack(ack, heard)
+    }
+
+    /// Takes a verified pulse.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing changed.
+    pub fn pulse(&mut self, pulse: Pulse, now: Now) -> Result<PulseNews, Refused> {
+        let was_silent = match self.liveness(&pulse.sender.cluster, now) {
+            Some(liveness) => liveness.is_silent(),
+            None => false,
+        };
+        let mut news = self.member_of(&pulse.sender)?.pulse(pulse, now)?;
+        news.changed |= was_silent;
+        Ok(news)
+    }
+
+    fn member_of(&mut self, sender: &Sender) -> Result<&mut Member, Refused> {
+        let name = || sender.cluster.clone();
+        let member = self
+            .members
+            .get_mut(&sender.cluster)
+            .ok_or_else(|| Refused::NotRegistered(name()))?;
+        let entry = member
+            .entry
+            .as_ref()
+            .ok_or_else(|| Refused::NotRegistered(name()))?;
+        if entry.region != sender.region || entry.stage != sender.stage {
+            return Err(Refused::Misplaced(name()));
+        }
+        Ok(member)
+    }
+
+    /// The newest edit that was taken.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Whether a registered cluster gives signs of life.
+    pub fn liveness(&self, cluster: &ClusterName, now: Now) -> Option<Liveness> {
+        let member = self
+            .members
+            .get(cluster)
+            .filter(|member| member.entry.is_some())?;
+        Some(
+            member
+                .life
+                .liveness(self.listening_since, self.pulse_period_ms, now),
+        )
+    }
+
+    /// When the next cluster turns silent if nothing is heard, on the monotonic clock.
+    pub fn next_silence_ms(&self, now: Now) -> Option<u64> {
+        let registered = self
+            .members
+            .values()
+            .filter(|member| member.entry.is_some());
+        registered
+            .map(|member| {
+                member
+                    .life
+                    .silent_at_ms(self.listening_since, self.pulse_period_ms)
+            })
+            .filter(|at| *at > now.monotonic_ms)
+            .min()
+    }
+
+    /// The policies that are in force.
+    pub fn policies(&self) -> impl Iterator<Item = &PolicyName> {
+        self.policies
+            .iter()
+            .filter(|(_, policy)| !policy.is_deleted())
+            .map(|(name, _)| name)
+    }
+
+    /// How far a policy's edit has come; the last edit if no generation is named. Nothing where the
+    /// policy or that generation is not known (here, any more).
+    pub fn policy_status(
+        &self,
+        name: &PolicyName,
+        generation: Option<Generation>,
+        now: Now,
+    ) -> Option<PolicyStatus> {
+        let policy = self.policies.get(name)?;
+        let edit = policy.find(generation)?;
+        let lines = policy::lines(self, policy, edit, now);
+        Some(PolicyStatus {
+            name: name.clone(),
+            generation: edit.generation,
+            revision: edit.revision,
+            committed_ms: edit.committed_ms,
+            is_deleted: matches!(edit.subject, Subject::Policy(None)),
+            latest_generation: policy.latest(),
+            counts: Counts::of(
+                lines
+                    .iter()
+                    .map(|line| (line.membership, line.state, line.received_ms)),
+            ),
+            clusters: lines,
+        })
+    }
+
+    /// Where a registered cluster stands.
+    pub fn cluster_status(&self, name: &ClusterName, now: Now) -> Option<ClusterStatus> {
+        let member = self.members.get(name)?;
+        let entry = member.entry.as_ref()?;
+        let liveness = self.liveness(name, now)?;
+        let mut lines = Vec::new();
+        for (policy_name, policy) in &self.policies {
+            let Some(edit) = policy.find(None) else {
+                continue;
+            };
+            let selected = policy.selects(entry);
+            let leaves = !selected && edit.targets.contains(name);
+            if selected || leaves {
+                let line = policy::line(member, policy_name, edit, liveness, Membership::Target);
+                // What left and is confirmed gone is no longer the cluster's business.
+                if selected || line.state != State::Applied {
+                    lines.push((policy_name.clone(), edit.generation, line));
+                }
+            }
+        }
+        let observes = entry.mode == Mode::Observe;
+        Some(cluster::status(name, member, liveness, lines, observes))
+    }
+}

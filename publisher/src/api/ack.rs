@@ -1,0 +1,186 @@
+//! AckService: status, and the stream that follows it.
+
+use std::{pin::Pin, time::Duration};
+
+use futures::Stream;
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc, watch},
+    time::{sleep, timeout},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use writ_core::{
+    name::{ClusterName, Name, PolicyName},
+    revision::Generation,
+    scope::Kind,
+};
+use writ_proto::v1::{self, ack_service_server::AckService, status_request::Of};
+
+use super::{Api, WATCHES_MAX, convert, error};
+
+/// Changes within this time come as one status: a fleet's answers to an edit come within milliseconds
+/// of each other.
+const CHANGES_JOINED: Duration = Duration::from_millis(50);
+
+/// How often a status comes if nothing changes, so that its age is seen.
+const REPEAT_PERIOD: Duration = Duration::from_secs(5);
+
+/// Statuses that wait for a slow reader: a newer one says all that an older one did.
+const STATUSES_WAITING_MAX: usize = 1;
+
+/// What is asked for, checked.
+#[derive(Debug, Clone)]
+enum Question {
+    Policy {
+        name: PolicyName,
+        generation: Option<Generation>,
+    },
+    Cluster(ClusterName),
+    AllPolicies,
+}
+
+impl Question {
+    fn read(of: Option<Of>) -> Result<Question, Status> {
+        let bad = |field, problem: writ_core::name::Error| error::field(field, problem.to_string());
+        Ok(match of {
+            None | Some(Of::AllPolicies(_)) => Question::AllPolicies,
+            Some(Of::Cluster(name)) => {
+                let name = ClusterName::parse(&name).map_err(|problem| bad("cluster", problem))?;
+                Question::Cluster(name)
+            }
+            Some(Of::Policy(version)) => Question::Policy {
+                name: PolicyName::parse(&version.name)
+                    .map_err(|problem| bad("policy.name", problem))?,
+                generation: (version.generation > 0).then_some(Generation(version.generation)),
+            },
+        })
+    }
+}
+
+type Answers = Pin<Box<dyn Stream<Item = Result<v1::StatusResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl AckService for Api {
+    async fn get_status(
+        &self,
+        request: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusResponse>, Status> {
+        let question = self.ready(request.into_inner()).await?;
+        self.answer(&question).map(Response::new)
+    }
+
+    type WatchStatusStream = Answers;
+
+    async fn watch_status(
+        &self,
+        request: Request<v1::StatusRequest>,
+    ) -> Result<Response<Answers>, Status> {
+        let permit = self.watches.clone().try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("{WATCHES_MAX} watches are open already"))
+        })?;
+        let question = self.ready(request.into_inner()).await?;
+        // What does not exist is refused at once, not in the stream. Watched before it is asked.
+        let changes = self.tracking.changes();
+        self.answer(&question)?;
+        let (sender, receiver) = mpsc::channel(STATUSES_WAITING_MAX);
+        tokio::spawn(self.clone().watch(question, changes, sender, permit));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+impl Api {
+    /// Waits until the answer would not be older than what was asked for.
+    async fn ready(&self, request: v1::StatusRequest) -> Result<Question, Status> {
+        let question = Question::read(request.of)?;
+        let at_least = request.at_least.as_ref();
+        match &question {
+            Question::Policy {
+                name,
+                generation: Some(Generation(generation)),
+            } => {
+                let name = Name::from(name);
+                self.view_of(Kind::Policy, &name, *generation, at_least)
+                    .await?;
+            }
+            _ => {
+                self.view_at(at_least).await?;
+            }
+        }
+        Ok(question)
+    }
+
+    fn answer(&self, question: &Question) -> Result<v1::StatusResponse, Status> {
+        let mut response = v1::StatusResponse::default();
+        let revision = self.tracking.ask(|tracker, now| {
+            match question {
+                Question::Policy { name, generation } => {
+                    let status = tracker.policy_status(name, *generation, now).ok_or_else(|| {
+                        let what = match generation {
+                            None => format!("there is no policy {name}"),
+                            Some(generation) => format!(
+                                "{name}@{generation} is not known here (any more); ask for {name}"
+                            ),
+                        };
+                        Status::not_found(what)
+                    })?;
+                    response.policies = vec![convert::policy_status(status, true)];
+                }
+                Question::Cluster(name) => {
+                    let status = tracker
+                        .cluster_status(name, now)
+                        .ok_or_else(|| Status::not_found(format!("there is no cluster {name}")))?;
+                    response.cluster = Some(convert::cluster_status(status));
+                }
+                Question::AllPolicies => {
+                    response.policies = tracker
+                        .policies()
+                        .filter_map(|name| tracker.policy_status(name, None, now))
+                        .map(|status| convert::policy_status(status, false))
+                        .collect();
+                }
+            }
+            Ok::<_, Status>(tracker.revision())
+        })?;
+        response.as_of = Some(self.as_of(revision));
+        Ok(response)
+    }
+
+    /// Sends a status now and after every change, until somebody ends it.
+    async fn watch(
+        self,
+        question: Question,
+        mut changes: watch::Receiver<u64>,
+        sender: mpsc::Sender<Result<v1::StatusResponse, Status>>,
+        _permit: OwnedSemaphorePermit,
+    ) {
+        loop {
+            changes.mark_unchanged();
+            let answer = self.answer(&question);
+            let goes_on = answer.is_ok();
+            if sender.send(answer).await.is_err() || !goes_on {
+                return;
+            }
+            // A cluster that turns silent is a change that nobody tells of.
+            let pause = self
+                .tracking
+                .next_silence()
+                .map_or(REPEAT_PERIOD, |silence| {
+                    REPEAT_PERIOD.min(silence + Duration::from_millis(1))
+                });
+            tokio::select! {
+                changed = timeout(pause, changes.changed()) => match changed {
+                    Ok(Ok(())) => sleep(CHANGES_JOINED).await,
+                    Ok(Err(_)) => return,
+                    Err(_) => {}
+                },
+                () = sender.closed() => return,
+                () = self.stop.cancelled() => {
+                    let stopping = Status::unavailable("this publisher ends: ask again, or another");
+                    // A reader that is gone needs no word.
+                    let _ = sender.send(Err(stopping)).await;
+                    return;
+                }
+            }
+        }
+    }
+}

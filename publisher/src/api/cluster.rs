@@ -1,0 +1,116 @@
+//! ClusterService.
+
+use tonic::{Request, Response, Status};
+use writ_core::{model::Document, name::ClusterName, scope::Kind};
+use writ_proto::v1::{self, cluster_service_server::ClusterService};
+
+use super::{
+    Api,
+    convert::{self, Detail},
+    policy::{Filter, Page, read_name},
+};
+
+#[tonic::async_trait]
+impl ClusterService for Api {
+    async fn apply(
+        &self,
+        request: Request<v1::ApplyRequest>,
+    ) -> Result<Response<v1::EditResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        self.apply(Kind::Cluster, request, &metadata).await
+    }
+
+    async fn remove(
+        &self,
+        request: Request<v1::DeleteRequest>,
+    ) -> Result<Response<v1::EditResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        self.delete(Kind::Cluster, request, &metadata).await
+    }
+
+    async fn get(
+        &self,
+        request: Request<v1::GetRequest>,
+    ) -> Result<Response<v1::GetClusterResponse>, Status> {
+        let request = request.into_inner();
+        let name = read_name(&request.name)?;
+        let (generation, at_least) = (request.at_least_generation, request.at_least.as_ref());
+        let view = self
+            .view_of(Kind::Cluster, &name, generation, at_least)
+            .await?;
+        let found = view
+            .document(Kind::Cluster, &name)
+            .zip(view.intent(Kind::Cluster, &name));
+        let Some((Document::Cluster(cluster), intent)) =
+            found.map(|(document, intent)| (document.as_ref(), intent))
+        else {
+            return Err(Status::not_found(format!("there is no cluster {name}")));
+        };
+        let cluster = self.cluster(intent, cluster, Detail::All);
+        let as_of = Some(self.as_of(view.revision()));
+        Ok(Response::new(v1::GetClusterResponse {
+            cluster: Some(cluster),
+            as_of,
+        }))
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::ListRequest>,
+    ) -> Result<Response<v1::ListClustersResponse>, Status> {
+        let request = request.into_inner();
+        let filter = Filter::read(&request)?;
+        let view = self.view_at(request.at_least.as_ref()).await?;
+        let detail = if request.with_manifests {
+            Detail::Manifest
+        } else {
+            Detail::Line
+        };
+        let mut page = Page::new(request.page_size);
+        let mut clusters = Vec::new();
+        for (name, document) in view.documents_after(Kind::Cluster, filter.after.as_ref()) {
+            let (Document::Cluster(cluster), Some(intent)) =
+                (document.as_ref(), view.intent(Kind::Cluster, name))
+            else {
+                continue;
+            };
+            let fits = filter.fits_labels(&cluster.labels)
+                && filter
+                    .region
+                    .as_ref()
+                    .is_none_or(|region| *region == cluster.region)
+                && filter
+                    .stage
+                    .as_ref()
+                    .is_none_or(|stage| *stage == cluster.stage);
+            if !fits {
+                continue;
+            }
+            let cluster = self.cluster(intent, cluster, detail);
+            if !page.takes(name.as_str(), prost::Message::encoded_len(&cluster)) {
+                break;
+            }
+            clusters.push(cluster);
+        }
+        Ok(Response::new(v1::ListClustersResponse {
+            clusters,
+            as_of: Some(self.as_of(view.revision())),
+            next_page_token: page.next_token(),
+        }))
+    }
+}
+
+impl Api {
+    fn cluster(
+        &self,
+        intent: &writ_core::edit::Intent,
+        cluster: &writ_core::model::Cluster,
+        detail: Detail,
+    ) -> v1::Cluster {
+        let name = ClusterName::from(&intent.name);
+        let status = self
+            .tracking
+            .ask(|tracker, now| tracker.cluster_status(&name, now));
+        convert::cluster(intent, cluster, status.as_ref(), detail)
+    }
+}

@@ -1,0 +1,121 @@
+//! The gRPC API. Only translates: requests into submissions and questions, answers into messages.
+
+mod ack;
+mod cluster;
+mod convert;
+mod error;
+mod policy;
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, transport::server::Router};
+use writ_core::{name::Name, revision::Revision, scope::Kind};
+use writ_proto::v1::{
+    self, ack_service_server::AckServiceServer, cluster_service_server::ClusterServiceServer,
+    policy_service_server::PolicyServiceServer,
+};
+
+use crate::{
+    accept::MANIFEST_SIZE_MAX_BYTES,
+    commit::Committer,
+    track::{self, Tracking},
+    view::{View, Views},
+};
+
+/// Largest request: a manifest and the little beside it.
+const REQUEST_SIZE_MAX_BYTES: usize = MANIFEST_SIZE_MAX_BYTES + 64 * 1024;
+
+/// Streams of status that are open at once: each makes its whole status at every change.
+const WATCHES_MAX: usize = 256;
+
+/// The three services. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Api {
+    publisher: String,
+    committer: Committer,
+    views: Views,
+    tracking: Tracking,
+    stop: CancellationToken,
+    watches: Arc<Semaphore>,
+}
+
+impl Api {
+    pub(crate) fn new(
+        publisher: String,
+        committer: Committer,
+        views: Views,
+        tracking: Tracking,
+        stop: CancellationToken,
+    ) -> Api {
+        let watches = Arc::new(Semaphore::new(WATCHES_MAX));
+        Api {
+            publisher,
+            committer,
+            views,
+            tracking,
+            stop,
+            watches,
+        }
+    }
+
+    fn as_of(&self, revision: Revision) -> v1::AsOf {
+        v1::AsOf {
+            publisher: self.publisher.clone(),
+            time: Some(convert::time(track::wall_ms())),
+            revision: Some(convert::revision(revision)),
+        }
+    }
+
+    /// A view that is not older than what was asked for.
+    async fn view_at(&self, at_least: Option<&v1::Revision>) -> Result<Arc<View>, Status> {
+        let wanted = at_least.map_or(Revision::ZERO, convert::to_revision);
+        let view = self.views.wait_for(|view| view.revision() >= wanted).await;
+        view.map_err(|behind| error::behind(&behind))
+    }
+
+    /// The same, and not older than a generation of a name.
+    async fn view_of(
+        &self,
+        kind: Kind,
+        name: &Name,
+        generation: u64,
+        at_least: Option<&v1::Revision>,
+    ) -> Result<Arc<View>, Status> {
+        let wanted = at_least.map_or(Revision::ZERO, convert::to_revision);
+        let fits = |view: &Arc<View>| {
+            view.revision() >= wanted && view.generation(kind, name).0 >= generation
+        };
+        self.views
+            .wait_for(fits)
+            .await
+            .map_err(|behind| error::behind(&behind))
+    }
+}
+
+/// All services, with health and both versions of reflection.
+pub(crate) async fn router(api: Api) -> Result<Router, tonic_reflection::server::Error> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let policies =
+        PolicyServiceServer::new(api.clone()).max_decoding_message_size(REQUEST_SIZE_MAX_BYTES);
+    let clusters =
+        ClusterServiceServer::new(api.clone()).max_decoding_message_size(REQUEST_SIZE_MAX_BYTES);
+    let acks = AckServiceServer::new(api);
+    // Served only once the log is followed, so that serving is healthy.
+    reporter.set_serving::<PolicyServiceServer<Api>>().await;
+    reporter.set_serving::<ClusterServiceServer<Api>>().await;
+    reporter.set_serving::<AckServiceServer<Api>>().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(writ_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(tonic::transport::Server::builder()
+        .add_service(policies)
+        .add_service(clusters)
+        .add_service(acks)
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?))
+}

@@ -1,0 +1,254 @@
+//! PolicyService, and what it shares with ClusterService: names and pages.
+
+use tonic::{Request, Response, Status};
+use writ_core::{
+    model::Document,
+    name::{Name, Region, Stage},
+    scope::{Kind, Scope},
+};
+use writ_proto::v1::{self, policy_service_server::PolicyService};
+
+use super::{
+    Api,
+    convert::{self, Detail},
+    error,
+};
+use crate::accept;
+
+/// Entries of a page where the client names no number.
+const PAGE_SIZE_DEFAULT: usize = 500;
+
+/// Most entries of a page.
+const PAGE_SIZE_MAX: usize = 1_000;
+
+/// Size at which a page ends: half of what gRPC clients take in one message by default.
+const PAGE_SIZE_MAX_BYTES: usize = 2 * 1024 * 1024;
+
+/// A page that fills.
+pub(super) struct Page {
+    left: usize,
+    left_bytes: usize,
+    last: Option<String>,
+    is_full: bool,
+}
+
+impl Page {
+    pub(super) fn new(wanted: u32) -> Page {
+        let wanted = usize::try_from(wanted).unwrap_or(PAGE_SIZE_MAX);
+        let left = if wanted == 0 {
+            PAGE_SIZE_DEFAULT
+        } else {
+            wanted.min(PAGE_SIZE_MAX)
+        };
+        Page {
+            left,
+            left_bytes: PAGE_SIZE_MAX_BYTES,
+            last: None,
+            is_full: false,
+        }
+    }
+
+    /// Whether an entry still fits; one does in any case.
+    pub(super) fn takes(&mut self, name: &str, bytes: usize) -> bool {
+        let fits = self.left > 0 && (bytes <= self.left_bytes || self.last.is_none());
+        if fits {
+            self.left -= 1;
+            self.left_bytes = self.left_bytes.saturating_sub(bytes);
+            self.last = Some(name.to_owned());
+        }
+        self.is_full |= !fits;
+        fits
+    }
+
+    /// Where the next page begins; empty where this was the last.
+    pub(super) fn next_token(self) -> String {
+        if self.is_full {
+            self.last.unwrap_or_default()
+        } else {
+            String::new()
+        }
+    }
+}
+
+/// What a list is narrowed to.
+pub(super) struct Filter {
+    pub(super) after: Option<Name>,
+    pub(super) region: Option<Region>,
+    pub(super) stage: Option<Stage>,
+    labels: Vec<(String, String)>,
+}
+
+impl Filter {
+    pub(super) fn read(request: &v1::ListRequest) -> Result<Filter, Status> {
+        let bad = |field, problem: writ_core::name::Error| error::field(field, problem.to_string());
+        let given = |text: &str| !text.is_empty();
+        let labels = request.match_labels.iter();
+        Ok(Filter {
+            after: Some(&request.page_token)
+                .filter(|text| given(text))
+                .map(|text| Name::parse(text).map_err(|problem| bad("page_token", problem)))
+                .transpose()?,
+            region: Some(&request.region)
+                .filter(|text| given(text))
+                .map(|text| Region::parse(text).map_err(|problem| bad("region", problem)))
+                .transpose()?,
+            stage: Some(&request.stage)
+                .filter(|text| given(text))
+                .map(|text| Stage::parse(text).map_err(|problem| bad("stage", problem)))
+                .transpose()?,
+            labels: labels
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+        })
+    }
+
+    pub(super) fn fits_labels(&self, of: &std::collections::BTreeMap<String, String>) -> bool {
+        self.labels
+            .iter()
+            .all(|(key, value)| of.get(key) == Some(value))
+    }
+
+    /// Whether clusters of the region and stage asked for may receive what goes to a scope.
+    fn fits_scope(&self, scope: &Scope) -> bool {
+        fn meets<T: PartialEq>(asked: Option<&T>, own: Option<&T>) -> bool {
+            asked.is_none() || own.is_none() || asked == own
+        }
+        meets(self.region.as_ref(), scope.region.as_ref())
+            && meets(self.stage.as_ref(), scope.stage.as_ref())
+    }
+}
+
+/// The name of a request.
+pub(super) fn read_name(text: &str) -> Result<Name, Status> {
+    Name::parse(text).map_err(|problem| error::field("name", problem.to_string()))
+}
+
+#[tonic::async_trait]
+impl PolicyService for Api {
+    async fn apply(
+        &self,
+        request: Request<v1::ApplyRequest>,
+    ) -> Result<Response<v1::EditResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        self.apply(Kind::Policy, request, &metadata).await
+    }
+
+    async fn delete(
+        &self,
+        request: Request<v1::DeleteRequest>,
+    ) -> Result<Response<v1::EditResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        self.delete(Kind::Policy, request, &metadata).await
+    }
+
+    async fn get(
+        &self,
+        request: Request<v1::GetRequest>,
+    ) -> Result<Response<v1::GetPolicyResponse>, Status> {
+        let request = request.into_inner();
+        let name = read_name(&request.name)?;
+        let (generation, at_least) = (request.at_least_generation, request.at_least.as_ref());
+        let view = self
+            .view_of(Kind::Policy, &name, generation, at_least)
+            .await?;
+        let found = view
+            .document(Kind::Policy, &name)
+            .zip(view.intent(Kind::Policy, &name));
+        let Some((Document::Policy(policy), intent)) =
+            found.map(|(document, intent)| (document.as_ref(), intent))
+        else {
+            return Err(Status::not_found(format!("there is no policy {name}")));
+        };
+        let policy = Some(convert::policy(intent, policy, Detail::All));
+        let as_of = Some(self.as_of(view.revision()));
+        Ok(Response::new(v1::GetPolicyResponse { policy, as_of }))
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::ListRequest>,
+    ) -> Result<Response<v1::ListPoliciesResponse>, Status> {
+        let request = request.into_inner();
+        let filter = Filter::read(&request)?;
+        let view = self.view_at(request.at_least.as_ref()).await?;
+        let detail = if request.with_manifests {
+            Detail::Manifest
+        } else {
+            Detail::Line
+        };
+        let mut page = Page::new(request.page_size);
+        let mut policies = Vec::new();
+        for (name, document) in view.documents_after(Kind::Policy, filter.after.as_ref()) {
+            let (Document::Policy(policy), Some(intent)) =
+                (document.as_ref(), view.intent(Kind::Policy, name))
+            else {
+                continue;
+            };
+            let fits = filter.fits_labels(&policy.labels)
+                && intent.scopes.iter().any(|scope| filter.fits_scope(scope));
+            if !fits {
+                continue;
+            }
+            let policy = convert::policy(intent, policy, detail);
+            if !page.takes(name.as_str(), prost::Message::encoded_len(&policy)) {
+                break;
+            }
+            policies.push(policy);
+        }
+        Ok(Response::new(v1::ListPoliciesResponse {
+            policies,
+            as_of: Some(self.as_of(view.revision())),
+            next_page_token: page.next_token(),
+        }))
+    }
+}
+
+impl Api {
+    pub(super) async fn apply(
+        &self,
+        kind: Kind,
+        request: v1::ApplyRequest,
+        metadata: &tonic::metadata::MetadataMap,
+    ) -> Result<Response<v1::EditResponse>, Status> {
+        let submission =
+            accept::apply(kind, request, metadata).map_err(|refused| error::edit(&refused))?;
+        let answer = self.committer.submit(submission).await;
+        answer
+            .map(|answer| Response::new(convert::edit_response(answer)))
+            .map_err(|refused| error::edit(&refused))
+    }
+
+    pub(super) async fn delete(
+        &self,
+        kind: Kind,
+        request: v1::DeleteRequest,
+        metadata: &tonic::metadata::MetadataMap,
+    ) -> Result<Response<v1::EditResponse>, Status> {
+        let submission =
+            accept::delete(kind, request, metadata).map_err(|refused| error::edit(&refused))?;
+        let answer = self.committer.submit(submission).await;
+        answer
+            .map(|answer| Response::new(convert::edit_response(answer)))
+            .map_err(|refused| error::edit(&refused))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_ends_by_number_and_by_size_and_never_holds_nothing() {
+        let mut page = Page::new(2);
+        assert!(page.takes("a", 1) && page.takes("b", 1) && !page.takes("c", 1));
+        assert_eq!(page.next_token(), "b");
+
+        let mut page = Page::new(0);
+        assert!(page.takes("a", PAGE_SIZE_MAX_BYTES + 1) && !page.takes("b", 1));
+        assert_eq!(page.next_token(), "a");
+
+        let mut page = Page::new(2);
+        assert!(page.takes("a", 1));
+        assert_eq!(page.next_token(), "");
+    }
+}

@@ -1,0 +1,49 @@
+//! What the publisher is started with.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use writ_core::name::Name;
+
+/// Command-line arguments of a publisher.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Where the API listens; port 0 takes a free one. Loopback only: the API has no users yet
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:0",
+        env = "WRIT_LISTEN"
+    )]
+    pub listen: SocketAddr,
+    /// File that the address is written to once the API answers
+    #[arg(long, value_name = "FILE")]
+    pub address_file: Option<PathBuf>,
+    /// The bus, as nats://HOST:PORT
+    #[arg(long, value_name = "URL", env = "WRIT_NATS_URL")]
+    pub nats_url: String,
+    /// File with the seed of the publisher's identity on the bus (SU…)
+    #[arg(long, value_name = "FILE")]
+    pub nats_nkey_file: PathBuf,
+    /// File with the key that signs what is published: 32 bytes in base64
+    #[arg(long, value_name = "FILE")]
+    pub signing_key_file: PathBuf,
+    /// File with the trust bundle: the keys of all publishers, under the offline key
+    #[arg(long, value_name = "FILE")]
+    pub trust_file: PathBuf,
+    /// Name of this publisher; shown in every status, and bound to its identity on the bus
+    #[arg(long, value_name = "NAME", default_value = "publisher-1", value_parser = parse_name)]
+    pub name: Name,
+    /// Seconds between two beats
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub beat_period_s: u64,
+    /// Seconds after which a cluster that heard no beat calls itself stale
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(2..=3600))]
+    pub beat_expiry_s: u64,
+    /// Seconds between two pulses of a cluster that has not stated its own period yet
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub pulse_period_s: u64,
+}
+
+fn parse_name(text: &str) -> Result<Name, writ_core::name::Error> {
+    Name::parse(text)
+}

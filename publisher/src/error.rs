@@ -1,0 +1,125 @@
+//! Why an edit is refused: one closed list, from which the API's codes follow.
+
+use writ_bus::batch::Invalid;
+use writ_core::{model::Violation, revision::Generation, scope::Kind};
+
+use crate::view::Behind;
+
+/// Why an edit did not happen.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EditError {
+    /// The document, or a field of the request, is wrong.
+    #[error("{} refused: {}", if .0.len() == 1 { "1 field is" } else { "fields are" }, list(.0))]
+    Invalid(Vec<Violation>),
+    /// Nothing of that name is in force.
+    #[error("there is no {kind} {name}")]
+    NotFound {
+        /// What was meant.
+        kind: Kind,
+        /// Its name.
+        name: String,
+    },
+    /// The edit was made from another generation than the current one.
+    #[error(
+        "{name} is at generation {current}, the edit was made from generation {base}: look at what changed, then repeat it from {current}"
+    )]
+    BaseMoved {
+        /// The name.
+        name: String,
+        /// From which the edit was made.
+        base: u64,
+        /// That is current.
+        current: Generation,
+    },
+    /// The request id stands for another content.
+    #[error("request id {request_id:?} was used for another edit of {name} ({name}@{generation})")]
+    RequestIdTaken {
+        /// The id.
+        request_id: String,
+        /// The name.
+        name: String,
+        /// What it stands for.
+        generation: Generation,
+    },
+    /// A cluster's region or stage would change.
+    #[error(
+        "{name} is registered in {is}; a name does not move to {wanted}: delete the cluster, then register it again"
+    )]
+    Moves {
+        /// The cluster.
+        name: String,
+        /// Its scope.
+        is: String,
+        /// The scope asked for.
+        wanted: String,
+    },
+    /// The edit does not fit into one batch.
+    #[error("the edit does not fit into one batch of the log: {0}")]
+    TooLarge(#[source] Invalid),
+    /// The log has no room.
+    #[error(
+        "the log is full: nothing was stored; make room (max_bytes of the stream WRIT), then repeat"
+    )]
+    Full,
+    /// More edits wait than are good.
+    #[error("{limit} edits wait already: nothing was stored, repeat later")]
+    TooMany {
+        /// How many may.
+        limit: usize,
+    },
+    /// The log can't be believed.
+    #[error("the log can't be believed, so that no edit is made on it: {0}")]
+    Broken(String),
+    /// Others were always first, or the log was away.
+    #[error("the log did not take the edit in time: nothing was stored, repeat it")]
+    NotStored,
+    /// Perhaps stored.
+    #[error(
+        "the log did not say what became of the edit: repeat it with request id {request_id:?}"
+    )]
+    Unknown {
+        /// The edit's id.
+        request_id: String,
+    },
+    /// The log refuses it for good.
+    #[error("the log refuses the edit: {description} ({code})")]
+    Refused {
+        /// The server's code.
+        code: u64,
+        /// The server's words.
+        description: String,
+    },
+    /// The bus refuses the publisher.
+    #[error("the bus refuses the publisher")]
+    Bus(#[source] writ_bus::connection::Error),
+    /// The log is ahead of this publisher.
+    #[error(transparent)]
+    Behind(#[from] Behind),
+    /// The task of the edit ended without an answer.
+    #[error("the edit was cut off: repeat it with request id {request_id:?}")]
+    CutOff {
+        /// The edit's id.
+        request_id: String,
+    },
+}
+
+fn list(violations: &[Violation]) -> String {
+    let texts: Vec<String> = violations.iter().take(3).map(ToString::to_string).collect();
+    let more = violations.len().saturating_sub(texts.len());
+    let rest = if more > 0 {
+        format!("; and {more} more")
+    } else {
+        String::new()
+    };
+    format!("{}{rest}", texts.join("; "))
+}
+
+impl EditError {
+    /// One wrong field.
+    pub(crate) fn field(field: &str, message: impl Into<String>) -> EditError {
+        EditError::Invalid(vec![Violation {
+            field: field.to_owned(),
+            message: message.into(),
+        }])
+    }
+}

@@ -1,0 +1,165 @@
+//! What the clusters say: the stored acks and the live pulses, and the beats of other publishers.
+//!
+//! Promises: a cluster is believed only under the key of its own registry entry; an ack that a pulse
+//! tells of and that was not seen is read again. Never writes.
+
+use std::time::Duration;
+
+use tokio::{sync::watch, time::Instant};
+use writ_bus::{
+    Client,
+    live::{self, Live, Signal},
+    log::{self as bus_log, Entry},
+    read,
+    streams::Stream,
+};
+use writ_core::{
+    ack::{Ack, Pulse},
+    beat::Beat,
+    envelope::Keyring,
+    hash::Hash,
+    name::Name,
+    subject::{BusSubject, Sender},
+};
+use writ_proto::log;
+
+use crate::{alarm::Alarms, follow::Error, track::Tracking};
+
+/// How long an ack that can't be read again is waited for; the next pulse tells of it again.
+const REREAD_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Another publisher's last beat.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeardBeat {
+    pub(crate) root: Hash,
+    pub(crate) at: Instant,
+}
+
+/// Hears acks and pulses.
+#[derive(Clone)]
+pub(crate) struct Ear {
+    pub(crate) client: Client,
+    /// The publishers' keys, for beats.
+    pub(crate) trusted: Keyring,
+    pub(crate) tracking: Tracking,
+    pub(crate) alarms: Alarms,
+    pub(crate) own_name: Name,
+}
+
+impl Ear {
+    /// Follows the stream of acks for ever; says once when the stored ones are taken.
+    ///
+    /// # Errors
+    /// Where going on would be wrong: the publisher has to end then.
+    pub(crate) async fn hear_acks(self, caught_up: watch::Sender<bool>) -> Result<(), Error> {
+        let mut tail = bus_log::follow(&self.client, Stream::Acks).await?;
+        while let Some(entry) = tail.next().await {
+            match entry? {
+                Entry::Message(stored) => {
+                    let is_live = *caught_up.borrow();
+                    self.take_ack(&stored.subject, &stored.bytes, is_live);
+                }
+                Entry::CaughtUp => {
+                    caught_up.send_replace(true);
+                }
+            }
+        }
+        Err(Error::Ended)
+    }
+
+    /// Listens for pulses and beats for ever.
+    ///
+    /// # Errors
+    /// Where the connection was closed.
+    pub(crate) async fn hear_pulses(
+        self,
+        mut live: Live,
+        beats: watch::Sender<Option<HeardBeat>>,
+    ) -> Result<(), Error> {
+        while let Some(signal) = live.next().await {
+            match signal {
+                Signal::Message { subject, bytes } => match &subject {
+                    BusSubject::Pulse(sender) => self.take_pulse(&subject, sender, &bytes).await,
+                    BusSubject::Beat => self.take_beat(&bytes, &beats),
+                    _ => {}
+                },
+                // Nobody is silent for what was lost on its way to here.
+                Signal::Gap => self.tracking.listen_anew(),
+                Signal::Denied(denied) => tracing::error!("pulses can't be heard: {denied}"),
+            }
+        }
+        Err(Error::Ended)
+    }
+
+    fn take_ack(&self, subject: &BusSubject, bytes: &[u8], is_live: bool) {
+        let BusSubject::Ack(sender) = subject else {
+            return;
+        };
+        match log::open::<Ack>(subject, bytes, &self.tracking.keyring(&sender.cluster)) {
+            Ok(opened) => {
+                if let Err(refused) = self.tracking.ack(opened.value, is_live) {
+                    tracing::debug!(
+                        category = refused.category(),
+                        "an ack is refused: {refused}"
+                    );
+                }
+            }
+            Err(error) if is_live => self.alarms.raise(subject, error.category(), &error),
+            // The stream keeps the last acks of clusters that were removed or got other keys.
+            Err(error) => tracing::debug!(%subject, "an old ack is passed over: {error}"),
+        }
+    }
+
+    async fn take_pulse(&self, subject: &BusSubject, sender: &Sender, bytes: &[u8]) {
+        let keyring = self.tracking.keyring(&sender.cluster);
+        let pulse = match log::open::<Pulse>(subject, bytes, &keyring) {
+            Ok(opened) => opened.value,
+            // A removed cluster goes on speaking; that is no alarm.
+            Err(error) if keyring.is_empty() => {
+                return tracing::debug!(%subject, "a pulse is refused: {error}");
+            }
+            Err(error) => return self.alarms.raise(subject, error.category(), &error),
+        };
+        match self.tracking.pulse(pulse) {
+            Ok(news) if news.ack_missing => self.read_ack(sender).await,
+            Ok(_) => {}
+            Err(refused) => {
+                tracing::debug!(
+                    category = refused.category(),
+                    "a pulse is refused: {refused}"
+                );
+            }
+        }
+    }
+
+    /// The pulse came before its ack did, or the ack came before its cluster was known here.
+    async fn read_ack(&self, sender: &Sender) {
+        let subject = BusSubject::Ack(sender.clone());
+        let read = read::last_by_subject(&self.client, Stream::Acks, &subject);
+        match tokio::time::timeout(REREAD_TIME_MAX, read).await {
+            Ok(Ok(Some(stored))) => self.take_ack(&subject, &stored.bytes, true),
+            Ok(Ok(None)) | Err(_) => {}
+            Ok(Err(error)) => tracing::debug!("an ack can't be read again: {error}"),
+        }
+    }
+
+    fn take_beat(&self, bytes: &[u8], beats: &watch::Sender<Option<HeardBeat>>) {
+        match log::open::<Beat>(&BusSubject::Beat, bytes, &self.trusted) {
+            Ok(opened) if opened.value.publisher != self.own_name.as_str() => {
+                beats.send_replace(Some(HeardBeat {
+                    root: opened.value.root,
+                    at: Instant::now(),
+                }));
+            }
+            Ok(_) => {}
+            Err(error) => self
+                .alarms
+                .raise(&BusSubject::Beat, error.category(), &error),
+        }
+    }
+}
+
+/// Begins to listen; before the log is followed, so that nothing said meanwhile is missed.
+pub(crate) async fn listen(client: &Client) -> Result<Live, writ_bus::connection::Error> {
+    live::listen_as_publisher(client).await
+}

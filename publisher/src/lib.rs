@@ -1,0 +1,28 @@
+//! The publisher: takes edits, commits them as signed events, and follows what the clusters answer.
+//!
+//! Owns the gRPC API and the pipeline behind it, a file a step: accept, validate, place, seal, commit,
+//! track. Beside it run the follower of the log, acks and pulses, and the beat.
+//! Promises: what is answered as committed is in the log; what is read is not older than what was
+//! asked for; nothing out of the log is believed that does not verify.
+//! Never holds state of its own: the log is the database, any publisher can go at any time.
+
+mod accept;
+mod alarm;
+mod answer;
+mod api;
+mod args;
+mod beat;
+mod commit;
+mod error;
+mod follow;
+mod hear;
+mod history;
+mod place;
+mod run;
+mod seal;
+mod track;
+mod validate;
+mod view;
+
+pub use args::Args;
+pub use run::{Error, run, run_to_exit};

@@ -1,0 +1,19 @@
+//! The publisher as a program of its own.
+
+use clap::Parser as _;
+
+/// Takes edits of policies and clusters, and carries them to the fleet
+#[derive(clap::Parser)]
+#[command(name = "writ-publisher", version)]
+struct Command {
+    #[command(flatten)]
+    args: writ_publisher::Args,
+}
+
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    let args = Command::parse().args;
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    log.init();
+    writ_publisher::run_to_exit(args).await
+}

@@ -1,0 +1,117 @@
+//! Step 3, place: where an edit goes and for whom it is. No I/O.
+
+use std::collections::BTreeSet;
+
+use writ_core::{
+    edit::{Change, Edit},
+    model::{ClusterSelector, Document},
+    name::PolicyName,
+    placement,
+    scope::Kind,
+};
+
+use crate::{
+    error::EditError,
+    validate::{Content, Validated},
+    view::View,
+};
+
+/// Most unknown names that an answer lists.
+const UNKNOWN_CLUSTERS_MAX: usize = 100;
+
+/// An edit with its place.
+#[derive(Debug, Clone)]
+pub(crate) struct Placed {
+    pub(crate) edit: Edit,
+    /// Names that the policy lists and the registry lacks.
+    pub(crate) unknown_clusters: Vec<String>,
+}
+
+/// Places an edit in the log as it is seen.
+pub(crate) fn place(
+    validated: &Validated,
+    view: &View,
+    committed_ms: u64,
+) -> Result<Placed, EditError> {
+    let submission = &validated.submission;
+    let targets = targets(validated, view);
+    let change = match &validated.content {
+        Content::Delete => Change::Delete,
+        Content::Put { manifest, document } => {
+            let (compiled, scopes, listens) = match document.as_ref() {
+                Document::Policy(policy) => (
+                    policy.compile(),
+                    placement::policy_scopes(&policy.clusters),
+                    None,
+                ),
+                Document::Cluster(cluster) => (
+                    cluster.compile(),
+                    placement::cluster_scopes(cluster),
+                    Some((cluster.region.clone(), cluster.stage.clone())),
+                ),
+            };
+            let object = serde_json::from_slice(compiled.bytes())
+                .map_err(|error| EditError::field("", format!("can't be compiled: {error}")))?;
+            Change::Put {
+                manifest: manifest.clone(),
+                object,
+                requires: vec![],
+                scopes,
+                listens,
+            }
+        }
+    };
+    let edit = Edit {
+        kind: submission.kind,
+        name: validated.name.clone(),
+        change,
+        request_id: submission.request_id.clone(),
+        author: submission.author.clone(),
+        reason: validated.reason(),
+        inlet: "grpc".to_owned(),
+        committed_ms,
+        targets: targets.into_iter().collect(),
+    };
+    Ok(Placed {
+        edit,
+        unknown_clusters: unknown_clusters(validated, view),
+    })
+}
+
+/// The clusters that an edit is for. Of a policy: those that it selects, and those that it leaves,
+/// because what is taken away has to be confirmed too. Of a registry entry: the cluster itself.
+fn targets(validated: &Validated, view: &View) -> BTreeSet<String> {
+    if validated.submission.kind == Kind::Cluster {
+        return match validated.content {
+            Content::Put { .. } => BTreeSet::from([validated.name.to_string()]),
+            Content::Delete => BTreeSet::new(),
+        };
+    }
+    let before = view
+        .policy(&PolicyName::from(&validated.name))
+        .map(|policy| &policy.clusters);
+    let selectors: Vec<&ClusterSelector> = selector(validated).into_iter().chain(before).collect();
+    let registered = view.clusters().map(|cluster| cluster.identity());
+    registered
+        .filter(|identity| selectors.iter().any(|selector| selector.matches(identity)))
+        .map(|identity| identity.name.to_string())
+        .collect()
+}
+
+fn selector(validated: &Validated) -> Option<&ClusterSelector> {
+    match validated.document() {
+        Some(Document::Policy(policy)) => Some(&policy.clusters),
+        _ => None,
+    }
+}
+
+fn unknown_clusters(validated: &Validated, view: &View) -> Vec<String> {
+    let names = selector(validated)
+        .into_iter()
+        .flat_map(ClusterSelector::names);
+    names
+        .filter(|name| view.cluster(name).is_none())
+        .take(UNKNOWN_CLUSTERS_MAX)
+        .map(ToString::to_string)
+        .collect()
+}

@@ -1,0 +1,340 @@
+//! The publisher from start to end: config, connect, follow until caught up, serve, beat.
+
+use std::{
+    future::Future, io, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc,
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use writ_bus::{
+    Client,
+    connection::{self, FirstConnect, Options},
+};
+use writ_core::envelope::{self, Keyring, SigningKey};
+use writ_proto::{log::OpenError, trust::TrustBundle};
+
+use crate::{
+    Args,
+    alarm::{Alarms, describe},
+    api::{self, Api},
+    beat::Heart,
+    commit::Committer,
+    follow::{self, Follower},
+    hear::{self, Ear},
+    track::Tracking,
+    view::{View, Views},
+};
+
+/// How long open requests may go on after the end was asked for; an edit is over within milliseconds.
+const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Why the publisher ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file that it was started with.
+    #[error("can't read {}", .path.display())]
+    ReadFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file of the address.
+    #[error("can't write {}", .path.display())]
+    WriteFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The signing key.
+    #[error("{} holds no signing key (32 bytes in base64)", .path.display())]
+    SigningKey {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: envelope::Error,
+    },
+    /// The trust bundle.
+    #[error("{} holds no trust bundle that its offline key signed", .path.display())]
+    Trust {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: OpenError,
+    },
+    /// Nobody would believe this publisher.
+    #[error("the trust bundle does not list this publisher's key: sign a bundle with it first")]
+    NotTrusted,
+    /// The address would be reachable from elsewhere.
+    #[error(
+        "{0} is not a loopback address: the API has no users yet, so that everybody could edit"
+    )]
+    NotLoopback(SocketAddr),
+    /// The address is taken, or not this machine's.
+    #[error("can't listen on {address}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The bus.
+    #[error("can't reach the bus")]
+    Connect(#[source] connection::Error),
+    /// The log or the acks.
+    #[error(transparent)]
+    Follow(#[from] follow::Error),
+    /// The API's descriptors.
+    #[error("can't serve reflection")]
+    Reflection(#[source] tonic_reflection::server::Error),
+    /// The API.
+    #[error("can't serve the API")]
+    Serve(#[source] tonic::transport::Error),
+    /// The signals of the operating system.
+    #[error("can't listen for signals")]
+    Signal(#[source] io::Error),
+    /// One of its tasks ended by a panic.
+    #[error("a task of the publisher ended by a panic")]
+    Task(#[source] tokio::task::JoinError),
+}
+
+/// Runs a publisher until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// [`Error`]: it could not start, or going on would have been wrong.
+pub async fn run(args: Args) -> Result<(), Error> {
+    let ended = end_signal()?;
+    run_until(args, ended).await
+}
+
+/// Runs a publisher as [`run`] does, and logs why it ended, with all causes.
+pub async fn run_to_exit(args: Args) -> ExitCode {
+    match run(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{}", describe(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a publisher until `ended` resolves.
+pub(crate) async fn run_until(
+    args: Args,
+    ended: impl Future<Output = ()> + Send,
+) -> Result<(), Error> {
+    let config = Config::read(args)?;
+    let listener = config.listen().await?;
+    let client = config.connect().await?;
+
+    let alarms = Alarms::default();
+    let tracking = Tracking::new(Duration::from_secs(config.args.pulse_period_s));
+    let (view_sender, view_receiver) = watch::channel(Arc::new(View::default()));
+    let views = Views::new(view_receiver);
+    let (beat_sender, heard) = watch::channel(None);
+    let mut tasks = JoinSet::new();
+
+    let live = hear::listen(&client).await.map_err(Error::Connect)?;
+    let follower = Follower::new(
+        client.clone(),
+        config.trusted.clone(),
+        view_sender,
+        tracking.clone(),
+        alarms.clone(),
+    );
+    start(&mut tasks, |caught_up| follower.run(caught_up)).await?;
+    let ear = Ear {
+        client: client.clone(),
+        trusted: config.trusted.clone(),
+        tracking: tracking.clone(),
+        alarms: alarms.clone(),
+        own_name: config.args.name.clone(),
+    };
+    // After the log: an ack is checked under the key of its cluster's registry entry.
+    let acks = ear.clone();
+    start(&mut tasks, |caught_up| acks.hear_acks(caught_up)).await?;
+    tasks.spawn(ear.hear_pulses(live, beat_sender));
+    tracing::info!(revision = %views.now().revision(), "the log is followed");
+
+    let heart = Heart {
+        client: client.clone(),
+        key: config.key.clone(),
+        views: views.clone(),
+        name: config.args.name.clone(),
+        period: Duration::from_secs(config.args.beat_period_s),
+        expiry: Duration::from_secs(config.args.beat_expiry_s),
+        heard,
+    };
+    tasks.spawn(async move {
+        heart.run().await;
+        Ok(())
+    });
+
+    let trusted = config.trusted.clone();
+    let committer = Committer::new(
+        client.clone(),
+        config.key.clone(),
+        trusted,
+        views.clone(),
+        alarms,
+    );
+    let stop = CancellationToken::new();
+    let name = config.args.name.to_string();
+    let api = Api::new(name, committer, views, tracking, stop.clone());
+    config.announce(&listener)?;
+    serve(api, listener, tasks, stop, ended).await?;
+    client.flush().await;
+    Ok(())
+}
+
+/// Starts a follower and waits until it has everything that was stored.
+async fn start<F>(
+    tasks: &mut JoinSet<Result<(), follow::Error>>,
+    make: impl FnOnce(watch::Sender<bool>) -> F,
+) -> Result<(), Error>
+where
+    F: Future<Output = Result<(), follow::Error>> + Send + 'static,
+{
+    let (sender, mut caught_up) = watch::channel(false);
+    tasks.spawn(make(sender));
+    tokio::select! {
+        waited = caught_up.wait_for(|is_caught_up| *is_caught_up) => match waited {
+            Ok(_) => Ok(()),
+            Err(_) => Err(join(tasks).await),
+        },
+        error = join(tasks) => Err(error),
+    }
+}
+
+/// Serves until the end is asked for, or a task ends, which none does while all is well.
+async fn serve(
+    api: Api,
+    listener: TcpListener,
+    mut tasks: JoinSet<Result<(), follow::Error>>,
+    stop: CancellationToken,
+    ended: impl Future<Output = ()> + Send,
+) -> Result<(), Error> {
+    let router = api::router(api).await.map_err(Error::Reflection)?;
+    let stopped = stop.clone();
+    let incoming = TcpListenerStream::new(listener);
+    let server =
+        router.serve_with_incoming_shutdown(incoming, async move { stopped.cancelled().await });
+    tokio::pin!(server);
+    let failed = tokio::select! {
+        served = &mut server => return served.map_err(Error::Serve),
+        error = join(&mut tasks) => Some(error),
+        () = ended => None,
+    };
+    stop.cancel();
+    match tokio::time::timeout(SHUTDOWN_TIME_MAX, server).await {
+        Ok(served) => served.map_err(Error::Serve)?,
+        Err(_) => tracing::warn!("requests were cut off at the end"),
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// The error of the first task that ends.
+async fn join(tasks: &mut JoinSet<Result<(), follow::Error>>) -> Error {
+    match tasks.join_next().await {
+        Some(Ok(Err(error))) => Error::Follow(error),
+        Some(Err(error)) => Error::Task(error),
+        Some(Ok(Ok(()))) | None => Error::Follow(follow::Error::Ended),
+    }
+}
+
+/// What the files say.
+struct Config {
+    args: Args,
+    seed: String,
+    key: SigningKey,
+    trusted: Keyring,
+}
+
+impl Config {
+    fn read(args: Args) -> Result<Config, Error> {
+        if !args.listen.ip().is_loopback() {
+            return Err(Error::NotLoopback(args.listen));
+        }
+        let seed = read_text(&args.nats_nkey_file)?;
+        let path = args.signing_key_file.clone();
+        let key = SigningKey::from_base64(&read_text(&path)?)
+            .map_err(|source| Error::SigningKey { path, source })?;
+        let path = args.trust_file.clone();
+        let bytes = std::fs::read(&path).map_err(|source| Error::ReadFile {
+            path: path.clone(),
+            source,
+        })?;
+        let bundle =
+            TrustBundle::from_file(&bytes).map_err(|source| Error::Trust { path, source })?;
+        if !bundle.publishers.contains(&key.public()) {
+            return Err(Error::NotTrusted);
+        }
+        Ok(Config {
+            seed,
+            key,
+            trusted: bundle.keyring(),
+            args,
+        })
+    }
+
+    async fn listen(&self) -> Result<TcpListener, Error> {
+        let address = self.args.listen;
+        TcpListener::bind(address)
+            .await
+            .map_err(|source| Error::Listen { address, source })
+    }
+
+    async fn connect(&self) -> Result<Client, Error> {
+        let options = Options {
+            url: self.args.nats_url.clone(),
+            seed: self.seed.clone(),
+            inbox: writ_bus::accounts::publisher_inbox(&self.args.name),
+            name: format!("writ-publisher {}", self.args.name),
+            first_connect: FirstConnect::Now,
+        };
+        writ_bus::connect(options).await.map_err(Error::Connect)
+    }
+
+    /// Says where the API is; whoever waits for the file finds it whole.
+    fn announce(&self, listener: &TcpListener) -> Result<(), Error> {
+        let address = self.args.listen;
+        let bound = listener
+            .local_addr()
+            .map_err(|source| Error::Listen { address, source })?;
+        tracing::info!(address = %bound, publisher = %self.args.name, "the API is served");
+        let Some(path) = &self.args.address_file else {
+            return Ok(());
+        };
+        let part = path.with_extension("part");
+        std::fs::write(&part, format!("{bound}\n"))
+            .and_then(|()| std::fs::rename(&part, path))
+            .map_err(|source| Error::WriteFile {
+                path: path.clone(),
+                source,
+            })
+    }
+}
+
+fn read_text(path: &PathBuf) -> Result<String, Error> {
+    let read = std::fs::read_to_string(path);
+    read.map_err(|source| Error::ReadFile {
+        path: path.clone(),
+        source,
+    })
+}
+
+/// Resolves at SIGTERM or Ctrl-C. Installed at once, so that none is missed while starting.
+fn end_signal() -> Result<impl Future<Output = ()> + Send, Error> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signal)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,120 @@
+//! Step 6, track: the tracker of the core with a clock, shared by all who tell it and ask it.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::sync::watch;
+use writ_core::{
+    ack::{Ack, Pulse},
+    envelope::Keyring,
+    name::ClusterName,
+    tracker::{Committed, Now, PulseNews, Refused, Tracker},
+};
+
+/// The wall clock, milliseconds since the Unix epoch.
+pub(crate) fn wall_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The tracker. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Tracking {
+    tracker: Arc<Mutex<Tracker>>,
+    /// Counts the changes, for those who watch.
+    changes: watch::Sender<u64>,
+    start: Instant,
+}
+
+impl Tracking {
+    pub(crate) fn new(pulse_period: Duration) -> Tracking {
+        let start = Instant::now();
+        let period_ms = u64::try_from(pulse_period.as_millis()).unwrap_or(u64::MAX);
+        let now = Now {
+            monotonic_ms: 0,
+            wall_ms: wall_ms(),
+        };
+        Tracking {
+            tracker: Arc::new(Mutex::new(Tracker::new(now, period_ms))),
+            changes: watch::channel(0).0,
+            start,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        let monotonic_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Now {
+            monotonic_ms,
+            wall_ms: wall_ms(),
+        }
+    }
+
+    /// Asks the tracker; the lock is held for that long, which is never across an await.
+    pub(crate) fn ask<T>(&self, question: impl FnOnce(&Tracker, Now) -> T) -> T {
+        question(&self.lock(), self.now())
+    }
+
+    /// Watches for changes of what the tracker answers.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub(crate) fn edit(&self, committed: Committed) {
+        let now = self.now();
+        self.lock().edit(committed, now);
+        self.note();
+    }
+
+    pub(crate) fn keyring(&self, cluster: &ClusterName) -> Keyring {
+        self.lock().keyring(cluster)
+    }
+
+    /// Takes a verified ack; `live` when it came just now.
+    pub(crate) fn ack(&self, ack: Ack, live: bool) -> Result<(), Refused> {
+        let heard = live.then(|| self.now());
+        if self.lock().ack(ack, heard)? {
+            self.note();
+        }
+        Ok(())
+    }
+
+    /// Takes a verified pulse.
+    pub(crate) fn pulse(&self, pulse: Pulse) -> Result<PulseNews, Refused> {
+        let now = self.now();
+        let news = self.lock().pulse(pulse, now)?;
+        if news.changed {
+            self.note();
+        }
+        Ok(news)
+    }
+
+    /// Pulses may have been missed until now.
+    pub(crate) fn listen_anew(&self) {
+        let now = self.now();
+        self.lock().listen_anew(now);
+        self.note();
+    }
+
+    /// How long until the next cluster turns silent if nothing is heard.
+    pub(crate) fn next_silence(&self) -> Option<Duration> {
+        self.ask(|tracker, now| {
+            let at_ms = tracker.next_silence_ms(now)?;
+            Some(Duration::from_millis(
+                at_ms.saturating_sub(now.monotonic_ms),
+            ))
+        })
+    }
+
+    fn note(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tracker> {
+        // A panic inside would leave a view that the next messages repair.
+        self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

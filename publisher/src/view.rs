@@ -1,0 +1,183 @@
+//! What this publisher has seen of the log: one value, replaced as a whole at every root.
+//!
+//! The follower alone writes it. Everybody else reads a consistent state, or waits for a newer one.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::timeout};
+use writ_core::{
+    edit::{Intent, State},
+    hash::Hash,
+    model::{Cluster, ClusterPolicy, Document},
+    name::{ClusterName, Name, PolicyName},
+    revision::{Generation, Revision},
+    root::RootEdit,
+    scope::Kind,
+};
+
+/// Edits whose request ids are remembered here: what passes while an outcome is unknown. A publisher
+/// commits at most some hundred edits a second, and an outcome is known after seconds.
+const RECENT_EDITS_MAX: usize = 4_096;
+
+/// How long a read waits for the revision that it asks for. The log is a few milliseconds behind at
+/// most; more means that this publisher is cut off, and another one should be asked.
+pub(crate) const READ_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The log up to one root.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct View {
+    /// What the rules need.
+    pub(crate) state: State,
+    /// Place of the newest root in the stream, believed or not: what the next edit compares with.
+    pub(crate) root_sequence: u64,
+    /// Hash of the newest root's payload.
+    pub(crate) root_hash: Option<Hash>,
+    /// What is in force, as documents.
+    documents: BTreeMap<(Kind, Name), Arc<Document>>,
+    recent: VecDeque<RootEdit>,
+    /// Why the log can't be believed at the moment; edits are refused then.
+    pub(crate) broken: Option<String>,
+}
+
+impl View {
+    pub(crate) fn revision(&self) -> Revision {
+        self.state.revision()
+    }
+
+    pub(crate) fn intent(&self, kind: Kind, name: &Name) -> Option<&Arc<Intent>> {
+        self.state.intent(kind, name)
+    }
+
+    /// The last generation of a name; 0 where it never was.
+    pub(crate) fn generation(&self, kind: Kind, name: &Name) -> Generation {
+        self.intent(kind, name)
+            .map(|intent| intent.generation)
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn document(&self, kind: Kind, name: &Name) -> Option<&Arc<Document>> {
+        self.documents.get(&(kind, name.clone()))
+    }
+
+    pub(crate) fn cluster(&self, name: &ClusterName) -> Option<&Cluster> {
+        match self
+            .documents
+            .get(&(Kind::Cluster, Name::from(name)))?
+            .as_ref()
+        {
+            Document::Cluster(cluster) => Some(cluster),
+            Document::Policy(_) => None,
+        }
+    }
+
+    pub(crate) fn policy(&self, name: &PolicyName) -> Option<&ClusterPolicy> {
+        match self
+            .documents
+            .get(&(Kind::Policy, Name::from(name)))?
+            .as_ref()
+        {
+            Document::Policy(policy) => Some(policy),
+            Document::Cluster(_) => None,
+        }
+    }
+
+    /// The registry.
+    pub(crate) fn clusters(&self) -> impl Iterator<Item = &Cluster> {
+        self.documents
+            .values()
+            .filter_map(|document| match document.as_ref() {
+                Document::Cluster(cluster) => Some(cluster),
+                Document::Policy(_) => None,
+            })
+    }
+
+    /// What is in force of a kind, after a name, sorted.
+    pub(crate) fn documents_after(
+        &self,
+        kind: Kind,
+        after: Option<&Name>,
+    ) -> impl Iterator<Item = (&Name, &Arc<Document>)> {
+        let after = after.cloned();
+        self.documents
+            .iter()
+            .filter(move |((of, name), _)| *of == kind && after.as_ref().is_none_or(|a| name > a))
+            .map(|((_, name), document)| (name, document))
+    }
+
+    /// Puts what an edit made of a name in its place.
+    pub(crate) fn set_document(&mut self, kind: Kind, name: Name, document: Option<Document>) {
+        match document {
+            Some(document) => self.documents.insert((kind, name), Arc::new(document)),
+            None => self.documents.remove(&(kind, name)),
+        };
+    }
+
+    /// Remembers a batch's edits.
+    pub(crate) fn remember(&mut self, edits: Vec<RootEdit>) {
+        self.recent.extend(edits);
+        let surplus = self.recent.len().saturating_sub(RECENT_EDITS_MAX);
+        self.recent.drain(..surplus);
+    }
+
+    /// The edit that a request made, if it was seen.
+    pub(crate) fn find_request(
+        &self,
+        kind: Kind,
+        name: &Name,
+        request_id: &str,
+    ) -> Option<&RootEdit> {
+        self.recent
+            .iter()
+            .rev()
+            .find(|edit| edit.kind == kind && edit.name == *name && edit.request_id == request_id)
+    }
+}
+
+/// The view has not got to where a reader wants it, in time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this publisher has seen the log up to revision {seen} only; ask again, or another one")]
+pub(crate) struct Behind {
+    pub(crate) seen: Revision,
+}
+
+/// Read side of the view.
+#[derive(Debug, Clone)]
+pub(crate) struct Views(watch::Receiver<Arc<View>>);
+
+impl Views {
+    pub(crate) fn new(receiver: watch::Receiver<Arc<View>>) -> Views {
+        Views(receiver)
+    }
+
+    /// The view of now.
+    pub(crate) fn now(&self) -> Arc<View> {
+        self.0.borrow().clone()
+    }
+
+    /// The first view that fits, now or within [`READ_WAIT_MAX`].
+    pub(crate) async fn wait_for(
+        &self,
+        fits: impl FnMut(&Arc<View>) -> bool,
+    ) -> Result<Arc<View>, Behind> {
+        self.wait_within(READ_WAIT_MAX, fits).await
+    }
+
+    pub(crate) async fn wait_within(
+        &self,
+        time: Duration,
+        fits: impl FnMut(&Arc<View>) -> bool,
+    ) -> Result<Arc<View>, Behind> {
+        let mut receiver = self.0.clone();
+        match timeout(time, receiver.wait_for(fits)).await {
+            Ok(Ok(view)) => Ok(view.clone()),
+            // Out of time, or the follower has ended.
+            Ok(Err(_)) | Err(_) => Err(Behind {
+                seen: self.now().revision(),
+            }),
+        }
+    }
+}

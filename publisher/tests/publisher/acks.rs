@@ -1,0 +1,210 @@
+//! Acks: what clusters say is shown, and only what they say themselves.
+
+use tokio_stream::StreamExt as _;
+use tonic::Code;
+use writ_proto::v1::{self, AckState, Membership, status_request::Of};
+
+use crate::{
+    fake::{FakeCluster, apply, cluster, delete, policy},
+    fleet::{DEADLINE, Fleet, until},
+};
+
+fn ask_policy(name: &str) -> v1::StatusRequest {
+    let version = v1::PolicyVersion {
+        name: name.into(),
+        generation: 0,
+    };
+    v1::StatusRequest {
+        of: Some(Of::Policy(version)),
+        at_least: None,
+    }
+}
+
+fn ask_cluster(name: &str) -> v1::StatusRequest {
+    v1::StatusRequest {
+        of: Some(Of::Cluster(name.into())),
+        at_least: None,
+    }
+}
+
+async fn status(fleet: &Fleet, name: &str) -> v1::PolicyStatus {
+    let answer = fleet
+        .acks()
+        .get_status(ask_policy(name))
+        .await
+        .unwrap()
+        .into_inner();
+    answer.policies.into_iter().next().unwrap()
+}
+
+/// Two registered clusters and a policy for both.
+async fn fleet_with_policy() -> (Fleet, v1::Revision) {
+    let fleet = Fleet::start().await;
+    for name in ["eu-prod-1", "eu-prod-2"] {
+        fleet.clusters().apply(apply(&cluster(name))).await.unwrap();
+    }
+    let answer = fleet
+        .policies()
+        .apply(apply(&policy("payments", "devs")))
+        .await
+        .unwrap();
+    let revision = answer.into_inner().revision.unwrap();
+    (fleet, revision)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_follows_acks_and_a_restart_rebuilds_them() {
+    let (mut fleet, revision) = fleet_with_policy().await;
+    let mut one = FakeCluster::connect(&fleet, "eu-prod-1").await;
+    let mut two = FakeCluster::connect(&fleet, "eu-prod-2").await;
+    let mut watch = fleet
+        .acks()
+        .watch_status(ask_policy("payments"))
+        .await
+        .unwrap()
+        .into_inner();
+    let first = watch.next().await.unwrap().unwrap().policies[0]
+        .counts
+        .unwrap();
+    assert_eq!(first.target, 2);
+    assert_eq!(first.applied, 0);
+
+    one.pulse().await;
+    two.pulse().await;
+    one.ack(&revision, None).await;
+    two.ack(&revision, Some(("payments", 1))).await;
+    let settled = tokio::time::timeout(DEADLINE, async {
+        loop {
+            one.pulse().await;
+            two.pulse().await;
+            let status = watch.next().await.unwrap().unwrap().policies.remove(0);
+            let counts = status.counts.unwrap();
+            if (counts.applied, counts.refused) == (1, 1) {
+                return status;
+            }
+        }
+    });
+    let settled = settled.await.expect("the watch shows both answers");
+    assert_eq!(settled.clusters[0].state(), AckState::Applied);
+    assert_eq!(settled.clusters[1].state(), AckState::Refused);
+    assert_eq!(settled.clusters[1].reason, "ForeignObject");
+    drop(watch);
+
+    fleet.restart_publisher().await;
+    let rebuilt = status(&fleet, "payments").await.counts.unwrap();
+    assert_eq!(
+        (rebuilt.applied, rebuilt.refused, rebuilt.target),
+        (1, 1, 2)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_falls_silent_is_shown_as_silent_and_not_as_good() {
+    let (fleet, revision) = fleet_with_policy().await;
+    let mut one = FakeCluster::connect(&fleet, "eu-prod-1").await;
+    one.ack(&revision, None).await;
+    until("the ack is shown", async || {
+        one.pulse().await;
+        (status(&fleet, "payments").await.counts.unwrap().applied == 1).then_some(())
+    })
+    .await;
+
+    let mut watch = fleet
+        .acks()
+        .watch_status(ask_policy("payments"))
+        .await
+        .unwrap()
+        .into_inner();
+    let silent = tokio::time::timeout(DEADLINE, async {
+        loop {
+            let status = watch.next().await.unwrap().unwrap().policies.remove(0);
+            if status.counts.unwrap().silent == 2 {
+                return status;
+            }
+        }
+    });
+    let silent = silent.await.expect("both fall silent");
+    assert_eq!(silent.counts.unwrap().applied, 0);
+    let liveness = silent.clusters[0].liveness.unwrap();
+    assert_eq!(liveness.state(), v1::liveness::State::Silent);
+    assert!(liveness.since.is_some() && liveness.last_heard.is_some());
+    // Never heard: silent since it was first listened for.
+    let never = silent.clusters[1].liveness.unwrap();
+    assert!(never.since.is_some() && never.last_heard.is_none());
+
+    one.pulse().await;
+    until("it is heard again", async || {
+        (status(&fleet, "payments").await.counts.unwrap().applied == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_speaks_only_under_its_own_key() {
+    let (fleet, _) = fleet_with_policy().await;
+    let mut one = FakeCluster::connect(&fleet, "eu-prod-1").await;
+    one.pulse_signed_as("eu-prod-2").await;
+    until("the alarm is raised", async || {
+        fleet.log().contains("not believed").then_some(())
+    })
+    .await;
+    let answer = fleet
+        .acks()
+        .get_status(ask_cluster("eu-prod-1"))
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(
+        answer
+            .cluster
+            .unwrap()
+            .liveness
+            .unwrap()
+            .last_heard
+            .is_none()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_cluster_is_counted_apart_and_its_acks_are_refused() {
+    let (fleet, revision) = fleet_with_policy().await;
+    let mut one = FakeCluster::connect(&fleet, "eu-prod-1").await;
+    fleet.clusters().remove(delete("eu-prod-1")).await.unwrap();
+    one.ack(&revision, None).await;
+    let status = status(&fleet, "payments").await;
+    let counts = status.counts.unwrap();
+    assert_eq!((counts.target, counts.left, counts.applied), (1, 1, 0));
+    assert_eq!(status.clusters[0].membership(), Membership::Left);
+    let gone = fleet
+        .acks()
+        .get_status(ask_cluster("eu-prod-1"))
+        .await
+        .unwrap_err();
+    assert_eq!(gone.code(), Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_joiner_is_counted_apart_and_all_policies_are_listed() {
+    let fleet = Fleet::start().await;
+    fleet
+        .policies()
+        .apply(apply(&policy("payments", "devs")))
+        .await
+        .unwrap();
+    let joined = fleet
+        .clusters()
+        .apply(apply(&cluster("eu-prod-1")))
+        .await
+        .unwrap()
+        .into_inner();
+    let request = v1::StatusRequest {
+        of: None,
+        at_least: joined.revision,
+    };
+    let answer = fleet.acks().get_status(request).await.unwrap().into_inner();
+    assert_eq!(answer.policies.len(), 1);
+    let counts = answer.policies[0].counts.unwrap();
+    assert_eq!((counts.target, counts.later), (0, 1));
+    assert!(answer.policies[0].clusters.is_empty());
+    assert_eq!(answer.as_of.unwrap().revision, joined.revision);
+}

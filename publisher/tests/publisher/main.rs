@@ -1,0 +1,7 @@
+//! The publisher as a process, against a real nats-server. Each test has its own of both.
+
+mod acks;
+mod edits;
+mod fake;
+mod fleet;
+mod reads;

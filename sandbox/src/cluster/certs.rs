@@ -1,0 +1,144 @@
+//! The certificates of one cluster: an authority of its own, what its API servers show, who
+//! its administrator and controller manager are, and the key that signs ServiceAccount tokens.
+//! All keys are ECDSA P-256, which every part knows and which take no time to make.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+};
+
+use crate::files;
+
+/// Why certificates could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A key or certificate could not be made.
+    #[error("could not make the certificates")]
+    Make(#[from] rcgen::Error),
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] files::Error),
+}
+
+/// The group that the API server's authoriser lets do everything.
+const ADMIN_GROUP: &str = "system:masters";
+
+/// A client certificate and its key, in PEM.
+#[derive(Clone)]
+pub(super) struct Identity {
+    pub(super) certificate: String,
+    pub(super) key: String,
+}
+
+/// What a cluster's processes and clients show each other.
+pub(super) struct Certificates {
+    /// The authority, in PEM.
+    pub(super) authority: String,
+    pub(super) admin: Identity,
+    pub(super) controller_manager: Identity,
+    folder: PathBuf,
+}
+
+impl Certificates {
+    /// Makes all of them and writes those that the servers read from files.
+    pub(super) fn make(cluster: &str, folder: &Path) -> Result<Self, Error> {
+        let authority = authority(cluster)?;
+        let serving = serving(&authority)?;
+        let admin = client(&authority, "writ-sandbox-admin", Some(ADMIN_GROUP))?;
+        let controller_manager = client(&authority, "system:kube-controller-manager", None)?;
+        let account = KeyPair::generate()?;
+        let certificates = Self {
+            authority: authority.pem(),
+            admin,
+            controller_manager,
+            folder: folder.into(),
+        };
+        for (path, text) in [
+            (certificates.authority_file(), &certificates.authority),
+            (certificates.serving_file(), &serving.certificate),
+            (certificates.serving_key_file(), &serving.key),
+            (certificates.account_key_file(), &account.serialize_pem()),
+            (
+                certificates.account_public_key_file(),
+                &account.public_key_pem(),
+            ),
+        ] {
+            files::write(&path, text)?;
+        }
+        Ok(certificates)
+    }
+
+    pub(super) fn authority_file(&self) -> PathBuf {
+        self.folder.join("ca.pem")
+    }
+
+    pub(super) fn serving_file(&self) -> PathBuf {
+        self.folder.join("serving.pem")
+    }
+
+    pub(super) fn serving_key_file(&self) -> PathBuf {
+        self.folder.join("serving.key")
+    }
+
+    pub(super) fn account_key_file(&self) -> PathBuf {
+        self.folder.join("service-account.key")
+    }
+
+    pub(super) fn account_public_key_file(&self) -> PathBuf {
+        self.folder.join("service-account.pub")
+    }
+}
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority(cluster: &str) -> Result<Authority, Error> {
+    let mut params = named(&format!("writ-sandbox {cluster}"), None);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
+}
+
+fn serving(authority: &Authority) -> Result<Identity, Error> {
+    let names = ["localhost", "127.0.0.1"].map(str::to_owned);
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name = named("kube-apiserver", None).distinguished_name;
+    signed(params, ExtendedKeyUsagePurpose::ServerAuth, authority)
+}
+
+fn client(authority: &Authority, name: &str, group: Option<&str>) -> Result<Identity, Error> {
+    signed(
+        named(name, group),
+        ExtendedKeyUsagePurpose::ClientAuth,
+        authority,
+    )
+}
+
+fn named(name: &str, group: Option<&str>) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    if let Some(group) = group {
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, group);
+    }
+    params
+}
+
+fn signed(
+    mut params: CertificateParams,
+    usage: ExtendedKeyUsagePurpose,
+    authority: &Authority,
+) -> Result<Identity, Error> {
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![usage];
+    params.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, authority)?.pem();
+    Ok(Identity {
+        certificate,
+        key: key.serialize_pem(),
+    })
+}

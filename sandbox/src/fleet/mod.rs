@@ -1,0 +1,229 @@
+//! A whole fleet: bus, publisher, clusters and their subscribers. Owns the order in which they
+//! start, who is registered, and the state folder. Promises that a started fleet is registered
+//! and every cluster heard from; that its end takes everything with it. A temporary folder is
+//! removed on a clean stop and kept, and named, on a failure.
+
+mod access;
+mod error;
+mod member;
+mod options;
+mod publisher;
+mod registry;
+mod start;
+mod state;
+mod summary;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use error::Error;
+use member::{Member, Starter};
+pub use options::{FleetOptions, Periods};
+use publisher::Publisher;
+use registry::Registry;
+use state::StateFolder;
+pub(crate) use state::prepare;
+pub use summary::{ClusterSummary, Summary};
+use writ_core::name::{ClusterName, Region, Stage};
+
+use crate::bus::Bus;
+use crate::cluster::Cluster;
+use crate::keys::ClusterKeys;
+use crate::kubernetes::Kubernetes;
+use crate::parts::{Part, Parts};
+use crate::process::{Launcher, STOP_LIMIT};
+
+/// The one publisher's name.
+const PUBLISHER: &str = "publisher-1";
+
+/// A running fleet. Dropping it kills its processes and removes a temporary folder, unless that
+/// happens in a panic: then the folder is kept and named on standard error.
+#[derive(Debug)]
+pub struct Fleet {
+    // Fields drop in this order: subscribers before what they talk to.
+    members: BTreeMap<ClusterName, Member>,
+    publisher: Publisher,
+    registry: Registry,
+    bus: Bus,
+    kubernetes: Kubernetes,
+    trust_file: PathBuf,
+    parts: Parts,
+    launcher: Launcher,
+    periods: Periods,
+    state: Arc<StateFolder>,
+}
+
+impl Fleet {
+    /// Starts everything and returns when every cluster is registered and heard from.
+    ///
+    /// On a failure all processes are ended, and the state folder with all logs is kept.
+    /// Dropping the future ends them too, and removes a temporary folder.
+    pub async fn start(options: FleetOptions) -> Result<Self, Error> {
+        let parts = Parts::find(&options.progress).await?;
+        let state = Arc::new(StateFolder::open(options.dir.as_deref())?);
+        let started = Box::pin(start::start(Arc::clone(&state), parts, options)).await;
+        started.map_err(|source| {
+            state.keep();
+            let folder = state.path().to_owned();
+            Error::Start {
+                folder,
+                source: Box::new(source),
+            }
+        })
+    }
+
+    /// The folder with state, logs, `kubeconfig` and `env`.
+    pub fn dir(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// Where the publisher's API listens, `http://127.0.0.1:PORT`.
+    pub fn address(&self) -> &str {
+        self.publisher.address()
+    }
+
+    /// The URL of the bus.
+    pub fn bus_url(&self) -> &str {
+        self.bus.url()
+    }
+
+    /// The administrator's kubeconfig with one context per cluster.
+    pub fn kubeconfig_file(&self) -> PathBuf {
+        self.dir().join("kubeconfig")
+    }
+
+    /// A file to source: sets KUBECONFIG, WRIT_ADDRESS and PATH.
+    pub fn env_file(&self) -> PathBuf {
+        self.dir().join("env")
+    }
+
+    /// The executable of a part, for instance kubectl.
+    pub fn part(&self, part: Part) -> &Path {
+        self.parts.path(part)
+    }
+
+    /// The clusters in the order of their names.
+    pub fn clusters(&self) -> impl Iterator<Item = &Cluster> {
+        self.members.values().map(|member| &member.cluster)
+    }
+
+    /// One cluster.
+    pub fn cluster(&self, name: &ClusterName) -> Option<&Cluster> {
+        self.members.get(name).map(|member| &member.cluster)
+    }
+
+    /// Starts, registers and hears from one more cluster; its name is `<region>-<stage>-<n>`.
+    pub async fn add_cluster(
+        &mut self,
+        region: &Region,
+        stage: &Stage,
+    ) -> Result<ClusterName, Error> {
+        let name = self.next_name(region, stage)?;
+        let folder = self
+            .kubernetes
+            .cluster_folder(name.as_str())
+            .join("subscriber");
+        let keys = ClusterKeys::make(name.clone(), region.clone(), stage.clone(), &folder)?;
+        let user = keys.user.clone();
+        let (cluster, ()) =
+            tokio::try_join!(start::start_cluster(&self.kubernetes, &name, 1), async {
+                Ok(self.bus.admit(user).await?)
+            },)?;
+        let member = self.starter().member(&self.registry, cluster, keys).await?;
+        self.members.insert(name.clone(), member);
+        self.write_access()?;
+        Ok(name)
+    }
+
+    /// Kills a cluster's subscriber (SIGKILL); the cluster itself goes on.
+    pub async fn kill_subscriber(&mut self, name: &ClusterName) -> Result<(), Error> {
+        if let Some(subscriber) = self.member(name)?.subscriber.take() {
+            subscriber.kill().await;
+        }
+        Ok(())
+    }
+
+    /// Starts a cluster's subscriber again where it does not run; returns when the publisher
+    /// has heard from it.
+    pub async fn start_subscriber(&mut self, name: &ClusterName) -> Result<(), Error> {
+        if self
+            .member(name)?
+            .subscriber
+            .as_ref()
+            .is_some_and(|process| process.ended().is_none())
+        {
+            return Ok(());
+        }
+        let since = self.registry.last_heard(name).await?;
+        let (starter, registry) = (self.starter(), &self.registry);
+        let member = &self.members[name];
+        let subscriber = starter.subscriber(&member.cluster, &member.keys).await?;
+        registry.hear(name, &subscriber, since).await?;
+        self.member(name)?.subscriber = Some(subscriber);
+        Ok(())
+    }
+
+    /// Ends everything and removes a temporary folder; one that was named is kept.
+    pub async fn stop(self) -> Result<(), Error> {
+        self.end().await;
+        self.state.remove_temporary()?;
+        Ok(())
+    }
+
+    /// Ends everything and keeps the folder, whose path is returned: for what went wrong.
+    pub async fn keep(self) -> PathBuf {
+        self.end().await;
+        self.state.keep();
+        self.dir().to_owned()
+    }
+
+    async fn end(&self) {
+        let begun = Instant::now();
+        let subscribers = self
+            .members
+            .values()
+            .filter_map(|member| member.subscriber.as_ref());
+        // The talkers first, so that no log ends with lines about lost connections.
+        tokio::join!(
+            futures::future::join_all(subscribers.map(|process| process.stop(STOP_LIMIT))),
+            self.publisher.stop(),
+        );
+        let clusters = self.members.values().map(|member| member.cluster.stop());
+        tokio::join!(futures::future::join_all(clusters), self.bus.stop());
+        self.kubernetes.stop().await;
+        tracing::debug!(
+            seconds = begun.elapsed().as_secs_f64(),
+            "the fleet has ended"
+        );
+    }
+
+    fn starter(&self) -> Starter<'_> {
+        Starter {
+            launcher: &self.launcher,
+            bus_url: self.bus.url(),
+            trust_file: &self.trust_file,
+            folder: self.state.path(),
+            periods: self.periods,
+        }
+    }
+
+    fn member(&mut self, name: &ClusterName) -> Result<&mut Member, Error> {
+        let names = self.members.keys().cloned().collect::<Vec<_>>();
+        self.members
+            .get_mut(name)
+            .ok_or_else(|| Error::unknown(name, names.iter()))
+    }
+
+    fn next_name(&self, region: &Region, stage: &Stage) -> Result<ClusterName, Error> {
+        let mut number = 1;
+        loop {
+            let name = start::cluster_name(region, stage, number)?;
+            if !self.members.contains_key(&name) {
+                return Ok(name);
+            }
+            number += 1;
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What a fleet is made of, as its starter wants it.
+
+use std::path::PathBuf;
+
+use writ_core::name::{ClusterName, Region, Stage};
+
+use crate::process::Launcher;
+use crate::progress::Progress;
+
+/// How often publishers and subscribers give signs of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Periods {
+    /// Seconds between two beats.
+    pub beat_s: u32,
+    /// Seconds until a beat expires.
+    pub beat_expiry_s: u32,
+    /// Seconds between two pulses of a cluster; three missed make it silent.
+    pub pulse_s: u32,
+}
+
+impl Default for Periods {
+    /// Short ones, so that a person sees silence within seconds: production has 5, 30 and 15.
+    fn default() -> Self {
+        Self {
+            beat_s: 1,
+            beat_expiry_s: 5,
+            pulse_s: 2,
+        }
+    }
+}
+
+/// The fleet to start: a cluster `<region>-<stage>-1` for every pair.
+#[derive(Clone, Debug)]
+pub struct FleetOptions {
+    /// The state folder; none is a temporary one, removed on a clean stop.
+    pub dir: Option<PathBuf>,
+    /// The regions.
+    pub regions: Vec<Region>,
+    /// The stages.
+    pub stages: Vec<Stage>,
+    /// How children are started.
+    pub launcher: Launcher,
+    /// The cluster that gets two API servers on its etcd prefix.
+    pub second_api_server_on: Option<ClusterName>,
+    /// Where progress is shown.
+    pub progress: Progress,
+    /// How often signs of life are given.
+    pub periods: Periods,
+}
+
+impl FleetOptions {
+    /// A fleet in a temporary folder, one API server a cluster, progress hidden.
+    pub fn new(launcher: Launcher, regions: Vec<Region>, stages: Vec<Stage>) -> Self {
+        Self {
+            dir: None,
+            regions,
+            stages,
+            launcher,
+            second_api_server_on: None,
+            progress: Progress::hidden(),
+            periods: Periods::default(),
+        }
+    }
+
+    pub(super) fn api_servers(&self, name: &ClusterName) -> usize {
+        if self.second_api_server_on.as_ref() == Some(name) {
+            2
+        } else {
+            1
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The registry of a fleet, through the publisher's API like any other client: enters the
+//! clusters with their public keys, and asks whether the publisher hears them.
+
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use prost_types::Timestamp;
+use serde_json::json;
+use tonic::transport::{Channel, Endpoint};
+use writ_core::name::ClusterName;
+use writ_proto::v1;
+use writ_proto::v1::cluster_service_client::ClusterServiceClient;
+use writ_proto::v1::liveness::State;
+
+use super::Error;
+use crate::cluster::Cluster;
+use crate::keys::ClusterKeys;
+use crate::process::Process;
+
+/// How long one request may take: over the 5–7 s that a bus without leader refuses writes.
+const REQUEST_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a new subscriber may take until the publisher hears it; one pulse period and a
+/// second on an idle machine.
+const HEARD_LIMIT: Duration = Duration::from_secs(120);
+
+/// Shown as the reason of the edits.
+const REASON: &str = "a cluster of the sandbox";
+
+/// A client of the publisher.
+#[derive(Clone, Debug)]
+pub(super) struct Registry {
+    clusters: ClusterServiceClient<Channel>,
+}
+
+impl Registry {
+    pub(super) async fn connect(address: &str) -> Result<Self, Error> {
+        let failed = |source| Error::Connect {
+            address: address.to_owned(),
+            source,
+        };
+        let endpoint = Endpoint::from_shared(address.to_owned()).map_err(failed)?;
+        let channel = endpoint
+            .timeout(REQUEST_LIMIT)
+            .connect()
+            .await
+            .map_err(failed)?;
+        Ok(Self {
+            clusters: ClusterServiceClient::new(channel),
+        })
+    }
+
+    /// Enters the cluster, or changes its entry.
+    pub(super) async fn register(
+        &self,
+        cluster: &Cluster,
+        keys: &ClusterKeys,
+    ) -> Result<(), Error> {
+        let manifest = manifest(cluster, keys).to_string();
+        let reason = REASON.to_owned();
+        let request = v1::ApplyRequest {
+            manifest,
+            reason,
+            ..v1::ApplyRequest::default()
+        };
+        let answer = self.clusters.clone().apply(request).await;
+        answer
+            .map(drop)
+            .map_err(|status| refused("register", cluster.name(), status))
+    }
+
+    /// When the publisher last heard the cluster, by the publisher's clock.
+    pub(super) async fn last_heard(&self, name: &ClusterName) -> Result<Option<Timestamp>, Error> {
+        let liveness = self.liveness(name).await;
+        let liveness = liveness.map_err(|status| refused("show", name.as_str(), status))?;
+        Ok(liveness.and_then(|liveness| liveness.last_heard))
+    }
+
+    /// Waits until the cluster is live and was heard after `since`.
+    pub(super) async fn hear(
+        &self,
+        name: &ClusterName,
+        subscriber: &Process,
+        since: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        let moment = |time: &Timestamp| (time.seconds, time.nanos);
+        let heard = async || {
+            let liveness = self.liveness(name).await.ok()??;
+            let last = liveness.last_heard.as_ref().map(moment);
+            (liveness.state() == State::Live && last > since.as_ref().map(moment)).then_some(())
+        };
+        Ok(subscriber
+            .ready("the publisher heard from it", HEARD_LIMIT, heard)
+            .await?)
+    }
+
+    async fn liveness(&self, name: &ClusterName) -> Result<Option<v1::Liveness>, tonic::Status> {
+        let name = name.to_string();
+        let request = v1::GetRequest {
+            name,
+            ..v1::GetRequest::default()
+        };
+        let answer = self.clusters.clone().get(request).await?.into_inner();
+        Ok(answer.cluster.and_then(|cluster| cluster.liveness))
+    }
+}
+
+fn refused(action: &'static str, name: &str, status: tonic::Status) -> Error {
+    Error::Registry {
+        action,
+        name: name.to_owned(),
+        source: Box::new(status),
+    }
+}
+
+fn manifest(cluster: &Cluster, keys: &ClusterKeys) -> serde_json::Value {
+    let user = &keys.user;
+    json!({
+        "apiVersion": "writ.dev/v1alpha1",
+        "kind": "Cluster",
+        "metadata": {"name": user.name, "labels": {"provider": "sandbox"}},
+        "spec": {
+            "region": user.region,
+            "stage": user.stage,
+            "endpoint": cluster.endpoints().next(),
+            "caBundle": BASE64.encode(cluster.authority().as_bytes()),
+            "keys": {"bus": user.key.as_str(), "ack": keys.ack.to_base64()},
+        },
+    })
+}

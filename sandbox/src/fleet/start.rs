@@ -1,0 +1,142 @@
+//! The start of a fleet: keys first; then the bus with its publisher and, side by side, etcd
+//! with all clusters; then every cluster is registered and its subscriber heard from.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use writ_core::name::{ClusterName, Region, Stage};
+
+use super::member::Member;
+use super::publisher::Publisher;
+use super::registry::Registry;
+use super::state::StateFolder;
+use super::{Error, Fleet, FleetOptions, PUBLISHER};
+use crate::bus::Bus;
+use crate::cluster::Cluster;
+use crate::keys::{ClusterKeys, PublisherKeys};
+use crate::kubernetes::Kubernetes;
+use crate::parts::Parts;
+
+pub(super) async fn start(
+    state: Arc<StateFolder>,
+    parts: Parts,
+    options: FleetOptions,
+) -> Result<Fleet, Error> {
+    let (folder, progress) = (state.path().to_owned(), &options.progress);
+    let publisher_keys = PublisherKeys::make(PUBLISHER, &folder.join("keys"))?;
+    let keys = cluster_keys(&options, &folder)?;
+
+    let text = format!("{} clusters, each with its controllers", keys.len());
+    let ((bus, publisher), (kubernetes, clusters)) = tokio::try_join!(
+        progress.step(
+            "bus and publisher",
+            start_bus(&options, &parts, &folder, &publisher_keys, &keys)
+        ),
+        progress.step(&text, start_clusters(&options, &parts, &folder, &keys)),
+    )?;
+
+    let registry = Registry::connect(publisher.address()).await?;
+    let mut fleet = Fleet {
+        members: BTreeMap::new(),
+        publisher,
+        registry,
+        bus,
+        kubernetes,
+        trust_file: publisher_keys.trust_file,
+        parts,
+        launcher: options.launcher,
+        periods: options.periods,
+        state,
+    };
+    let start = fleet.starter();
+    let members = clusters
+        .into_iter()
+        .zip(keys)
+        .map(|(cluster, keys)| start.member(&fleet.registry, cluster, keys));
+    let members = options
+        .progress
+        .step("registered and heard from", try_join_all(members))
+        .await?;
+    fleet.members = members.into_iter().map(named).collect();
+    fleet.write_access()?;
+    Ok(fleet)
+}
+
+fn named(member: Member) -> (ClusterName, Member) {
+    (member.keys.user.name.clone(), member)
+}
+
+/// The name of the `number`th cluster of a pair.
+pub(super) fn cluster_name(
+    region: &Region,
+    stage: &Stage,
+    number: usize,
+) -> Result<ClusterName, Error> {
+    let name = ClusterName::parse(&format!("{region}-{stage}-{number}"));
+    Ok(name.map_err(crate::keys::Error::from)?)
+}
+
+fn cluster_keys(options: &FleetOptions, folder: &Path) -> Result<Vec<ClusterKeys>, Error> {
+    let pairs = options.regions.iter().flat_map(|region| {
+        options
+            .stages
+            .iter()
+            .map(move |stage| (region.clone(), stage.clone()))
+    });
+    pairs
+        .map(|(region, stage)| {
+            let name = cluster_name(&region, &stage, 1)?;
+            let folder = folder
+                .join("clusters")
+                .join(name.as_str())
+                .join("subscriber");
+            Ok(ClusterKeys::make(name, region, stage, &folder)?)
+        })
+        .collect()
+}
+
+async fn start_bus(
+    options: &FleetOptions,
+    parts: &Parts,
+    folder: &Path,
+    publisher_keys: &PublisherKeys,
+    keys: &[ClusterKeys],
+) -> Result<(Bus, Publisher), Error> {
+    let users = keys.iter().map(|keys| keys.user.clone()).collect();
+    let publishers = vec![publisher_keys.user.clone()];
+    let bus = Bus::start(&options.launcher, parts, folder, publishers, users).await?;
+    let (launcher, periods) = (&options.launcher, options.periods);
+    let publisher = Publisher::start(launcher, folder, bus.url(), publisher_keys, periods).await?;
+    Ok((bus, publisher))
+}
+
+async fn start_clusters(
+    options: &FleetOptions,
+    parts: &Parts,
+    folder: &Path,
+    keys: &[ClusterKeys],
+) -> Result<(Kubernetes, Vec<Cluster>), Error> {
+    let kubernetes = Kubernetes::start(&options.launcher, parts, folder).await?;
+    let starts = keys.iter().map(|keys| {
+        let name = &keys.user.name;
+        start_cluster(&kubernetes, name, options.api_servers(name))
+    });
+    let clusters = try_join_all(starts).await?;
+    Ok((kubernetes, clusters))
+}
+
+pub(super) async fn start_cluster(
+    kubernetes: &Kubernetes,
+    name: &ClusterName,
+    api_servers: usize,
+) -> Result<Cluster, Error> {
+    kubernetes
+        .cluster(name.as_str(), api_servers)
+        .await
+        .map_err(|source| Error::Cluster {
+            name: name.to_string(),
+            source: Box::new(source),
+        })
+}

@@ -1,0 +1,276 @@
+//! Carries out a plan: waves in order, the steps of a wave side by side.
+//!
+//! A failed step does not stop the others: a role that is refused must not keep a revocation from
+//! happening. Every effect is what the API server itself confirmed.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use serde_json::Value;
+use writ_core::hash::Hash;
+use writ_core::model::ObjectRef;
+use writ_core::name::PolicyName;
+use writ_core::plan::{Action, ObservedObject, Plan, Step, content_hash, temporary_reference};
+
+use crate::cluster::{ClusterApi, Deletion, Error, ErrorKind, Expect, Identity, Written};
+use crate::observe::CALLS_AT_ONCE_MAX;
+use crate::outcome::ObjectFailure;
+
+/// How long a temporary binding stands before the old one goes: the authorisers of all API servers
+/// have to know it. Measured: the second API server on one etcd lags by up to 19 ms.
+pub const REPLACE_HOLD_MS: u64 = 200;
+/// How often a deletion is tried while others keep writing the object.
+pub const DELETE_ATTEMPTS_MAX: usize = 4;
+
+/// What is known of an object after a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// It is there with the content that was sent.
+    Present {
+        uid: String,
+        resource_version: String,
+        content: Hash,
+        sent: Value,
+    },
+    /// It is ours no more: deleted, or another has its name.
+    Absent,
+    /// It was left behind, without our labels.
+    Released,
+}
+
+/// The result of one step: effects that were confirmed, and what failed. A replaced binding has
+/// effects on two objects.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) effects: Vec<(ObjectRef, Effect)>,
+    pub(crate) failures: Vec<(ObjectRef, Error)>,
+}
+
+impl Report {
+    fn absorb(&mut self, other: Report) {
+        self.effects.extend(other.effects);
+        self.failures.extend(other.failures);
+    }
+
+    fn note(&mut self, reference: &ObjectRef, result: Result<Effect, Error>) -> bool {
+        match result {
+            Ok(effect) => self.effects.push((reference.clone(), effect)),
+            Err(error) => {
+                self.failures.push((reference.clone(), error));
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Carries out all steps.
+pub(crate) async fn execute<C: ClusterApi>(api: &C, policy: &PolicyName, plan: &Plan) -> Report {
+    let mut report = Report::default();
+    for wave in &plan.waves {
+        // Made before they are streamed: a closure over borrowed steps inside the stream would keep the
+        // whole future from being sent between threads (rust-lang/rust#102211).
+        let steps: Vec<_> = wave
+            .steps
+            .iter()
+            .map(|step| carry_out(api, policy, step.clone()))
+            .collect();
+        let mut steps = futures::stream::iter(steps).buffer_unordered(CALLS_AT_ONCE_MAX);
+        while let Some(done) = steps.next().await {
+            report.absorb(done);
+        }
+    }
+    report
+}
+
+async fn carry_out<C: ClusterApi>(api: &C, policy: &PolicyName, step: Step) -> Report {
+    let reference = &step.reference;
+    let mut report = Report::default();
+    let result = match &step.action {
+        Action::Create { content } => write(api, reference, content, Expect::New).await,
+        Action::Update { uid, content } => {
+            write(api, reference, content, Expect::Existing(uid)).await
+        }
+        Action::Delete {
+            uid,
+            resource_version,
+        } => delete(api, reference, uid, resource_version).await,
+        Action::Release {
+            uid,
+            resource_version,
+        } => release(api, reference, uid, resource_version).await,
+        Action::Replace {
+            uid,
+            resource_version,
+            content,
+        } => {
+            let old = Identity {
+                uid,
+                resource_version,
+            };
+            return replace(api, policy, reference, old, content).await;
+        }
+    };
+    report.note(reference, result);
+    report
+}
+
+async fn write<C: ClusterApi>(
+    api: &C,
+    reference: &ObjectRef,
+    content: &Value,
+    expect: Expect<'_>,
+) -> Result<Effect, Error> {
+    let Written {
+        uid,
+        resource_version,
+        content: answer,
+        ..
+    } = api.apply(reference, content, expect).await?;
+    // An apply to a terminating Namespace is answered with 200 and is worth nothing.
+    if ObservedObject::read(answer).is_some_and(|object| object.terminating) {
+        let namespace = reference.kind == "Namespace";
+        let kind = if namespace {
+            ErrorKind::NamespaceTerminating
+        } else {
+            ErrorKind::Finalizing
+        };
+        return Err(Error::new(kind, "apply", reference, "it is being deleted"));
+    }
+    let (hash, sent) = (content_hash(content), content.clone());
+    Ok(Effect::Present {
+        uid,
+        resource_version,
+        content: hash,
+        sent,
+    })
+}
+
+/// Deletes an object of ours, in whichever state it is by now, but never another of its name.
+async fn delete<C: ClusterApi>(
+    api: &C,
+    reference: &ObjectRef,
+    uid: &str,
+    resource_version: &str,
+) -> Result<Effect, Error> {
+    let mut version = resource_version.to_owned();
+    for attempt in 1.. {
+        let identity = Identity {
+            uid,
+            resource_version: &version,
+        };
+        match api.delete(reference, identity).await {
+            Ok(Deletion::Gone) => break,
+            Ok(Deletion::Finalizing) => {
+                let message = "a finalizer holds it";
+                return Err(Error::new(
+                    ErrorKind::Finalizing,
+                    "delete",
+                    reference,
+                    message,
+                ));
+            }
+            Err(error) if error.kind == ErrorKind::Conflict && attempt < DELETE_ATTEMPTS_MAX => {
+                match api.get(reference).await?.and_then(ObservedObject::read) {
+                    Some(now) if now.uid == uid => version = now.resource_version,
+                    _ => break,
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Effect::Absent)
+}
+
+async fn release<C: ClusterApi>(
+    api: &C,
+    reference: &ObjectRef,
+    uid: &str,
+    resource_version: &str,
+) -> Result<Effect, Error> {
+    let released = api
+        .release(
+            reference,
+            Identity {
+                uid,
+                resource_version,
+            },
+        )
+        .await;
+    match released {
+        Ok(_) => Ok(Effect::Released),
+        Err(error) if error.kind == ErrorKind::Missing => Ok(Effect::Absent),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives a binding another role without a moment in which nobody has it: a temporary binding with
+/// the new role and the new subjects stands until the final one does.
+async fn replace<C: ClusterApi>(
+    api: &C,
+    policy: &PolicyName,
+    reference: &ObjectRef,
+    old: Identity<'_>,
+    content: &Value,
+) -> Report {
+    let mut report = Report::default();
+    let temporary = temporary_reference(reference);
+    let stands = stand_in(api, policy, &temporary, content).await;
+    if !report.note(&temporary, stands) {
+        return report;
+    }
+    tokio::time::sleep(Duration::from_millis(REPLACE_HOLD_MS)).await;
+    if !report.note(
+        reference,
+        delete(api, reference, old.uid, old.resource_version).await,
+    ) {
+        return report;
+    }
+    if !report.note(reference, write(api, reference, content, Expect::New).await) {
+        return report;
+    }
+    let Some((
+        _,
+        Effect::Present {
+            uid,
+            resource_version,
+            ..
+        },
+    )) = report.effects.first().cloned()
+    else {
+        return report;
+    };
+    report.note(
+        &temporary,
+        delete(api, &temporary, &uid, &resource_version).await,
+    );
+    report
+}
+
+/// Makes the temporary binding; one that a crash left behind is taken away first.
+async fn stand_in<C: ClusterApi>(
+    api: &C,
+    policy: &PolicyName,
+    temporary: &ObjectRef,
+    content: &Value,
+) -> Result<Effect, Error> {
+    if let Some(left) = api.get(temporary).await?.and_then(ObservedObject::read) {
+        if left.policy() != Some(policy.as_str()) {
+            let message = "another object has the name of the temporary binding";
+            return Err(Error::new(ErrorKind::Foreign, "create", temporary, message));
+        }
+        delete(api, temporary, &left.uid, &left.resource_version).await?;
+    }
+    let mut content = content.clone();
+    content["metadata"]["name"] = temporary.name.as_str().into();
+    write(api, temporary, &content, Expect::New).await
+}
+
+/// A failed call as an outcome shows it.
+pub(crate) fn failure(reference: ObjectRef, error: &Error) -> ObjectFailure {
+    ObjectFailure {
+        reference,
+        reason: error.kind.reason(),
+        message: error.message.clone(),
+    }
+}

@@ -1,0 +1,43 @@
+//! What a subscriber is told when it starts. Everything else it learns from the log.
+
+use std::path::PathBuf;
+
+use writ_core::name::{ClusterName, Region, Stage};
+
+/// Arguments of `writ-subscriber`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Name of this cluster in the registry
+    #[arg(long)]
+    pub cluster: ClusterName,
+    /// Region of this cluster
+    #[arg(long)]
+    pub region: Region,
+    /// Stage of this cluster
+    #[arg(long)]
+    pub stage: Stage,
+    /// Kubeconfig to use instead of a token
+    #[arg(long, conflicts_with_all = ["api_server", "ca_file", "token_file"])]
+    pub kubeconfig: Option<PathBuf>,
+    /// URL of the API server
+    #[arg(long, requires_all = ["ca_file", "token_file"], required_unless_present = "kubeconfig")]
+    pub api_server: Option<String>,
+    /// PEM file of the API server's CA
+    #[arg(long)]
+    pub ca_file: Option<PathBuf>,
+    /// File of the ServiceAccount's token; read again when it is renewed
+    #[arg(long)]
+    pub token_file: Option<PathBuf>,
+    /// Address of the bus, nats://host:port
+    #[arg(long)]
+    pub nats_url: String,
+    /// Folder of this cluster's two keys, `bus.seed` and `ack.seed`
+    #[arg(long)]
+    pub keys_dir: PathBuf,
+    /// The publishers' keys, signed by the offline key
+    #[arg(long)]
+    pub trust_file: PathBuf,
+    /// Seconds between two pulses
+    #[arg(long, default_value_t = 15)]
+    pub pulse_period_s: u64,
+}

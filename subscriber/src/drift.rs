@@ -1,0 +1,137 @@
+//! Watches what others do to our objects: metadata only, one watch per kind, by our label.
+//!
+//! The watch only says where to look. A label taken off reads as a deletion and a deletion may be
+//! our own, so the object itself is always looked up by who handles the event.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::api::{ApiResource, DynamicObject};
+use kube::core::PartialObjectMeta;
+use kube::runtime::{WatchStreamExt, watcher};
+use rand::RngExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use writ_core::model::ObjectRef;
+use writ_core::plan::MANAGED;
+
+use crate::resource::{Resource, watched};
+
+/// Events waiting to be handled. A full queue holds the watches back; nothing is lost, because a
+/// watch that falls too far behind is started again with a list.
+pub const EVENTS_WAITING_MAX: usize = 1024;
+/// Each kind is listed again after this time, give or take a fifth: a watch can end silently.
+pub const RELIST_PERIOD_S: u64 = 600;
+
+/// Something that others may have done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// An object came, changed, went, or lost our label.
+    Touched {
+        /// Which object.
+        reference: ObjectRef,
+        /// Its state now; `None` if it is gone or lost our label.
+        resource_version: Option<String>,
+    },
+    /// All objects of a kind that carry our label: at the start, and now and then. What is ours and
+    /// not in it was deleted or lost its label.
+    Listed {
+        /// Which kind.
+        resource: Resource,
+        /// The state of each object.
+        present: BTreeMap<ObjectRef, String>,
+    },
+}
+
+/// Watches all kinds until it is shut down or nobody takes the events any more. The first `Listed`
+/// of each kind says that its watch stands. Failures are logged and tried again with backoff.
+pub async fn watch(client: kube::Client, events: mpsc::Sender<Event>, shutdown: CancellationToken) {
+    let watches = watched().map(|resource| follow(client.clone(), resource, events.clone()));
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        _ = futures::future::join_all(watches) => {}
+    }
+}
+
+async fn follow(client: kube::Client, resource: Resource, events: mpsc::Sender<Event>) {
+    let kind = ApiResource {
+        group: resource.group().to_owned(),
+        version: resource.version().to_owned(),
+        api_version: resource.api_version.to_owned(),
+        kind: resource.kind.to_owned(),
+        plural: resource.plural.to_owned(),
+    };
+    while !events.is_closed() {
+        let api = kube::Api::<PartialObjectMeta<DynamicObject>>::all_with(client.clone(), &kind);
+        let period = relist_period();
+        // The end of the time is the normal way out: the next round begins with a list.
+        let _ = tokio::time::timeout(period, follow_once(api, resource, &events)).await;
+    }
+}
+
+async fn follow_once(
+    api: kube::Api<PartialObjectMeta<DynamicObject>>,
+    resource: Resource,
+    events: &mpsc::Sender<Event>,
+) {
+    let config = watcher::Config::default().labels(&format!("{MANAGED}=true"));
+    let stream = watcher(api, config).default_backoff();
+    let mut stream = std::pin::pin!(stream);
+    let mut present = BTreeMap::new();
+    while let Some(next) = stream.next().await {
+        let event = match next {
+            Ok(watcher::Event::Init) => {
+                present.clear();
+                continue;
+            }
+            Ok(watcher::Event::InitApply(object)) => {
+                if let Some((reference, Some(version))) = read(resource, &object) {
+                    present.insert(reference, version);
+                }
+                continue;
+            }
+            Ok(watcher::Event::InitDone) => Event::Listed {
+                resource,
+                present: std::mem::take(&mut present),
+            },
+            Ok(watcher::Event::Apply(object)) => match read(resource, &object) {
+                Some((reference, resource_version)) => Event::Touched {
+                    reference,
+                    resource_version,
+                },
+                None => continue,
+            },
+            Ok(watcher::Event::Delete(object)) => match read(resource, &object) {
+                Some((reference, _)) => Event::Touched {
+                    reference,
+                    resource_version: None,
+                },
+                None => continue,
+            },
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(kind = resource.kind, error, "watch interrupted");
+                continue;
+            }
+        };
+        if events.send(event).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn read(
+    resource: Resource,
+    object: &PartialObjectMeta<DynamicObject>,
+) -> Option<(ObjectRef, Option<String>)> {
+    let name = object.metadata.name.as_deref()?;
+    let reference = resource.reference(object.metadata.namespace.as_deref(), name);
+    Some((reference, object.metadata.resource_version.clone()))
+}
+
+/// Spread, so that a fleet that was started together does not list together.
+fn relist_period() -> Duration {
+    let fifth = RELIST_PERIOD_S / 5;
+    Duration::from_secs(rand::rng().random_range(RELIST_PERIOD_S - fifth..=RELIST_PERIOD_S + fifth))
+}

@@ -1,0 +1,365 @@
+//! Brings this cluster to what the log says about each policy, and keeps it there.
+//!
+//! Owns the records (rule 4 of the protocol): before the first write or delete for a policy its
+//! mirror names the state that it goes to and every object that may be touched; after the last one
+//! it says what was confirmed. Any process that starts later can go on from there.
+//! Promises: one attempt at a time per policy, policies side by side; nothing older than the record
+//! is acted upon; nothing is deleted but what was recorded as ours; content counts only when the
+//! caller verified it.
+//! Never decides what is to be: that is the follower's.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedMutexGuard;
+use writ_core::hash::Hash;
+use writ_core::model::ObjectRef;
+use writ_core::name::PolicyName;
+use writ_core::plan::{Reason, Record};
+use writ_core::revision::{Generation, Revision};
+use writ_core::scope::Feed;
+
+use crate::cluster::{self, ClusterApi, Identity};
+use crate::confirmed::Confirmed;
+use crate::mirror::{self, policy_reference};
+use crate::outcome::{ObjectFailure, Outcome};
+use crate::resource::CLUSTER_POLICIES;
+use crate::settle::{Part, Reads, settle, write_mirror};
+use crate::slot::{Content, Slot, Slots, WrittenMirror};
+
+/// Delays before a record that could not be written is tried again. The last attempt is after their
+/// sum: an API server that is away longer brings a relist with it, which writes what is missing.
+const CLOSE_RETRY_DELAYS_MS: [u64; 4] = [100, 500, 2_000, 5_000];
+
+/// What a policy is to be brought to.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Which policy.
+    pub policy: PolicyName,
+    /// The log state that this rests on.
+    pub as_of: Revision,
+    /// The edit that it is the word of.
+    pub word: Revision,
+    /// The policy's generation after that edit.
+    pub generation: Generation,
+    /// Hash of the event's body.
+    pub hash: Hash,
+    /// The feed by which the event came.
+    pub feed: Feed,
+    /// The signed envelope of the event. Empty where absence at a cut removes the policy: then the
+    /// last one is kept.
+    pub signed: Vec<u8>,
+    /// The verified content, or `None` if the policy is to be gone from this cluster.
+    pub content: Option<Content>,
+}
+
+/// What was found in the cluster at the start.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Policies with a readable record.
+    pub policies: Vec<LoadedPolicy>,
+    /// Mirrors that cannot be read, with the reason. Their objects are left alone, and `bring`
+    /// refuses them until a person has deleted or mended the mirror.
+    pub unreadable: Vec<(String, mirror::Unreadable)>,
+}
+
+/// A policy as its mirror has it. Nothing of it is believed but the signed bytes, once verified.
+#[derive(Debug, Clone)]
+pub struct LoadedPolicy {
+    /// Which policy.
+    pub policy: PolicyName,
+    /// What it was last brought to.
+    pub record: Record,
+    /// The signed envelope of the event, to be verified and given back by [`Engine::restore`].
+    pub signed: Vec<u8>,
+}
+
+/// The verified content that was given back is not the recorded one.
+#[derive(Debug, thiserror::Error)]
+#[error("the content of policy {0} is not the one that its record names")]
+pub struct NotRecorded(PolicyName);
+
+/// The engine; a cheap handle, the same for all clones.
+pub struct Engine<C> {
+    pub(crate) inner: Arc<Inner<C>>,
+}
+
+pub(crate) struct Inner<C> {
+    pub(crate) api: C,
+    pub(crate) slots: Slots,
+    pub(crate) confirmed: Confirmed,
+}
+
+impl<C> Clone for Engine<C> {
+    fn clone(&self) -> Engine<C> {
+        Engine {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+impl<C: ClusterApi> Engine<C> {
+    /// An engine that knows nothing yet: [`load`](Self::load) comes before anything else.
+    pub fn new(api: C) -> Engine<C> {
+        let (slots, confirmed) = (Slots::default(), Confirmed::default());
+        Engine {
+            inner: Arc::new(Inner {
+                api,
+                slots,
+                confirmed,
+            }),
+        }
+    }
+
+    /// Reads all mirrors. Until the content of a policy was verified again and given to
+    /// [`restore`](Self::restore) or [`bring`](Self::bring), its objects are not repaired.
+    pub async fn load(&self) -> Result<Loaded, cluster::Error> {
+        let mut loaded = Loaded::default();
+        for found in self.inner.api.list(CLUSTER_POLICIES).await? {
+            match mirror::read_policy(&found) {
+                Ok(stored) => {
+                    let slot = self.inner.slots.open(&stored.policy);
+                    let mut slot = slot.lock().await;
+                    let items = stored.record.objects.iter().map(|item| &item.reference);
+                    self.inner.slots.claim(&stored.policy, items);
+                    let text = |key: &str| {
+                        found["metadata"][key]
+                            .as_str()
+                            .unwrap_or_default()
+                            .to_owned()
+                    };
+                    *slot = Slot {
+                        shown: (
+                            mirror::stage_of(&found, &stored.record),
+                            mirror::message_of(&found),
+                        ),
+                        record: Some(stored.record.clone()),
+                        signed: stored.signed.clone(),
+                        mirror: Some(WrittenMirror {
+                            sent: None,
+                            uid: text("uid"),
+                            resource_version: text("resourceVersion"),
+                            stored: stored.record.clone(),
+                        }),
+                        ..Slot::default()
+                    };
+                    let mirror::StoredPolicy {
+                        policy,
+                        record,
+                        signed,
+                    } = stored;
+                    loaded.policies.push(LoadedPolicy {
+                        policy,
+                        record,
+                        signed,
+                    });
+                }
+                Err(cause) => {
+                    let name = found["metadata"]["name"].as_str().unwrap_or_default();
+                    if let Ok(policy) = PolicyName::parse(name) {
+                        let slot = self.inner.slots.open(&policy);
+                        slot.lock().await.unreadable = Some(cause.to_string());
+                    }
+                    loaded.unreadable.push((name.to_owned(), cause));
+                }
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// Gives back the verified content of a policy's record after a start, so that its objects are
+    /// repaired even while the log cannot be reached.
+    pub async fn restore(
+        &self,
+        policy: &PolicyName,
+        hash: Hash,
+        content: Content,
+    ) -> Result<(), NotRecorded> {
+        let refuse = || NotRecorded(policy.clone());
+        let slot = self.inner.slots.find(policy).ok_or_else(refuse)?;
+        let mut slot = slot.lock().await;
+        match &slot.record {
+            Some(record) if record.hash == hash && !record.removed => {
+                slot.content = Some(content);
+                Ok(())
+            }
+            _ => Err(refuse()),
+        }
+    }
+
+    /// Brings the cluster to that state of that policy.
+    ///
+    /// Idempotent: what is already so costs nothing, and what failed is tried again. Dropping the
+    /// future halfway is like a crash: the record stays "not done" and the next call goes on. The
+    /// answer comes when the objects are confirmed; that they are is written into the mirror right
+    /// after, and until then everything else about this policy waits.
+    pub async fn bring(&self, target: Target) -> Outcome {
+        let policy = target.policy.clone();
+        let mut slot = self.slot(&policy).await;
+        let outcome = self.bring_slot(target, &mut slot).await;
+        let outcome = outcome.with_record(slot.record.as_ref());
+        let engine = self.clone();
+        tokio::spawn(async move { engine.close_record(&policy, slot).await });
+        outcome
+    }
+
+    async fn bring_slot(&self, target: Target, slot: &mut Slot) -> Outcome {
+        let Target {
+            policy,
+            as_of,
+            word,
+            generation,
+            hash,
+            feed,
+            signed,
+            content,
+        } = target;
+        let removed = content.is_none();
+        if let Some(message) = &slot.unreadable {
+            let message = format!("the mirror cannot be read: {message}");
+            return stopped(&policy, Reason::RecordUnreadable, message);
+        }
+        let objects = match &slot.record {
+            None if removed => return Outcome::unchanged(),
+            None => Vec::new(),
+            Some(record) if record.holds(removed, hash) => {
+                slot.content = content;
+                return Outcome::unchanged();
+            }
+            Some(record) if record.is_newer_than(as_of) => {
+                let message = format!("revision {} was reached before", record.as_of);
+                return stopped(&policy, Reason::Older, message);
+            }
+            Some(record) => record.objects.clone(),
+        };
+        let record = Record {
+            as_of,
+            word,
+            generation,
+            hash,
+            feed,
+            removed,
+            done: false,
+            objects,
+        };
+        if !signed.is_empty() {
+            slot.signed = signed;
+        }
+        slot.content = content;
+        let again = slot.record.as_ref().is_some_and(|record| !record.done);
+        let reads = if again {
+            Reads::Everything
+        } else {
+            Reads::Unconfirmed
+        };
+        let (mut outcome, _) = settle(&self.inner, &policy, slot, record, Part::Whole, reads).await;
+        outcome.recorded_at = outcome.recorded_at.or(Some(outcome.finished_at));
+        outcome
+    }
+
+    /// Policies that are not confirmed, to be tried again: after a while, and at once when another
+    /// policy gave up an object.
+    pub async fn unsettled(&self) -> Vec<PolicyName> {
+        let mut unsettled = Vec::new();
+        for policy in self.inner.slots.policies() {
+            let Some(slot) = self.inner.slots.find(&policy) else {
+                continue;
+            };
+            if slot
+                .lock()
+                .await
+                .record
+                .as_ref()
+                .is_some_and(|record| !record.done)
+            {
+                unsettled.push(policy);
+            }
+        }
+        unsettled
+    }
+
+    /// What a policy was last brought to.
+    pub async fn record(&self, policy: &PolicyName) -> Option<Record> {
+        self.inner.slots.find(policy)?.lock().await.record.clone()
+    }
+
+    /// All policies that have a record.
+    pub fn policies(&self) -> Vec<PolicyName> {
+        self.inner.slots.policies()
+    }
+
+    /// Deletes the mirror of a policy whose removal is confirmed and needs not be remembered any
+    /// more. Anything else stays as it is.
+    pub async fn forget(&self, policy: &PolicyName) -> Result<(), cluster::Error> {
+        let Some(slot) = self.inner.slots.find(policy) else {
+            return Ok(());
+        };
+        let mut slot = slot.lock_owned().await;
+        if !slot
+            .record
+            .as_ref()
+            .is_some_and(|record| record.removed && record.done)
+        {
+            return Ok(());
+        }
+        if let Some(written) = &slot.mirror {
+            let identity = Identity {
+                uid: &written.uid,
+                resource_version: &written.resource_version,
+            };
+            self.inner
+                .api
+                .delete(&policy_reference(policy), identity)
+                .await?;
+        }
+        *slot = Slot::default();
+        self.inner.slots.close(policy);
+        Ok(())
+    }
+
+    async fn slot(&self, policy: &PolicyName) -> OwnedMutexGuard<Slot> {
+        loop {
+            let slot = self.inner.slots.open(policy).lock_owned().await;
+            // While waiting the policy may have been forgotten, and its slot with it.
+            if self.inner.slots.has(policy, OwnedMutexGuard::mutex(&slot)) {
+                return slot;
+            }
+        }
+    }
+
+    /// Writes what was reached into the mirror. A failure is tried again for a while, and after
+    /// that whenever anything else happens to the policy; until then a restart does the work again.
+    pub(crate) async fn close_record(&self, policy: &PolicyName, mut slot: OwnedMutexGuard<Slot>) {
+        for delay_ms in CLOSE_RETRY_DELAYS_MS {
+            match write_mirror(&self.inner.api, policy, &mut slot).await {
+                Ok(()) => return,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(%policy, error, "record not written yet");
+                }
+            }
+            drop(slot);
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+            let Some(next) = self.inner.slots.find(policy) else {
+                return;
+            };
+            slot = next.lock_owned().await;
+        }
+    }
+}
+
+fn stopped(policy: &PolicyName, reason: Reason, message: String) -> Outcome {
+    Outcome::stopped(ObjectFailure {
+        reference: policy_reference(policy),
+        reason,
+        message,
+    })
+}
+
+/// The references of some objects.
+pub(crate) fn references<'a>(
+    objects: impl IntoIterator<Item = &'a ObjectRef>,
+) -> BTreeSet<ObjectRef> {
+    objects.into_iter().cloned().collect()
+}

@@ -1,0 +1,32 @@
+//! The subscriber: follows the log of its own region and stage, brings its cluster to what the log
+//! says, and answers with signed acknowledgements.
+//!
+//! A pipeline of named steps, one file a step: receive → verify → admit → observe → plan → apply →
+//! report. What to do is decided in `writ-core`; this crate owns the sockets and the timers.
+
+pub mod apply;
+pub mod args;
+mod classify;
+mod clock;
+pub mod cluster;
+pub mod confirmed;
+pub mod connect;
+pub mod drift;
+pub mod engine;
+mod inventory;
+pub mod kube_api;
+pub mod mirror;
+pub mod observe;
+pub mod outcome;
+mod pilot;
+mod receive;
+pub mod registry;
+mod repair;
+mod report;
+pub mod resource;
+pub mod run;
+mod settle;
+pub mod slot;
+pub mod state;
+mod verify;
+mod work;

@@ -1,0 +1,333 @@
+//! The loop of a subscriber: what comes in is given to the follower, what it wants is read, what it
+//! decides is carried out, what became of it is told.
+//!
+//! Owns no rule: those are the follower's. Promises that nothing here waits while a message could be
+//! taken: reads, work and reports run side by side.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Mutex, mpsc},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use writ_bus::{
+    connection::Client,
+    live::{self, Live, Signal},
+    read::Stored,
+};
+use writ_core::{
+    ack::{Failure, State},
+    beat::Beat,
+    event::Event,
+    follower::{Follower, Key, Read, Standing},
+    index::{Base, Index},
+    name::Name,
+    root::Root,
+    scope::Kind,
+    subject::{BusSubject, Sender},
+};
+use writ_proto::log::Sealed;
+
+use crate::{
+    clock::Clock,
+    cluster::ClusterApi,
+    drift,
+    engine::Engine,
+    outcome::Repair,
+    receive::{self, Answer, Reads},
+    registry::Registry,
+    report::{Reporter, Told},
+    run::Error,
+    state::{State as Kept, StateStore},
+    verify::Gate,
+    work::{Done, Works, past_of, standing_of},
+};
+
+/// An attempt that takes longer is told as received before it ends.
+const RECEIVED_AFTER: Duration = Duration::from_millis(250);
+/// Delay before an ack that did not get through is sent again, as it is.
+const ACK_RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Acks waiting to be sent. One: a newer one is made only when the last has got through.
+pub(crate) const ACKS_WAITING_MAX: usize = 1;
+
+pub(crate) struct Pilot<C> {
+    pub(crate) clock: Clock,
+    pub(crate) sender: Sender,
+    pub(crate) client: Client,
+    pub(crate) live: Live,
+    pub(crate) gate: Gate,
+    pub(crate) follower: Follower,
+    pub(crate) reads: Reads,
+    pub(crate) works: Works<C>,
+    pub(crate) engine: Engine<C>,
+    pub(crate) registry: Arc<Mutex<Registry<C>>>,
+    pub(crate) drift: mpsc::Receiver<drift::Event>,
+    pub(crate) reporter: Reporter,
+    pub(crate) store: StateStore<C>,
+    pub(crate) kept: Kept,
+    pub(crate) acks: mpsc::Sender<Sealed>,
+    pub(crate) pulse_period: Duration,
+    pub(crate) kubernetes_version: String,
+}
+
+impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
+    /// Runs until it is shut down, or the state in the cluster is somebody else's.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), Error> {
+        let (repairs_in, mut repairs) = mpsc::channel::<Repair>(drift::EVENTS_WAITING_MAX);
+        let mut pulse_at = Instant::now();
+        let mut busy_since: Option<Instant> = None;
+        let mut stale = true;
+        loop {
+            self.reads.ask(self.follower.wanted());
+            let actions = self.follower.decide();
+            self.works.start(actions);
+            busy_since = self
+                .works
+                .is_busy()
+                .then(|| busy_since.unwrap_or_else(Instant::now));
+            if busy_since.is_none_or(|since| since.elapsed() >= RECEIVED_AFTER) {
+                self.tell_all().await?;
+            }
+            let wake = [
+                self.works.next_attempt(),
+                busy_since.map(|since| since + RECEIVED_AFTER),
+            ];
+            let wake = wake
+                .into_iter()
+                .flatten()
+                .filter(|at| *at > Instant::now())
+                .min();
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                signal = self.live.next() => match signal {
+                    Some(signal) => self.on_signal(signal),
+                    None => return Err(Error::BusClosed),
+                },
+                answer = self.reads.next() => self.on_answer(answer),
+                done = self.works.next() => self.on_done(done),
+                Some(event) = self.drift.recv() => self.look(event, repairs_in.clone()),
+                Some(repair) = repairs.recv() => self.on_repair(repair).await,
+                () = tokio::time::sleep_until(pulse_at) => {
+                    pulse_at = Instant::now() + jittered(self.pulse_period);
+                    self.pulse(&mut stale).await;
+                }
+                () = sleep_until_some(wake) => {}
+            }
+        }
+    }
+
+    fn on_signal(&mut self, signal: Signal) {
+        let now_ms = self.clock.now_ms();
+        match signal {
+            Signal::Gap => self.follower.on_gap(),
+            Signal::Denied(denied) => {
+                tracing::error!(
+                    subject = denied.subject,
+                    "the bus denies what this cluster needs: check its user's permissions"
+                );
+            }
+            Signal::Message {
+                subject: BusSubject::Beat,
+                bytes,
+            } => {
+                let Some((beat, _)) = self.gate.open::<Beat>(&BusSubject::Beat, &bytes) else {
+                    return;
+                };
+                if let Err(why) = self.follower.on_beat(&beat.value, now_ms) {
+                    self.gate.ignore(&BusSubject::Beat, why);
+                }
+            }
+            Signal::Message { subject, bytes } => {
+                let Some((event, signed)) = self.gate.open::<Event>(&subject, &bytes) else {
+                    return;
+                };
+                if let Err(why) = self.follower.on_event(&event.value, &signed, now_ms) {
+                    self.gate.ignore(&subject, why);
+                }
+            }
+        }
+    }
+
+    fn on_answer(&mut self, (read, answer): Answer) {
+        match answer {
+            Ok(stored) => self.take(&read, stored),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(subject = %receive::subject(&read), error, "not read; asking again");
+                self.follower.on_read_failed(&read);
+            }
+        }
+    }
+
+    /// What was found is verified like anything else: a log may hold what no publisher wrote.
+    fn take(&mut self, read: &Read, stored: Option<Stored>) {
+        let now_ms = self.clock.now_ms();
+        let Some(Stored { subject, bytes, .. }) = stored else {
+            return;
+        };
+        match read {
+            Read::Root => {
+                let root = self.gate.open::<Root>(&subject, &bytes);
+                self.follower
+                    .on_root(root.map(|(root, _)| (root.value, root.hash)));
+            }
+            Read::Index(_) => {
+                let index = self.gate.open::<Index>(&subject, &bytes);
+                self.follower.on_index(index.map(|(index, _)| index.value));
+            }
+            Read::Base(feed) => {
+                let base = self.gate.open::<Base>(&subject, &bytes);
+                self.follower
+                    .on_base(feed, base.map(|(base, _)| base.value));
+            }
+            Read::Body(..) => {
+                if let Some((event, signed)) = self.gate.open::<Event>(&subject, &bytes) {
+                    self.follower.on_body(Some(&event.value), &signed, now_ms);
+                }
+            }
+        }
+    }
+
+    fn on_done(&mut self, done: Done) {
+        let Some(past) = done.past else {
+            return self.follower.on_forgotten(&done.key);
+        };
+        // A word that came while this was under way tells of itself when it is done.
+        let received_ms = self
+            .follower
+            .word(&done.key)
+            .map_or(0, |word| word.received_ms);
+        if done.told && received_ms > 0 {
+            self.reporter.tell(Told {
+                key: &done.key,
+                generation: past.generation,
+                revision: past.word,
+                removed: past.removed,
+                drift: false,
+                standing: &done.standing,
+                received_ms,
+                applied_ms: done.applied_ms,
+            });
+        }
+        self.follower.on_brought(&done.key, past, done.standing);
+    }
+
+    /// A change in the cluster. Repairs run beside everything else; one name is locked by the engine.
+    fn look(&self, event: drift::Event, repairs: mpsc::Sender<Repair>) {
+        let (engine, registry) = (self.engine.clone(), self.registry.clone());
+        tokio::spawn(async move {
+            if let Err(error) = registry.lock().await.handle(&event).await {
+                tracing::warn!(
+                    "a registry mirror was changed by hand and is not put back yet: {error}"
+                );
+            }
+            for repair in engine.handle(event).await {
+                // Nobody listens only when the subscriber is shutting down.
+                let _ = repairs.send(repair).await;
+            }
+        });
+    }
+
+    async fn on_repair(&mut self, repair: Repair) {
+        let key: Key = (Kind::Policy, Name::from(&repair.policy));
+        let Some(record) = self.engine.record(&repair.policy).await else {
+            return;
+        };
+        let mut standing = standing_of(&repair.outcome);
+        let past = past_of(&record);
+        self.follower
+            .on_brought(&key, past.clone(), standing.clone());
+        if repair.drift.is_empty() {
+            return;
+        }
+        let now_ms = self.clock.now_ms();
+        let drifted = repair.drift.iter().map(|drift| Failure {
+            object: drift.reference.to_string(),
+            reason: "Drift".to_owned(),
+            message: format!(
+                "{:?} by {}, put back",
+                drift.change,
+                drift.manager.as_deref().unwrap_or("somebody")
+            ),
+        });
+        standing.failures.extend(drifted);
+        let applied = standing.state == State::Applied;
+        for failure in &standing.failures {
+            tracing::info!(policy = %key.1, object = failure.object, "{}", failure.message);
+        }
+        self.reporter.tell(Told {
+            key: &key,
+            generation: past.generation,
+            revision: past.word,
+            removed: past.removed,
+            drift: true,
+            standing: &Standing { ..standing.clone() },
+            received_ms: now_ms,
+            applied_ms: if applied { now_ms } else { 0 },
+        });
+    }
+
+    /// Makes the next ack if there is anything new to say and the last one got through: keeps it in
+    /// the cluster, then hands it to the sender.
+    async fn tell_all(&mut self) -> Result<(), Error> {
+        let Ok(slot) = self.acks.clone().try_reserve_owned() else {
+            return Ok(());
+        };
+        let (summary, refused) = (self.follower.summary(), self.gate.refused());
+        let Some(sealed) = self.reporter.ack(summary, refused, self.clock.now_ms()) else {
+            return Ok(());
+        };
+        self.kept.ack = Some(sealed.bytes.clone());
+        self.kept.seen = self.follower.seen().clone();
+        self.store.save(&self.kept).await.map_err(Error::State)?;
+        slot.send(sealed);
+        Ok(())
+    }
+
+    async fn pulse(&mut self, was_stale: &mut bool) {
+        let now_ms = self.clock.now_ms();
+        let stale = self.follower.is_stale(now_ms);
+        if stale != *was_stale {
+            *was_stale = stale;
+            match stale {
+                true => tracing::warn!(
+                    "no beat is in force: this cluster may be behind; enforcement goes on"
+                ),
+                false => tracing::info!("the beat is heard"),
+            }
+        }
+        let period_ms = u64::try_from(self.pulse_period.as_millis()).unwrap_or(u64::MAX);
+        let summary = self.follower.summary();
+        let version = &self.kubernetes_version;
+        let bytes = self
+            .reporter
+            .pulse(summary, stale, version, period_ms, now_ms);
+        if let Err(error) = live::publish_pulse(&self.client, &self.sender, bytes.into()).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "pulse not sent");
+        }
+    }
+}
+
+/// Sends acks one after the other, each until it is stored.
+pub(crate) async fn send_acks(client: Client, sender: Sender, mut acks: mpsc::Receiver<Sealed>) {
+    while let Some(ack) = acks.recv().await {
+        while let Err(error) = live::publish_ack(&client, &sender, ack.bytes.clone().into()).await {
+            tracing::warn!("ack not stored yet, sending it again: {error}");
+            tokio::time::sleep(ACK_RETRY_DELAY).await;
+        }
+    }
+}
+
+/// The period, give or take a tenth: a fleet that was started together must not pulse together.
+fn jittered(period: Duration) -> Duration {
+    period.mul_f64(rand::random_range(0.9..1.1))
+}
+
+async fn sleep_until_some(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,189 @@
+//! What the engine holds in memory about each policy, and which policy has which object.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use writ_core::hash::Hash;
+use writ_core::model::{CompiledPolicy, DecodeError, Object, ObjectRef};
+use writ_core::name::PolicyName;
+use writ_core::plan::{Reason, Record};
+
+use crate::mirror::Stage;
+use crate::outcome::{ObjectFailure, State};
+
+/// After so many equal failures in a row an API server's error counts as lasting: permanent errors
+/// dressed as 5xx are tried again only as often as other refusals.
+pub const EQUAL_FAILURES_MAX: u32 = 5;
+
+/// One policy in memory. Whoever changes the cluster for it holds its lock.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// What the cluster was brought to, or is being brought to.
+    pub(crate) record: Option<Record>,
+    /// The verified content that the record speaks of; `None` until it was verified again after a
+    /// start, and for a policy that is gone.
+    pub(crate) content: Option<Content>,
+    /// The signed envelope that the record speaks of.
+    pub(crate) signed: Vec<u8>,
+    /// Why the mirror that was found cannot be believed.
+    pub(crate) unreadable: Option<String>,
+    /// The mirror as it was last written: hash of what was sent, uid and resource version.
+    pub(crate) mirror: Option<WrittenMirror>,
+    /// What the mirror shows people: the result of the last attempt, and its message.
+    pub(crate) shown: (Stage, Option<String>),
+    /// Failures of the last attempt by the API server itself, and how often each came in a row.
+    pub(crate) repeated: BTreeMap<ObjectRef, (String, u32)>,
+}
+
+/// The mirror as the API server last confirmed it.
+#[derive(Debug, Clone)]
+pub(crate) struct WrittenMirror {
+    pub(crate) sent: Option<Hash>,
+    pub(crate) uid: String,
+    pub(crate) resource_version: String,
+    pub(crate) stored: Record,
+}
+
+/// A policy's content as the planner needs it, verified.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Content {
+    /// The compiled policy as it was signed, for the mirror: `{apiVersion, kind, metadata, spec}`.
+    pub document: Value,
+    /// Its objects, grants among them as bindings.
+    pub objects: Vec<Object>,
+}
+
+impl Content {
+    /// Decodes the compiled policy that an event carried. The caller has verified the event.
+    pub fn decode(compiled: &[u8]) -> Result<Content, DecodeError> {
+        let objects = CompiledPolicy::decode(compiled)?.objects;
+        let document = serde_json::from_slice(compiled).map_err(DecodeError::ReadJson)?;
+        Ok(Content { document, objects })
+    }
+}
+
+impl Default for Slot {
+    fn default() -> Slot {
+        Slot {
+            record: None,
+            content: None,
+            signed: Vec::new(),
+            unreadable: None,
+            mirror: None,
+            shown: (Stage::Reached(State::Applied), None),
+            repeated: BTreeMap::new(),
+        }
+    }
+}
+
+impl Slot {
+    /// The objects that the cluster should hold; `None` while that is not known.
+    pub(crate) fn desired(&self) -> Option<&[Object]> {
+        match (&self.record, &self.content) {
+            (Some(record), _) if record.removed => Some(&[]),
+            (_, Some(content)) => Some(&content.objects),
+            _ => None,
+        }
+    }
+
+    /// Counts equal failures, and says which of them have become lasting.
+    pub(crate) fn judge_repeated(&mut self, failures: &mut [ObjectFailure]) {
+        let mut repeated = BTreeMap::new();
+        for failure in failures
+            .iter_mut()
+            .filter(|it| it.reason == Reason::Unavailable)
+        {
+            let times = match self.repeated.get(&failure.reference) {
+                Some((message, times)) if *message == failure.message => times.saturating_add(1),
+                _ => 1,
+            };
+            repeated.insert(failure.reference.clone(), (failure.message.clone(), times));
+            if times >= EQUAL_FAILURES_MAX && failure.message != NO_ANSWER {
+                failure.reason = Reason::Invalid;
+            }
+        }
+        self.repeated = repeated;
+    }
+}
+
+const NO_ANSWER: &str = "no answer";
+
+/// All policies of this cluster, and whose each object is.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    slots: Mutex<BTreeMap<PolicyName, Arc<tokio::sync::Mutex<Slot>>>>,
+    claims: Mutex<BTreeMap<ObjectRef, PolicyName>>,
+}
+
+impl Slots {
+    /// The slot of a policy, made if it is new.
+    pub(crate) fn open(&self, policy: &PolicyName) -> Arc<tokio::sync::Mutex<Slot>> {
+        Arc::clone(lock(&self.slots).entry(policy.clone()).or_default())
+    }
+
+    /// The slot of a policy, if there is one.
+    pub(crate) fn find(&self, policy: &PolicyName) -> Option<Arc<tokio::sync::Mutex<Slot>>> {
+        lock(&self.slots).get(policy).cloned()
+    }
+
+    /// Whether that is still the slot of a policy.
+    pub(crate) fn has(&self, policy: &PolicyName, slot: &Arc<tokio::sync::Mutex<Slot>>) -> bool {
+        lock(&self.slots)
+            .get(policy)
+            .is_some_and(|now| Arc::ptr_eq(now, slot))
+    }
+
+    /// Forgets a policy.
+    pub(crate) fn close(&self, policy: &PolicyName) {
+        lock(&self.slots).remove(policy);
+    }
+
+    /// All policies that have a slot.
+    pub(crate) fn policies(&self) -> Vec<PolicyName> {
+        lock(&self.slots).keys().cloned().collect()
+    }
+
+    /// Takes objects for a policy; returns those that another one has.
+    pub(crate) fn claim<'a>(
+        &self,
+        policy: &PolicyName,
+        objects: impl IntoIterator<Item = &'a ObjectRef>,
+    ) -> BTreeMap<ObjectRef, PolicyName> {
+        let mut claims = lock(&self.claims);
+        let mut taken = BTreeMap::new();
+        for reference in objects {
+            let owner = claims
+                .entry(reference.clone())
+                .or_insert_with(|| policy.clone());
+            if owner != policy {
+                taken.insert(reference.clone(), owner.clone());
+            }
+        }
+        taken
+    }
+
+    /// Gives up all objects of a policy but these.
+    pub(crate) fn keep_claims(&self, policy: &PolicyName, kept: &BTreeSet<ObjectRef>) {
+        lock(&self.claims).retain(|reference, owner| owner != policy || kept.contains(reference));
+    }
+
+    /// Whose object that is.
+    pub(crate) fn owner(&self, reference: &ObjectRef) -> Option<PolicyName> {
+        lock(&self.claims).get(reference).cloned()
+    }
+
+    /// Objects of a kind that belong to some policy.
+    pub(crate) fn claimed(&self, kind: &str) -> Vec<ObjectRef> {
+        lock(&self.claims)
+            .keys()
+            .filter(|reference| reference.kind == kind)
+            .cloned()
+            .collect()
+    }
+}
+
+/// A panic while one of these maps was locked leaves it whole: each change is one call.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,268 @@
+//! What the subscriber keeps that is not about one policy: the highest revisions seen, its boot
+//! counter, its last ack, and the last consistent cut. One ConfigMap, `writ-system/writ-state`.
+//!
+//! Every write names the state that it builds on: two subscribers in one cluster find each other by
+//! the conflict. The ConfigMap is part of the installation; it is never created here, so that a
+//! lost one is noticed and not taken for a first start.
+
+use std::collections::BTreeMap;
+
+use data_encoding::BASE64;
+use serde_json::{Map, Value, json};
+use writ_core::model::ObjectRef;
+use writ_core::revision::Revision;
+use writ_core::scope::Feed;
+
+use crate::cluster::{self, ClusterApi};
+use crate::resource::{CONFIG_MAPS, SYSTEM_NAMESPACE};
+
+/// Name of the ConfigMap.
+pub const STATE_NAME: &str = "writ-state";
+/// Most bytes of the last cut that are kept, before base64. A ConfigMap takes 1 MiB; a larger cut
+/// is read from the log again after a restart.
+pub const CUT_BYTES_MAX: usize = 512 * 1024;
+
+const BOOT: &str = "boot";
+const SEEN: &str = "seen";
+const ACK: &str = "ack";
+const ROOT: &str = "root";
+const INDEX_PREFIX: &str = "index.";
+const BASE_PREFIX: &str = "base.";
+
+/// The state, as it is now in memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    /// How often a subscriber has started here.
+    pub boot: u64,
+    /// The highest revision seen of each feed.
+    pub seen: BTreeMap<Feed, Revision>,
+    /// The last ack, as it was signed and sent.
+    pub ack: Option<Vec<u8>>,
+    /// The signed messages of the last consistent cut.
+    pub cut: Option<Cut>,
+}
+
+/// The signed messages that a consistent cut was found in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// The root.
+    pub root: Vec<u8>,
+    /// The index of each feed.
+    pub indexes: BTreeMap<Feed, Vec<u8>>,
+    /// The base that an index names, where it names one.
+    pub bases: BTreeMap<Feed, Vec<u8>>,
+}
+
+impl Cut {
+    fn bytes(&self) -> usize {
+        let messages = self.indexes.values().chain(self.bases.values());
+        self.root.len() + messages.map(Vec::len).sum::<usize>()
+    }
+}
+
+/// Why the state could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The ConfigMap is not there. Applying the subscriber's manifest brings it back; the seen
+    /// revisions are lost with it.
+    #[error(
+        "ConfigMap {SYSTEM_NAMESPACE}/{STATE_NAME} is missing: apply the subscriber's manifest"
+    )]
+    Missing,
+    /// Somebody else wrote it: another subscriber runs in this cluster.
+    #[error("ConfigMap {SYSTEM_NAMESPACE}/{STATE_NAME} was written by another subscriber")]
+    TwoSubscribers,
+    /// An entry has another form.
+    #[error("entry {0:?} of ConfigMap {SYSTEM_NAMESPACE}/{STATE_NAME} cannot be read")]
+    Entry(String),
+    /// The call failed.
+    #[error("reach the state in the cluster")]
+    Cluster(#[source] cluster::Error),
+}
+
+/// Access to the ConfigMap. It remembers which state of it is ours.
+pub struct StateStore<C> {
+    api: C,
+    found: Value,
+}
+
+impl<C: ClusterApi> StateStore<C> {
+    /// Reads the state.
+    pub async fn load(api: C) -> Result<(StateStore<C>, State), Error> {
+        let found = api
+            .get(&reference())
+            .await
+            .map_err(Error::Cluster)?
+            .ok_or(Error::Missing)?;
+        let state = read(&found)?;
+        Ok((StateStore { api, found }, state))
+    }
+
+    /// Writes the state. After [`Error::TwoSubscribers`] every further write fails too, until the
+    /// state is loaded again: the decision which of the two goes on is not made here.
+    ///
+    /// A write whose answer was lost looks like somebody else's; the content tells them apart.
+    pub async fn save(&mut self, state: &State) -> Result<(), Error> {
+        let wanted = render(&self.found, state);
+        if wanted == self.found {
+            return Ok(());
+        }
+        match self.api.replace(&reference(), &wanted).await {
+            Ok(written) => self.found = written.content,
+            Err(error) if error.kind == cluster::ErrorKind::Conflict => {
+                let now = self.api.get(&reference()).await.map_err(Error::Cluster)?;
+                let now = now.ok_or(Error::Missing)?;
+                if read(&now)? != read(&wanted)? {
+                    return Err(Error::TwoSubscribers);
+                }
+                self.found = now;
+            }
+            Err(error) if error.kind == cluster::ErrorKind::Missing => return Err(Error::Missing),
+            Err(error) => return Err(Error::Cluster(error)),
+        }
+        Ok(())
+    }
+}
+
+fn reference() -> ObjectRef {
+    CONFIG_MAPS.reference(Some(SYSTEM_NAMESPACE), STATE_NAME)
+}
+
+fn render(found: &Value, state: &State) -> Value {
+    let seen: BTreeMap<String, String> = state
+        .seen
+        .iter()
+        .map(|(feed, at)| (feed.to_string(), at.to_string()))
+        .collect();
+    let mut binary = Map::new();
+    let mut keep = |key: String, bytes: &[u8]| binary.insert(key, BASE64.encode(bytes).into());
+    if let Some(ack) = &state.ack {
+        keep(ACK.to_owned(), ack);
+    }
+    if let Some(cut) = state
+        .cut
+        .as_ref()
+        .filter(|cut| cut.bytes() <= CUT_BYTES_MAX)
+    {
+        keep(ROOT.to_owned(), &cut.root);
+        for (prefix, messages) in [(INDEX_PREFIX, &cut.indexes), (BASE_PREFIX, &cut.bases)] {
+            for (feed, bytes) in messages {
+                keep(format!("{prefix}{feed}"), bytes);
+            }
+        }
+    }
+    let mut wanted = found.clone();
+    wanted["data"] = json!({
+        BOOT: state.boot.to_string(),
+        SEEN: serde_json::to_string(&seen).unwrap_or_default(),
+    });
+    wanted["binaryData"] = Value::Object(binary);
+    wanted
+}
+
+fn read(found: &Value) -> Result<State, Error> {
+    let text = |key: &str| found["data"][key].as_str();
+    let unreadable = |key: &str| Error::Entry(key.to_owned());
+    let boot = text(BOOT)
+        .map_or(Ok(0), str::parse)
+        .map_err(|_| unreadable(BOOT))?;
+    let stored: BTreeMap<String, String> = text(SEEN)
+        .map_or_else(|| Ok(BTreeMap::new()), serde_json::from_str)
+        .map_err(|_| unreadable(SEEN))?;
+    let mut seen = BTreeMap::new();
+    for (feed, at) in stored {
+        let feed = feed.parse().map_err(|_| unreadable(SEEN))?;
+        seen.insert(feed, revision(&at).ok_or_else(|| unreadable(SEEN))?);
+    }
+    let mut state = State {
+        boot,
+        seen,
+        ack: None,
+        cut: None,
+    };
+    let mut cut = Cut::default();
+    for (key, value) in found["binaryData"].as_object().into_iter().flatten() {
+        let bytes = value
+            .as_str()
+            .and_then(|text| BASE64.decode(text.as_bytes()).ok());
+        let bytes = bytes.ok_or_else(|| unreadable(key))?;
+        let feed = |prefix| key.strip_prefix(prefix).map(str::parse::<Feed>);
+        match (key.as_str(), feed(INDEX_PREFIX), feed(BASE_PREFIX)) {
+            (ACK, _, _) => state.ack = Some(bytes),
+            (ROOT, _, _) => cut.root = bytes,
+            (_, Some(Ok(feed)), _) => drop(cut.indexes.insert(feed, bytes)),
+            (_, _, Some(Ok(feed))) => drop(cut.bases.insert(feed, bytes)),
+            _ => return Err(unreadable(key)),
+        }
+    }
+    state.cut = (!cut.root.is_empty()).then_some(cut);
+    Ok(state)
+}
+
+/// A revision as [`Revision`] displays it; `0` is the one below every edit.
+fn revision(text: &str) -> Option<Revision> {
+    if text == "0" {
+        Some(Revision::ZERO)
+    } else {
+        text.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> State {
+        let feed: Feed = "policy.eu.prod".parse().unwrap();
+        State {
+            boot: 4,
+            seen: BTreeMap::from([
+                (feed.clone(), "2:17".parse().unwrap()),
+                ("cluster.all.all".parse().unwrap(), Revision::ZERO),
+            ]),
+            ack: Some(b"ack".to_vec()),
+            cut: Some(Cut {
+                root: b"root".to_vec(),
+                indexes: BTreeMap::from([(feed.clone(), b"index".to_vec())]),
+                bases: BTreeMap::from([(feed, b"base".to_vec())]),
+            }),
+        }
+    }
+
+    #[test]
+    fn the_state_reads_back_as_it_was_written() {
+        let found = json!({"metadata": {"name": STATE_NAME, "resourceVersion": "7"}});
+        let written = render(&found, &state());
+        assert_eq!(written["metadata"], found["metadata"]);
+        assert_eq!(read(&written).unwrap(), state());
+        assert_eq!(read(&found).unwrap(), State::default());
+    }
+
+    #[test]
+    fn a_cut_that_does_not_fit_is_left_out_and_the_rest_is_kept() {
+        let mut large = state();
+        large.cut.as_mut().unwrap().root = vec![7; CUT_BYTES_MAX];
+        let read = read(&render(&json!({}), &large)).unwrap();
+        assert_eq!(
+            read,
+            State {
+                cut: None,
+                ..state()
+            }
+        );
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_is_an_error_and_not_a_first_start() {
+        let good = render(&json!({}), &state());
+        for (pointer, value) in [
+            ("/data/seen", "{\"policy.eu.prod\":\"x\"}"),
+            ("/data/boot", "four"),
+            ("/binaryData/ack", "***"),
+        ] {
+            let mut changed = good.clone();
+            *changed.pointer_mut(pointer).unwrap() = value.into();
+            assert!(matches!(read(&changed), Err(Error::Entry(_))), "{pointer}");
+        }
+    }
+}

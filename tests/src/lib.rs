@@ -1,0 +1,1 @@
+//! End-to-end tests of Writ: a fleet of real parts, asked from outside. The tests are in `tests/`.

@@ -1,0 +1,11 @@
+//! One fleet of real parts, two clusters, shared by all tests of this binary. Each test has names of
+//! its own, so that they run side by side.
+
+mod api;
+mod apply;
+mod bad_input;
+mod drift;
+mod forged;
+mod harness;
+mod ownership;
+mod restart;

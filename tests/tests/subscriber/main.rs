@@ -1,0 +1,8 @@
+//! The subscriber's engine against a real API server, with the rights of its own account. Each test
+//! has a cluster of its own.
+
+mod drift;
+mod engine;
+mod fixture;
+mod foreign;
+mod restart;
