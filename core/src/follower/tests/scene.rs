@@ -8,6 +8,7 @@ use super::{
     super::{Action, Follower, Ignored, Key, Past, Read, Standing},
     documents,
     log::{Log, root_hash},
+    world::Recorded,
 };
 use crate::{
     beat::Beat,
@@ -27,7 +28,7 @@ pub(super) const BEAT_EXPIRES_AFTER_MS: u64 = 30_000;
 pub(super) struct Scene {
     pub(super) log: Log,
     pub(super) follower: Follower,
-    pub(super) records: BTreeMap<Key, (Past, Option<Arc<[u8]>>)>,
+    pub(super) records: BTreeMap<Key, Recorded>,
     pub(super) now_ms: u64,
 }
 
