@@ -9,6 +9,7 @@ mod build;
 mod compare;
 mod marks;
 mod observed;
+mod reason;
 mod record;
 mod step;
 #[cfg(test)]
@@ -18,5 +19,6 @@ pub use build::{content_hash, plan};
 pub use compare::contains;
 pub use marks::{FIELD_MANAGER, MANAGED, MANAGED_BY, POLICY, RELEASED, marked, released_value};
 pub use observed::{NamespaceState, Observed, ObservedObject};
+pub use reason::Reason;
 pub use record::{InventoryItem, Record};
-pub use step::{Action, Held, Kept, Phase, Plan, Reason, Step, Wave, temporary_reference};
+pub use step::{Action, Held, Kept, Phase, Plan, Step, Wave, temporary_reference};

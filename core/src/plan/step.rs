@@ -1,9 +1,8 @@
 //! A plan and its parts.
 
-use std::fmt;
-
 use serde_json::Value;
 
+use super::reason::Reason;
 use crate::model::ObjectRef;
 
 /// Everything that has to happen for one policy, in order, and what is not going to happen and why.
@@ -153,99 +152,6 @@ pub struct Held {
     pub reason: Reason,
     /// Why, for people.
     pub message: String,
-}
-
-/// Why an object is not as the policy wants it. Names are part of acks: they are only ever added.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reason {
-    /// Something that Writ did not write has that name.
-    ForeignObject,
-    /// Another policy of this cluster has that object.
-    ClaimedByPolicy,
-    /// Its namespace does not exist, and the policy does not bring it.
-    NamespaceMissing,
-    /// Its namespace is going away.
-    NamespaceTerminating,
-    /// It is being deleted, and a finalizer holds it.
-    Finalizing,
-    /// The API server will never take this content.
-    Invalid,
-    /// The subscriber is not allowed to do this, or admission refused it.
-    Forbidden,
-    /// It changed between reading and writing, every time.
-    Conflict,
-    /// The API server did not answer, or not usably.
-    Unavailable,
-    /// The cluster has already gone to a newer state of this policy.
-    Older,
-    /// What the cluster keeps about this policy cannot be read; nothing is done about it until a
-    /// person has looked.
-    RecordUnreadable,
-}
-
-impl Reason {
-    /// Every reason.
-    pub const ALL: [Reason; 11] = [
-        Reason::ForeignObject,
-        Reason::ClaimedByPolicy,
-        Reason::NamespaceMissing,
-        Reason::NamespaceTerminating,
-        Reason::Finalizing,
-        Reason::Invalid,
-        Reason::Forbidden,
-        Reason::Conflict,
-        Reason::Unavailable,
-        Reason::Older,
-        Reason::RecordUnreadable,
-    ];
-
-    /// The reason's name in acks and mirrors.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Reason::ForeignObject => "ForeignObject",
-            Reason::ClaimedByPolicy => "ClaimedByPolicy",
-            Reason::NamespaceMissing => "NamespaceMissing",
-            Reason::NamespaceTerminating => "NamespaceTerminating",
-            Reason::Finalizing => "Finalizing",
-            Reason::Invalid => "Invalid",
-            Reason::Forbidden => "Forbidden",
-            Reason::Conflict => "Conflict",
-            Reason::Unavailable => "Unavailable",
-            Reason::Older => "Older",
-            Reason::RecordUnreadable => "RecordUnreadable",
-        }
-    }
-
-    /// Whether it passes by itself: somebody or something other than this policy's author is
-    /// expected to change it, and trying again soon is worth while.
-    pub fn is_transient(self) -> bool {
-        match self {
-            Reason::NamespaceMissing
-            | Reason::NamespaceTerminating
-            | Reason::Finalizing
-            | Reason::Conflict
-            | Reason::Unavailable => true,
-            Reason::ForeignObject
-            | Reason::ClaimedByPolicy
-            | Reason::Invalid
-            | Reason::Forbidden
-            | Reason::Older
-            | Reason::RecordUnreadable => false,
-        }
-    }
-
-    /// Reads a reason's name.
-    pub fn parse(text: &str) -> Option<Reason> {
-        Reason::ALL
-            .into_iter()
-            .find(|reason| reason.as_str() == text)
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// The binding that stands in while another is replaced. It is ours like any other: recorded before
