@@ -284,6 +284,11 @@ impl<C: ClusterApi> Engine<C> {
         self.inner.slots.find(policy)?.lock().await.record.clone()
     }
 
+    /// Whether anything is known of that policy here.
+    pub(crate) fn knows(&self, policy: &PolicyName) -> bool {
+        self.inner.slots.find(policy).is_some()
+    }
+
     /// All policies that have a record.
     pub fn policies(&self) -> Vec<PolicyName> {
         self.inner.slots.policies()
