@@ -17,6 +17,7 @@ pub mod fenced;
 mod inventory;
 pub mod kube_api;
 pub mod lease;
+mod memory;
 pub mod mirror;
 pub mod observe;
 pub mod outcome;
