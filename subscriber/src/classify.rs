@@ -43,6 +43,9 @@ const PERMANENT_TEXTS: [&str; 6] = [
     "trying to send message larger than max",
 ];
 
+/// How the ceiling's admission policies say that an object is not Writ's.
+const FOREIGN_TEXT: &str = "denied request: ForeignObject:";
+
 /// The kind of failure and its message, for an answer that is not a success.
 ///
 /// `name` is the object that was asked for.
@@ -69,6 +72,7 @@ pub(crate) fn classify(status: StatusCode, body: &[u8], name: &str) -> (ErrorKin
         }
         _ if PERMANENT_TEXTS.iter().any(|known| text.contains(known)) => ErrorKind::Invalid,
         StatusCode::NOT_FOUND => missing(&answer, name),
+        StatusCode::FORBIDDEN if text.contains(FOREIGN_TEXT) => ErrorKind::Foreign,
         StatusCode::UNAUTHORIZED => ErrorKind::Unauthenticated,
         StatusCode::FORBIDDEN => ErrorKind::Forbidden,
         StatusCode::CONFLICT => ErrorKind::Conflict,
@@ -159,5 +163,17 @@ mod tests {
             kind(403, json!({"reason": "Forbidden"})),
             ErrorKind::Forbidden
         );
+    }
+
+    #[test]
+    fn what_the_ceiling_calls_foreign_is_foreign_and_what_it_denies_is_not() {
+        let denied = |why: &str| {
+            let message =
+                format!("ValidatingAdmissionPolicy 'p' with binding 'p' denied request: {why}");
+            kind(403, json!({"reason": "Forbidden", "message": message}))
+        };
+        assert_eq!(denied("ForeignObject: Role a/b: …"), ErrorKind::Foreign);
+        assert_eq!(denied("CeilingExceeded: Role a/b: …"), ErrorKind::Forbidden);
+        assert_eq!(denied("no ForeignObject: here"), ErrorKind::Forbidden);
     }
 }
