@@ -45,6 +45,10 @@ impl<C: ClusterApi> ClusterApi for Fenced<C> {
         self.api.list(resource).await
     }
 
+    async fn dry_run(&self, reference: &ObjectRef, content: &Value) -> Result<Value, Error> {
+        self.api.dry_run(reference, content).await
+    }
+
     async fn apply(
         &self,
         reference: &ObjectRef,

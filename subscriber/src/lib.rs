@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod args;
+pub mod ceiling;
 mod classify;
 mod clock;
 pub mod cluster;
