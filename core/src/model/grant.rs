@@ -112,9 +112,9 @@ impl Grant {
     fn read_fields(fields: &Fields<'_>, report: &mut Report) -> Option<Grant> {
         let check = |name: &str| syntax::check_dns_label(name).map(|()| name.to_owned());
         let name = fields.parsed("name", check, report);
-        let subjects = read_subjects(&fields, report);
-        let role = read_role(&fields, report);
-        let reach = read_reach(&fields, report);
+        let subjects = read_subjects(fields, report);
+        let role = read_role(fields, report);
+        let reach = read_reach(fields, report);
         let (role, reach) = (role?, reach?);
         if matches!((&role, &reach), (RoleRef::Role(_), Reach::ClusterWide)) {
             let message = "a Role lives in a namespace: say which, or give a clusterRole";

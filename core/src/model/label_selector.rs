@@ -46,7 +46,7 @@ impl LabelSelector {
     /// Reads the fields of a selector, which may be among others.
     pub(super) fn read_of(fields: &Fields<'_>, report: &mut Report) -> LabelSelector {
         LabelSelector {
-            match_labels: metadata::read_labels(fields, "matchLabels", report),
+            match_labels: metadata::read_selected_labels(fields, "matchLabels", report),
             match_expressions: expression::read_all(fields, "matchExpressions", report),
         }
     }

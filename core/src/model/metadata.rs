@@ -73,6 +73,16 @@ pub(super) fn read_labels(
     read_map(fields, key, check, report)
 }
 
+/// Reads a map of labels that are looked for and not written: Writ's own may be among them.
+pub(super) fn read_selected_labels(
+    fields: &Fields<'_>,
+    key: &str,
+    report: &mut Report,
+) -> BTreeMap<String, String> {
+    let check = |_: &str, value: &str| syntax::check_label_value(value);
+    read_map(fields, key, check, report)
+}
+
 /// Reads `annotations`: keys as those of labels, any text as value, none of them ours.
 pub(super) fn read_annotations(
     fields: &Fields<'_>,

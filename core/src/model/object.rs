@@ -10,8 +10,11 @@ use super::further;
 use super::guard;
 use super::kind::{ObjectKind, ObjectRef};
 use super::label_selector::{LABEL_SELECTOR, LabelSelector};
+use super::limit_range;
 use super::limits::ENTRIES_MAX;
 use super::metadata;
+use super::network_policy;
+use super::quota;
 use super::rbac::{self, RbacSubject, RoleRef};
 use super::report::Report;
 use super::strip;
@@ -277,8 +280,11 @@ fn read_body(
             check_references(object, "secrets", &OBJECT_REFERENCE, report);
             copy(object, kind.fields(), &mut body);
         }
-        ObjectKind::LimitRange | ObjectKind::ResourceQuota | ObjectKind::NetworkPolicy => {
-            report.refuse(object.path("kind"), "is not supported yet");
+        ObjectKind::LimitRange => insert_spec(limit_range::read(object, report), &mut body),
+        ObjectKind::ResourceQuota => insert_spec(quota::read(object, report), &mut body),
+        ObjectKind::NetworkPolicy => {
+            network_policy::check(object, report);
+            copy(object, kind.fields(), &mut body);
         }
         ObjectKind::ConfigMap => {
             config_map::check(object, report);
@@ -311,6 +317,10 @@ fn insert_binding(body: &mut Map<String, Value>, role: &RoleRef, subjects: &[Rba
         "subjects".to_owned(),
         subjects.iter().map(RbacSubject::to_json).collect(),
     );
+}
+
+fn insert_spec(spec: Option<Map<String, Value>>, body: &mut Map<String, Value>) {
+    body.extend(spec.map(|spec| ("spec".to_owned(), Value::Object(spec))));
 }
 
 fn copy(object: &Fields<'_>, keys: &[&str], body: &mut Map<String, Value>) {

@@ -8,6 +8,7 @@ mod placed;
 mod refused;
 mod refused_bodies;
 mod refused_grants;
+mod refused_kinds;
 mod refused_objects;
 mod refused_selectors;
 

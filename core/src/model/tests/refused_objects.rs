@@ -164,6 +164,16 @@ fn a_policy_cannot_lock_writ_out() {
             "the subscriber's own",
         ),
         (
+            role("ClusterRole", None, "writ-ceiling"),
+            "metadata.name",
+            "Writ's own here",
+        ),
+        (
+            binding("RoleBinding", Some("a"), "writ-x"),
+            "metadata.name",
+            "Writ's own here",
+        ),
+        (
             binding("ClusterRoleBinding", None, "writ-subscriber-x"),
             "metadata.name",
             "subscriber's own",
