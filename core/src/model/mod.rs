@@ -23,6 +23,7 @@ mod kind;
 mod label_selector;
 mod limit_range;
 pub mod limits;
+mod loss;
 mod metadata;
 mod network_policy;
 mod object;
