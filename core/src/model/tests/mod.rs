@@ -11,6 +11,7 @@ mod refused_grants;
 mod refused_kinds;
 mod refused_objects;
 mod refused_selectors;
+mod stripped;
 
 use serde_json::{Value, json};
 
