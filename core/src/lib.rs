@@ -8,6 +8,7 @@
 
 pub mod ack;
 pub mod beat;
+pub mod ceiling;
 pub mod edit;
 pub mod envelope;
 pub mod event;

@@ -54,6 +54,13 @@ pub trait ClusterApi: Send + Sync + 'static {
         reference: &ObjectRef,
         content: &Value,
     ) -> impl Future<Output = Result<Written, Error>> + Send;
+
+    /// Asks whether the API server would create an object, admission included; nothing is kept.
+    fn dry_run(
+        &self,
+        reference: &ObjectRef,
+        content: &Value,
+    ) -> impl Future<Output = Result<Value, Error>> + Send;
 }
 
 /// What an apply may find.

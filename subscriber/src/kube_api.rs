@@ -237,6 +237,18 @@ impl ClusterApi for KubeApi {
         let answer = self.send(call.with(JSON, content)).await?;
         read_written("replace", reference, answer)
     }
+
+    async fn dry_run(&self, reference: &ObjectRef, content: &Value) -> Result<Value, Error> {
+        let mut call = Call::on("create by dry-run", Method::POST, reference)?;
+        // Creations go to the collection, which is the object's path without its last part.
+        call.uri.truncate(call.uri.rfind('/').unwrap_or_default());
+        call.uri = format!(
+            "{}?dryRun=All&fieldManager={FIELD_MANAGER}&fieldValidation=Strict",
+            call.uri
+        );
+        let (_, body) = self.send(call.with(JSON, content)).await?;
+        read_json("create by dry-run", &reference.to_string(), &body)
+    }
 }
 
 enum Patch {

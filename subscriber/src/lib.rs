@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod args;
+pub mod ceiling;
 mod classify;
 mod clock;
 pub mod cluster;
@@ -13,8 +14,11 @@ pub mod confirmed;
 pub mod connect;
 pub mod drift;
 pub mod engine;
+pub mod fenced;
 mod inventory;
 pub mod kube_api;
+pub mod lease;
+mod memory;
 pub mod mirror;
 pub mod observe;
 pub mod outcome;

@@ -43,8 +43,13 @@ pub const CLUSTER_POLICIES: Resource =
     resource(WRIT_API_VERSION, "ClusterPolicy", "clusterpolicies", false);
 /// Mirrors of registry entries.
 pub const CLUSTERS: Resource = resource(WRIT_API_VERSION, "Cluster", "clusters", false);
+/// What the cluster's owner lets Writ do; read only.
+pub const POLICY_CEILINGS: Resource =
+    resource(WRIT_API_VERSION, "PolicyCeiling", "policyceilings", false);
 /// Where the subscriber keeps what is not about one policy.
 pub const CONFIG_MAPS: Resource = resource("v1", "ConfigMap", "configmaps", true);
+/// By which one of several subscribers is the active one.
+pub const LEASES: Resource = resource("coordination.k8s.io/v1", "Lease", "leases", true);
 
 /// The kinds that a policy may hold.
 pub const POLICY_KINDS: [Resource; 6] = [
@@ -70,7 +75,13 @@ pub fn watched() -> impl Iterator<Item = Resource> {
 pub fn of(reference: &ObjectRef) -> Option<Resource> {
     POLICY_KINDS
         .into_iter()
-        .chain([CLUSTER_POLICIES, CLUSTERS, CONFIG_MAPS])
+        .chain([
+            CLUSTER_POLICIES,
+            CLUSTERS,
+            POLICY_CEILINGS,
+            CONFIG_MAPS,
+            LEASES,
+        ])
         .find(|known| {
             known.api_version == reference.api_version
                 && known.kind == reference.kind

@@ -1,6 +1,6 @@
-//! What Writ needs in a cluster, from `deploy/`: its resource definitions, its namespace and
-//! the subscriber's account with its role. Applied as the administrator, by server-side apply,
-//! so that doing it again changes nothing.
+//! What Writ needs in a cluster, from `deploy/`: its resource definitions, the ceiling, its
+//! namespace and the subscriber's account with its role. Applied as the administrator, by
+//! server-side apply, so that doing it again changes nothing.
 
 use std::time::Duration;
 
@@ -11,11 +11,16 @@ use kube::{Client, ResourceExt};
 
 use super::Error;
 
-/// All of `deploy/` that goes into a cluster, definitions first.
-const MANIFESTS: [(&str, &str); 2] = [
+/// What of `deploy/` goes into every cluster: definitions first, the ceiling before the rights
+/// that it bounds.
+const MANIFESTS: [(&str, &str); 3] = [
     (
         "deploy/crds.yaml",
         include_str!("../../../deploy/crds.yaml"),
+    ),
+    (
+        "deploy/ceiling.yaml",
+        include_str!("../../../deploy/ceiling.yaml"),
     ),
     (
         "deploy/subscriber.yaml",

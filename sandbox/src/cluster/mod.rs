@@ -1,10 +1,11 @@
 //! One Kubernetes cluster of the fleet: one or two API servers over a prefix of the shared
 //! etcd, their controllers, what Writ needs installed there, and the subscriber's token.
 //! Promises that a started cluster serves, has working controllers and established
-//! definitions. Never runs pods.
+//! definitions, and enforces the ceiling. Never runs pods.
 
 pub(crate) mod access;
 mod api_server;
+mod ceiling;
 mod certs;
 mod controllers;
 mod install;
@@ -71,6 +72,12 @@ pub enum Error {
         /// The limit, in seconds.
         limit_s: u64,
     },
+    /// The ceiling is not in force in time.
+    #[error("an API server did not enforce the ceiling within {limit_s} s")]
+    NotEnforced {
+        /// The limit, in seconds.
+        limit_s: u64,
+    },
     /// The subscriber's token was refused.
     #[error("could not get a token for the subscriber's account")]
     Token(#[source] kube::Error),
@@ -129,6 +136,10 @@ impl Cluster {
             Controllers::start(&context, &certificates, &first, &log),
             async {
                 install::install(&first.client).await?;
+                let enforced = api_servers
+                    .iter()
+                    .map(|server| ceiling::enforced(&server.access.client));
+                futures::future::try_join_all(enforced).await?;
                 TokenFile::keep(&first.client, context.folder.join("subscriber/token")).await
             }
         )?;

@@ -145,15 +145,15 @@ fn a_namespace_that_comes_later_makes_its_objects_wait_and_heal() {
 fn a_changed_role_is_rebound_and_the_binding_keeps_its_name() {
     run(async |fleet| {
         let grants = |role: &str| json!([{"name": "who", "subjects": [{"user": "mallory"}], "clusterRole": role, "clusterWide": true}]);
-        fleet
-            .apply_on(&policy("rebound", PROD, json!([]), grants("view")), &[PROD])
-            .await;
-        fleet
-            .apply_on(&policy("rebound", PROD, json!([]), grants("edit")), &[PROD])
-            .await;
+        let operator = || json!([role("ClusterRole", "rebound-operator", None, &["patch"])]);
+        for bound in ["view", "rebound-operator"] {
+            fleet
+                .apply_on(&policy("rebound", PROD, operator(), grants(bound)), &[PROD])
+                .await;
+        }
         let bindings = fleet.objects(PROD, "ClusterRoleBinding", "");
         let binding = bindings.get("writ:rebound:who").await.unwrap();
-        assert_eq!(binding.data["roleRef"]["name"], "edit");
+        assert_eq!(binding.data["roleRef"]["name"], "rebound-operator");
         let left = bindings
             .list(&ListParams::default().labels("writ.dev/policy=rebound"))
             .await;

@@ -127,7 +127,7 @@ async fn a_mirror_is_put_back_as_it_was() {
     );
     let mut watch = Watch::start(&fixture, engine).await;
     let tampered =
-        json!({"spec": {"objects": []}, "status": {"state": "Hacked", "signed": "AAAA"}});
+        json!({"spec": {"objects": []}, "status": {"state": "Refused", "signed": "AAAA"}});
     fixture.edit(&mirror("team"), tampered).await;
     watch.quiet().await;
     let found = fixture.get(&mirror("team")).await.unwrap();

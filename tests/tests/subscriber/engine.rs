@@ -201,6 +201,7 @@ async fn what_cannot_be_applied_is_named_and_the_subscriber_has_no_right_to_more
             .is_applied()
     );
 
+    fixture.allow_aggregation().await;
     // The aggregation controller fills the rules; they are its own, and no drift.
     let selector = json!({"matchLabels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}});
     let aggregated = json!({"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": "all"},

@@ -14,6 +14,7 @@ use writ_sandbox::kubernetes::Kubernetes;
 use writ_sandbox::parts::Parts;
 use writ_sandbox::process::Launcher;
 use writ_sandbox::progress::Progress;
+use writ_subscriber::cluster::ClusterApi;
 use writ_subscriber::connect::{self, Access};
 use writ_subscriber::engine::{Engine, Target};
 use writ_subscriber::kube_api::KubeApi;
@@ -100,6 +101,24 @@ impl Fixture {
             .delete(&at.name, &DeleteParams::default())
             .await
             .unwrap();
+    }
+
+    /// The cluster's owner lets Writ write aggregated ClusterRoles, which the default does not; waits
+    /// until that is in force.
+    pub(crate) async fn allow_aggregation(&self) {
+        let ceiling = resource::POLICY_CEILINGS.reference(None, "default");
+        self.edit(&ceiling, json!({"spec": {"allowAggregation": true}}))
+            .await;
+        let at = at("ClusterRole", None, "aggregated");
+        let asked = json!({
+            "apiVersion": RBAC, "kind": "ClusterRole",
+            "metadata": {"name": at.name, "labels": {"writ.dev/policy": "asked"}},
+            "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]},
+        });
+        until("aggregation is allowed", async || {
+            self.api.dry_run(&at, &asked).await.is_ok()
+        })
+        .await;
     }
 
     /// A change by hand, under another field manager.

@@ -25,7 +25,10 @@ async fn an_object_that_was_there_is_refused_and_the_rest_goes_on() {
     let fixture = Fixture::start().await;
     let engine = fixture.engine().await;
     let role = at("ClusterRole", None, "reader");
-    fixture.create(&role, &reader("get")).await;
+    // Its owner lets Writ bind it, and not write it.
+    let mut foreign = reader("get");
+    foreign["metadata"]["labels"] = json!({"writ.dev/bindable": "true"});
+    fixture.create(&role, &foreign).await;
     let before = fixture.get(&role).await.unwrap();
     let outcome = engine
         .bring(target("first", 1, Some(document("first"))))

@@ -5,4 +5,5 @@ mod drift;
 mod engine;
 mod fixture;
 mod foreign;
+mod mirrors;
 mod restart;

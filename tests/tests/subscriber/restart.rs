@@ -72,6 +72,10 @@ impl ClusterApi for Killed {
     async fn replace(&self, at: &ObjectRef, content: &Value) -> Result<Written, Error> {
         self.call(self.api.replace(at, content)).await
     }
+
+    async fn dry_run(&self, at: &ObjectRef, content: &Value) -> Result<Value, Error> {
+        self.call(self.api.dry_run(at, content)).await
+    }
 }
 
 type Make = fn() -> Option<Compiled>;
