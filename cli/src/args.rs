@@ -3,6 +3,7 @@
 //! Owns names, options and help texts. Verbs that kubectl has mean what they mean there. Parsing
 //! only: what a command does is in its own file.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -28,8 +29,9 @@ pub struct Cli {
 }
 
 const EXITS: &str = "\
-Exit codes: 0 done, 1 failed, 2 usage, 4 time ran out, 5 refused on a cluster, 6 only silent clusters
-are missing, 7 the base generation is not current, 8 not allowed, 9 a guard said no, 130 interrupted.";
+Exit codes: 0 done, 1 failed, 2 usage, 3 an observing cluster would be changed, 4 time ran out or still
+pending, 5 refused on a cluster, 6 only silent clusters are missing, 7 the base generation is not current,
+8 not allowed, 9 a guard said no, 130 interrupted.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Global {
@@ -54,8 +56,14 @@ pub(crate) enum Command {
     Status(Status),
     /// Wait until policies are on their clusters; the exit code says how it ended.
     Wait(Wait),
+    /// Say why a cluster is not good, and what to do; the exit code says how bad it is.
+    Why(Why),
+    /// Explain a reason that a cluster gives, or a field of a document. Needs no network.
+    Explain(Explain),
     /// Take a policy away everywhere, or a cluster out of the registry.
     Delete(Delete),
+    /// Turn what a cluster has into policies, by kubectl; nothing is changed.
+    Import(Import),
     /// Show which version this is.
     Version,
     #[cfg(feature = "sandbox")]
@@ -193,6 +201,67 @@ pub(crate) enum WaitLevel {
     Applied,
     /// Taken away, and every object confirmed gone.
     Deleted,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// The cluster.
+    #[arg(value_name = "CLUSTER")]
+    pub(crate) cluster: Reference,
+    /// Only about this policy there.
+    #[arg(value_name = "POLICY[@G]")]
+    pub(crate) policy: Option<Reference>,
+    /// How to print it.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<DocumentOutput>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// A reason (ForeignObject) or a field (ClusterPolicy.spec.grants); without it, a list.
+    #[arg(value_name = "REASON|KIND.FIELD")]
+    pub(crate) topic: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The context of the kubeconfig to read; its user's rights, plugins and proxies are used.
+    #[arg(long)]
+    pub(crate) context: String,
+    /// The kubeconfig; without it, where kubectl looks.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Only this namespace, without what is cluster-wide; may be repeated.
+    #[arg(short, long = "namespace", value_name = "NAMESPACE")]
+    pub(crate) namespaces: Vec<String>,
+    /// Only objects whose labels match, as kubectl takes it.
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub(crate) selector: Option<String>,
+    /// The cluster's name in Writ's registry; without it, the context's name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<String>,
+    /// Name what was left out, not only how much.
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value = "yaml")]
+    pub(crate) output: ImportOutput,
+}
+
+/// How imported policies are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportOutput {
+    /// Documents that apply takes.
+    Yaml,
+}
+
+/// How a document is printed for scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DocumentOutput {
+    /// One JSON document.
+    Json,
+    /// YAML.
+    Yaml,
 }
 
 #[derive(Debug, Args)]

@@ -54,6 +54,18 @@ pub enum Error {
     /// The command line contradicts itself in a way that clap cannot see.
     #[error("{0}")]
     Usage(String),
+    /// There is no such thing, or it is not for this.
+    #[error("{0}")]
+    NotFound(String),
+    /// The cluster's content could not be read.
+    #[error("{what}")]
+    Kubectl {
+        /// What was asked of kubectl, and its own words.
+        what: String,
+        /// Why it did not run; nothing where it ran and failed.
+        #[source]
+        source: Option<std::io::Error>,
+    },
     /// The input is not right, and nothing was sent or stored.
     #[error("{}", summary(.problems.len()))]
     Input {
@@ -101,9 +113,12 @@ impl Error {
             Error::Call { answer, .. } | Error::Partial { answer, .. } => answer.exit(),
             Error::Interrupted(_) => Exit::Interrupted,
             Error::Input { exit, .. } => *exit,
-            Error::Connect { .. } | Error::Answer(_) | Error::Output(_) | Error::Fleet { .. } => {
-                Exit::Failed
-            }
+            Error::NotFound(_)
+            | Error::Kubectl { .. }
+            | Error::Connect { .. }
+            | Error::Answer(_)
+            | Error::Output(_)
+            | Error::Fleet { .. } => Exit::Failed,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The command line of Writ.
 //!
 //! Owns what a person types and reads. Knows only the gRPC API: it holds no keys, talks to no bus
-//! and to no cluster. With the feature `sandbox` it also starts a whole fleet on one machine
+//! and to no cluster (`import` has kubectl do that). With the feature `sandbox` it also starts a whole fleet on one machine
 //! (`fleet`), from the other crates.
 
 use std::io;
@@ -15,15 +15,18 @@ mod delete;
 mod edits;
 mod error;
 mod exit;
+mod explain;
 #[cfg(feature = "sandbox")]
 mod fleet;
 mod follow;
 mod get;
+mod import;
 mod input;
 mod interrupt;
 mod output;
 mod status;
 mod wait;
+mod why;
 
 pub use args::Cli;
 pub use console::Console;
@@ -81,6 +84,9 @@ pub async fn run(
         Command::Get(args) => get::run(args, address, console, &interrupt).await,
         Command::Status(args) => status::run(args, address, console, &interrupt).await,
         Command::Wait(args) => wait::run(args, address, console, &interrupt).await,
+        Command::Why(args) => why::run(args, address, console, &interrupt).await,
+        Command::Explain(args) => explain::run(&args, console),
+        Command::Import(args) => import::run(args, console, &interrupt).await,
         Command::Delete(args) => delete::run(args, address, console, &interrupt).await,
         Command::Version => {
             console.say(format!("writ {}", env!("CARGO_PKG_VERSION")));

@@ -7,4 +7,5 @@ pub(crate) mod json;
 pub(crate) mod policies;
 pub(crate) mod status;
 pub(crate) mod table;
+pub(crate) mod why;
 pub(crate) mod words;

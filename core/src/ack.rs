@@ -42,7 +42,7 @@ pub enum State {
 pub struct Failure {
     /// The object, as `RoleBinding payments/writ:team:owners`.
     pub object: String,
-    /// Machine-readable reason (see `docs/reasons.md`).
+    /// Machine-readable reason (see `docs/errors`).
     pub reason: String,
     /// For people: what is wrong and what to do.
     pub message: String,

@@ -12,7 +12,7 @@ use super::words;
 
 mod view;
 
-pub(crate) use view::{json, policy_value};
+pub(crate) use view::{counts_value, json, line_value, policy_value};
 
 /// The whole answer, as people read it. Without a newline at the end.
 pub(crate) fn text(

@@ -181,6 +181,10 @@ pub struct PolicyLine {
     pub generation: Generation,
     /// The generation that the cluster says it holds.
     pub generation_held: Option<Generation>,
+    /// The last generation that it said to have applied in full, as far as its last ack tells.
+    pub last_applied: Option<Generation>,
+    /// When it had received the edit, by its own clock.
+    pub received_ms: Option<u64>,
     /// Where it stands.
     pub state: State,
     /// Machine-readable.
@@ -243,6 +247,8 @@ pub(super) fn status(
             policy,
             generation,
             generation_held: line.generation_held,
+            last_applied: line.last_applied,
+            received_ms: line.received_ms,
             state: line.state,
             reason: line.reason,
             message: line.message,

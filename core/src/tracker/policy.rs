@@ -110,6 +110,8 @@ pub struct ClusterLine {
     pub liveness: Liveness,
     /// The generation that it says it holds in force.
     pub generation_held: Option<Generation>,
+    /// The last generation that it said to have applied in full, as far as its last ack tells.
+    pub last_applied: Option<Generation>,
     /// Objects that are not as wanted.
     pub failures: Vec<Failure>,
 }
@@ -246,6 +248,7 @@ fn left(cluster: &ClusterName) -> ClusterLine {
             last_heard_ms: None,
         },
         generation_held: None,
+        last_applied: None,
         failures: Vec::new(),
     }
 }
@@ -301,6 +304,9 @@ pub(super) fn line(
             }
         }
         line.generation_held = held(edit, exception, newest, line.state);
+        line.last_applied = line
+            .generation_held
+            .or_else(|| last_applied(&said.edits, &name));
     }
     if liveness.is_silent() {
         line.state = State::Silent;
@@ -354,6 +360,17 @@ fn held(
         (_, Some(_)) => None,
         _ => said,
     }
+}
+
+/// The last edit of a name that was applied in full, of those that an ack lists.
+fn last_applied(edits: &[AckedEdit], name: &Name) -> Option<Generation> {
+    edits
+        .iter()
+        .filter(|acked| acked.kind == Kind::Policy && acked.name == *name)
+        .filter(|acked| acked.state == ack::State::Applied)
+        .max_by_key(|acked| acked.revision)
+        .filter(|acked| !acked.removed)
+        .map(|acked| acked.generation)
 }
 
 impl Member {

@@ -356,6 +356,32 @@ fn a_refusal_of_an_older_generation_says_nothing_of_this_one() {
 }
 
 #[test]
+fn a_refused_edit_names_the_one_that_was_applied_before_it() {
+    let mut tracker = fleet();
+    tracker.edit(policy(11, &["eu-prod-1"]), now(0));
+    let mut said = ack("eu-prod-1", 1, 11);
+    said.exceptions = vec![refused(11)];
+    said.exceptions_total = 1;
+    said.edits = vec![
+        acked(8, ack::State::Applied),
+        acked(9, ack::State::Applied),
+        acked(11, ack::State::Refused),
+    ];
+    let mut taken_away = said.clone();
+    tracker.ack(said, Some(now(1))).unwrap();
+    let line = status(&tracker, now(1)).clusters.remove(0);
+    assert_eq!(line.state, State::Refused);
+    assert_eq!(line.generation_held, None, "a part of @11 may be there");
+    assert_eq!(line.last_applied, Some(Generation(9)));
+
+    taken_away.counter = 2;
+    taken_away.edits[1].removed = true;
+    tracker.ack(taken_away, Some(now(2))).unwrap();
+    let line = status(&tracker, now(2)).clusters.remove(0);
+    assert_eq!(line.last_applied, None, "@9 took the policy away");
+}
+
+#[test]
 fn the_feed_that_carries_the_policy_is_enough_and_its_edits_tell_the_times() {
     let mut tracker = fleet();
     let mut said = ack("eu-prod-1", 1, 3);

@@ -278,6 +278,7 @@ fn cluster_line(line: ClusterLine) -> v1::ClusterLine {
         liveness: Some(liveness(line.liveness)),
         generation_held: line.generation_held.map_or(0, |Generation(number)| number),
         failing: line.failures.into_iter().map(failing).collect(),
+        last_applied_generation: line.last_applied.unwrap_or_default().0,
     }
 }
 
@@ -342,6 +343,8 @@ fn policy_line(line: PolicyLine) -> v1::PolicyLine {
         reason: line.reason,
         message: line.message,
         failing: line.failures.into_iter().map(failing).collect(),
+        received_at: line.received_ms.map(time),
+        last_applied_generation: line.last_applied.unwrap_or_default().0,
     }
 }
 

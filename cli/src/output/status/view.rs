@@ -123,6 +123,8 @@ struct LineView {
     applied_at: Option<String>,
     generation_held: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    last_applied_generation: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     liveness: Option<Liveness>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failing: Vec<FailingView>,
@@ -151,6 +153,7 @@ impl LineView {
             received_at: words::instant(line.received_at.as_ref()),
             applied_at: words::instant(line.applied_at.as_ref()),
             generation_held: line.generation_held,
+            last_applied_generation: known(line.last_applied_generation),
             liveness: Some(Liveness::from_proto(line.liveness.as_ref())),
             failing: objects(&line.failing),
             ..Self::default()
@@ -164,11 +167,17 @@ impl LineView {
             state: words::ack_state(line.state()),
             reason: line.reason.clone(),
             message: line.message.clone(),
+            received_at: words::instant(line.received_at.as_ref()),
             generation_held: line.generation_held,
+            last_applied_generation: known(line.last_applied_generation),
             failing: objects(&line.failing),
             ..Self::default()
         }
     }
+}
+
+fn known(generation: u64) -> Option<u64> {
+    Some(generation).filter(|generation| *generation > 0)
 }
 
 fn objects(failing: &[v1::FailingObject]) -> Vec<FailingView> {
@@ -227,6 +236,16 @@ impl ClusterView {
             boot_id: cluster.boot_id.clone(),
         }
     }
+}
+
+/// One policy on one cluster for scripts, as part of something else.
+pub(crate) fn line_value(line: &v1::PolicyLine) -> Value {
+    serde_json::to_value(LineView::from_policy(line)).unwrap_or_default()
+}
+
+/// The columns for scripts, as part of something else.
+pub(crate) fn counts_value(counts: &v1::Counts) -> Value {
+    serde_json::to_value(CountsView::from_proto(Some(counts))).unwrap_or_default()
 }
 
 /// One policy's status for scripts, as part of something else.

@@ -1,0 +1,85 @@
+//! The pages of `docs/errors`, as they are in this executable.
+//!
+//! Promises that what `why` advises is what the page says: the advice is read from the page.
+
+/// One reason and its page.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// As it stands in acks.
+    pub(crate) name: &'static str,
+    text: &'static str,
+}
+
+macro_rules! pages {
+    ($($name:literal)*) => {
+        &[$(Page {
+            name: $name,
+            text: include_str!(concat!("../../../docs/errors/", $name, ".md")),
+        }),*]
+    };
+}
+
+/// Every reason, in the order of the index.
+pub(crate) const ALL: &[Page] = pages![
+    "ForeignObject" "ClaimedByPolicy" "CeilingExceeded" "CeilingNotEnforced"
+    "NamespaceMissing" "NamespaceTerminating" "RoleMissing" "Finalizing"
+    "Forbidden" "ClusterRefused" "Invalid" "Unsupported"
+    "Contended" "Conflict" "Unavailable"
+    "Older" "RecordUnreadable" "LedgerTampered"
+    "Drifted" "Observing"
+    "Waiting" "InvalidEvent" "MirrorNotWritten" "Drift"
+];
+
+/// The page of a reason, however its name is capitalised.
+pub(crate) fn find(name: &str) -> Option<&'static Page> {
+    ALL.iter().find(|page| page.name.eq_ignore_ascii_case(name))
+}
+
+impl Page {
+    /// The state that the reason comes with, and what it means in a sentence.
+    pub(crate) fn headline(&self) -> (&'static str, &'static str) {
+        let line = self.text.lines().nth(2).unwrap_or_default();
+        line.split_once(": ").unwrap_or(("", line))
+    }
+
+    /// What a person can do, one item each, as the page has it.
+    pub(crate) fn remedies(&self) -> impl Iterator<Item = &'static str> {
+        let section = self.text.split("\n## Do one of\n").nth(1);
+        let section = section.and_then(|rest| rest.split("\n## ").next());
+        section
+            .unwrap_or_default()
+            .lines()
+            .filter_map(|line| line.strip_prefix("- "))
+    }
+
+    /// The page for a terminal: without fences, links as their words.
+    pub(crate) fn plain(&self) -> String {
+        let lines = self.text.lines().filter(|line| !line.starts_with("```"));
+        let lines: Vec<String> = lines.map(unlink).collect();
+        lines.join("\n")
+    }
+}
+
+/// `[words](place)` as `words`.
+fn unlink(line: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('[') {
+        let link = after.split_once("](").and_then(|(words, after)| {
+            let (_, after) = after.split_once(')')?;
+            Some((words, after))
+        });
+        plain.push_str(before);
+        match link.filter(|(words, _)| !words.contains('[')) {
+            Some((words, after)) => {
+                plain.push_str(words);
+                rest = after;
+            }
+            None => {
+                plain.push('[');
+                rest = after;
+            }
+        }
+    }
+    plain + rest
+}
