@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hash::Hash;
-use crate::model::ObjectRef;
+use crate::model::{ObjectRef, Removal};
 use crate::revision::{Generation, Revision};
 use crate::scope::Feed;
 
@@ -29,6 +29,13 @@ pub struct Record {
     pub removed: bool,
     /// Every object was confirmed. While false, the objects are those that may be there.
     pub done: bool,
+    /// Every object was tried since this edit came, so that what differs from now on is somebody
+    /// else's doing. Kept only for policies that report drift and do not put it back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tried: bool,
+    /// What happens to objects that leave the policy: a tombstone does not say it.
+    #[serde(default, with = "removal_text", skip_serializing_if = "is_prune")]
+    pub removal: Removal,
     /// The objects that are ours, sorted.
     pub objects: Vec<InventoryItem>,
 }
@@ -64,6 +71,9 @@ pub struct InventoryItem {
     /// Hash of the content that the API server last confirmed; `None` before that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Hash>,
+    /// A Namespace that is deleted when it leaves the policy, as the policy itself said.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub deletable: bool,
 }
 
 impl InventoryItem {
@@ -73,7 +83,35 @@ impl InventoryItem {
             reference,
             uid: None,
             content: None,
+            deletable: false,
         }
+    }
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+fn is_prune(removal: &Removal) -> bool {
+    *removal == Removal::Prune
+}
+
+/// A removal mode as documents spell it. A record of an older subscriber has none and means `prune`.
+mod removal_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::model::Removal;
+
+    pub(super) fn serialize<S: Serializer>(removal: &Removal, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(removal.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Removal, D::Error> {
+        let text = String::deserialize(from)?;
+        [Removal::Prune, Removal::Orphan]
+            .into_iter()
+            .find(|removal| removal.as_str() == text)
+            .ok_or_else(|| D::Error::custom("not a removal mode"))
     }
 }
 
