@@ -91,9 +91,12 @@ impl<C: ClusterApi> Engine<C> {
         if !desired && slot.record.as_ref()?.item(reference).is_none() {
             return None;
         }
+        let was_done = slot.record.as_ref().is_some_and(|record| record.done);
         let repair = self.repair_around(policy, &mut slot, reference).await;
         self.close_record(policy, slot).await;
-        repair.filter(|repair| !repair.drift.is_empty() || !repair.outcome.is_applied())
+        // What was pending and is applied now is news, although nobody drifted.
+        repair
+            .filter(|repair| !was_done || !repair.drift.is_empty() || !repair.outcome.is_applied())
     }
 
     async fn repair_around(
