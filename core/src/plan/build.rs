@@ -260,11 +260,11 @@ impl<'a> Builder<'a> {
     fn leaves(&mut self, reference: &ObjectRef, change: Change, manager: Option<&str>) -> bool {
         if self.wanted.drift == OnDrift::Report {
             let by = manager.map_or_else(String::new, |manager| format!(" by {manager}"));
-            self.hold(reference, Reason::Drifted, format!("{change}{by}"));
+            self.leave(reference, Reason::Drifted, format!("{change}{by}"), change);
             return true;
         }
         if let Some(message) = self.observed.contended.get(reference) {
-            self.hold(reference, Reason::Contended, message.clone());
+            self.leave(reference, Reason::Contended, message.clone(), change);
             return true;
         }
         false
@@ -394,6 +394,16 @@ impl<'a> Builder<'a> {
             reference: reference.clone(),
             reason,
             message,
+            leaves: None,
+        });
+    }
+
+    fn leave(&mut self, reference: &ObjectRef, reason: Reason, message: String, change: Change) {
+        self.plan.held.push(Held {
+            reference: reference.clone(),
+            reason,
+            message,
+            leaves: Some(change),
         });
     }
 

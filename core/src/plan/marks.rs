@@ -23,6 +23,14 @@ pub const RELEASED: &str = "writ.dev/released";
 /// Annotation by which the owner of an object lets Writ take it over, where the policy asks to.
 pub const ADOPTABLE: &str = "writ.dev/adoptable";
 
+/// Annotation by which a policy says that a Namespace is deleted with it.
+pub const REMOVAL: &str = "writ.dev/removal";
+
+/// Whether an object's content says that it may be deleted although it is a Namespace.
+pub fn is_deletable(content: &Value) -> bool {
+    content["kind"] == "Namespace" && content["metadata"]["annotations"][REMOVAL] == "delete"
+}
+
 /// The content to send: with our marks, and without what must not be sent.
 pub fn marked(policy: &PolicyName, content: &Value) -> Value {
     let mut content = content.clone();

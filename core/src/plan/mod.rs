@@ -27,7 +27,8 @@ pub use contention::{
     BACKOFF_MAX_MS, BACKOFF_MIN_MS, Contention, PUT_BACKS_MAX, QUIET_MS, WINDOW_MS,
 };
 pub use marks::{
-    ADOPTABLE, FIELD_MANAGER, MANAGED, MANAGED_BY, POLICY, RELEASED, marked, released_value,
+    ADOPTABLE, FIELD_MANAGER, MANAGED, MANAGED_BY, POLICY, RELEASED, REMOVAL, is_deletable, marked,
+    released_value,
 };
 pub use observed::{NamespaceState, Observed, ObservedObject};
 pub use order::Phase;

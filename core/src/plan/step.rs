@@ -140,6 +140,8 @@ pub struct Held {
     pub reason: Reason,
     /// Why, for people.
     pub message: String,
+    /// What somebody else did to it since it was confirmed, and is left as it is.
+    pub leaves: Option<Change>,
 }
 
 /// The binding that stands in while another is replaced. It is ours like any other: recorded before

@@ -206,7 +206,7 @@ impl Cluster {
 
     fn record(&mut self, reference: ObjectRef, content: Value) {
         let hash = content_hash(&content);
-        let deletable = content["metadata"]["annotations"]["writ.dev/removal"] == "delete";
+        let deletable = is_deletable(&content);
         let uid = Some(self.put(&reference, content));
         self.inventory.push(InventoryItem {
             uid,
