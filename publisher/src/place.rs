@@ -55,7 +55,7 @@ pub(crate) fn place(
             Change::Put {
                 manifest: manifest.clone(),
                 object,
-                requires: vec![],
+                requires: document.requires(),
                 scopes,
                 listens,
             }
