@@ -33,8 +33,9 @@ pub struct Record {
     /// else's doing. Kept only for policies that report drift and do not put it back.
     #[serde(default, skip_serializing_if = "is_false")]
     pub tried: bool,
-    /// What happens to objects that leave the policy: a tombstone does not say it.
-    #[serde(default, with = "removal_text", skip_serializing_if = "is_prune")]
+    /// What happens to objects that leave the policy: a tombstone does not say it. A record of an
+    /// older subscriber has none and means `prune`.
+    #[serde(default, skip_serializing_if = "is_prune")]
     pub removal: Removal,
     /// The objects that are ours, sorted.
     pub objects: Vec<InventoryItem>,
@@ -94,25 +95,6 @@ fn is_false(flag: &bool) -> bool {
 
 fn is_prune(removal: &Removal) -> bool {
     *removal == Removal::Prune
-}
-
-/// A removal mode as documents spell it. A record of an older subscriber has none and means `prune`.
-mod removal_text {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    use crate::model::Removal;
-
-    pub(super) fn serialize<S: Serializer>(removal: &Removal, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(removal.as_str())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Removal, D::Error> {
-        let text = String::deserialize(from)?;
-        [Removal::Prune, Removal::Orphan]
-            .into_iter()
-            .find(|removal| removal.as_str() == text)
-            .ok_or_else(|| D::Error::custom("not a removal mode"))
-    }
 }
 
 /// A feed as `policy.eu.prod`.
