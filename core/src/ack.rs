@@ -159,4 +159,8 @@ pub struct Pulse {
     pub boot_id: String,
     /// Period after which the next pulse is to be expected, in milliseconds.
     pub period_ms: u64,
+    /// Hash of the ceiling that the API server was seen to enforce; `None`: nothing is written.
+    pub ceiling: Option<Hash>,
+    /// Whether the subscriber only observes, as it understood its registry entry.
+    pub observing: bool,
 }

@@ -1,8 +1,11 @@
 //! From an API server's answer to a kind of failure. Does no I/O.
 //!
 //! Status codes alone do not tell what to do: an unknown field in a server-side apply and an object
-//! over etcd's size limit are answered with 500 and will fail for ever, and the 404 of a kind that
-//! is not served must not be taken for an absent object.
+//! over etcd's size limit are answered with 500 and will fail for ever, the 404 of a kind that is not
+//! served must not be taken for an absent object, and a 403 may be a missing right of ours, the
+//! cluster owner's ceiling, or anybody's admission.
+
+use std::time::Duration;
 
 use http::StatusCode;
 use serde::Deserialize;
@@ -24,6 +27,8 @@ struct Details {
     name: String,
     kind: String,
     causes: Vec<Cause>,
+    #[serde(rename = "retryAfterSeconds")]
+    retry_after_seconds: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -43,10 +48,36 @@ const PERMANENT_TEXTS: [&str; 6] = [
     "trying to send message larger than max",
 ];
 
-/// The kind of failure and its message, for an answer that is not a success.
-///
-/// `name` is the object that was asked for.
-pub(crate) fn classify(status: StatusCode, body: &[u8], name: &str) -> (ErrorKind, String) {
+/// What our own admission policies begin their words with (`deploy/ceiling.yaml`).
+const CEILING_WORDS: [(&str, ErrorKind); 2] = [
+    ("CeilingExceeded:", ErrorKind::Ceiling),
+    ("ForeignObject:", ErrorKind::Foreign),
+];
+
+/// How the authoriser, and the check against granting more than one holds, begin a refusal: the
+/// rest names the permission that is missing.
+const MISSING_RIGHT_TEXTS: [&str; 2] = ["\" cannot ", "attempting to grant RBAC permissions"];
+
+/// Longest wait that an answer can ask for: a day in a header must not silence a cluster.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+
+/// What an answer that is not a success means.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) kind: ErrorKind,
+    pub(crate) message: String,
+    /// How long the API server asked to be left alone.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// Reads an answer that is not a success. `name` is the object that was asked for, `retry_after`
+/// the header of that name.
+pub(crate) fn classify(
+    status: StatusCode,
+    retry_after: Option<&str>,
+    body: &[u8],
+    name: &str,
+) -> Failure {
     let parsed: Option<Status> = serde_json::from_slice(body).ok();
     let text = match &parsed {
         Some(parsed) if !parsed.message.is_empty() => parsed.message.clone(),
@@ -67,10 +98,15 @@ pub(crate) fn classify(status: StatusCode, body: &[u8], name: &str) -> (ErrorKin
         {
             ErrorKind::Conflict
         }
+        _ if is_admission(&text) => admission(&text),
         _ if PERMANENT_TEXTS.iter().any(|known| text.contains(known)) => ErrorKind::Invalid,
         StatusCode::NOT_FOUND => missing(&answer, name),
         StatusCode::UNAUTHORIZED => ErrorKind::Unauthenticated,
-        StatusCode::FORBIDDEN => ErrorKind::Forbidden,
+        StatusCode::FORBIDDEN if MISSING_RIGHT_TEXTS.iter().any(|known| text.contains(known)) => {
+            ErrorKind::Forbidden
+        }
+        // Quota, a finalizing namespace's lifecycle, an image policy: admission in its own words.
+        StatusCode::FORBIDDEN => ErrorKind::Refused,
         StatusCode::CONFLICT => ErrorKind::Conflict,
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => ErrorKind::Unavailable,
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
@@ -85,7 +121,31 @@ pub(crate) fn classify(status: StatusCode, body: &[u8], name: &str) -> (ErrorKin
     } else {
         text
     };
-    (kind, message)
+    let asked = match retry_after.and_then(|seconds| seconds.trim().parse().ok()) {
+        Some(seconds) => seconds,
+        None => answer.details.retry_after_seconds,
+    };
+    let retry_after = (asked > 0).then(|| Duration::from_secs(asked).min(RETRY_AFTER_MAX));
+    Failure {
+        kind,
+        message,
+        retry_after,
+    }
+}
+
+/// Whether a webhook or an admission policy said no, whichever status it chose for that. One that
+/// could not be reached did not say anything.
+fn is_admission(text: &str) -> bool {
+    text.contains("admission webhook \"") && text.contains("denied the request")
+        || text.contains("ValidatingAdmissionPolicy '") && text.contains("denied request")
+}
+
+fn admission(text: &str) -> ErrorKind {
+    let ours = text.contains("ValidatingAdmissionPolicy 'writ-");
+    CEILING_WORDS
+        .into_iter()
+        .find(|(words, _)| ours && text.contains(words))
+        .map_or(ErrorKind::Refused, |(_, kind)| kind)
 }
 
 fn missing(answer: &Status, name: &str) -> ErrorKind {
@@ -109,7 +169,7 @@ mod tests {
 
     fn kind(status: u16, body: serde_json::Value) -> ErrorKind {
         let status = StatusCode::from_u16(status).unwrap();
-        classify(status, body.to_string().as_bytes(), "reader").0
+        classify(status, None, body.to_string().as_bytes(), "reader").kind
     }
 
     fn not_found(kind: &str, name: &str) -> serde_json::Value {
@@ -124,9 +184,14 @@ mod tests {
             ErrorKind::NamespaceMissing
         );
         assert_eq!(kind(404, not_found("roles", "")), ErrorKind::NotServed);
-        let (plain, message) = classify(StatusCode::NOT_FOUND, b"404 page not found\n", "reader");
+        let plain = classify(
+            StatusCode::NOT_FOUND,
+            None,
+            b"404 page not found\n",
+            "reader",
+        );
         assert_eq!(
-            (plain, message.as_str()),
+            (plain.kind, plain.message.as_str()),
             (ErrorKind::NotServed, "404 page not found")
         );
     }
@@ -155,9 +220,75 @@ mod tests {
         let causes = json!([{"reason": "NamespaceTerminating"}]);
         let terminating = json!({"reason": "Forbidden", "details": {"causes": causes}});
         assert_eq!(kind(403, terminating), ErrorKind::NamespaceTerminating);
-        assert_eq!(
-            kind(403, json!({"reason": "Forbidden"})),
-            ErrorKind::Forbidden
-        );
+        let right = r#"roles.rbac.authorization.k8s.io "reader" is forbidden: User "system:serviceaccount:writ-system:writ-subscriber" cannot patch resource "roles" in API group "rbac.authorization.k8s.io" in the namespace "payments""#;
+        let wider = r#"roles "reader" is forbidden: user "x" (groups=["y"]) is attempting to grant RBAC permissions not currently held"#;
+        for text in [right, wider] {
+            let body = json!({"reason": "Forbidden", "message": text});
+            assert_eq!(kind(403, body), ErrorKind::Forbidden, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_ceiling_is_told_from_other_admission_and_that_from_a_missing_right() {
+        let policy = |name: &str, words: &str| {
+            format!(
+                "roles \"reader\" is forbidden: ValidatingAdmissionPolicy '{name}' with binding '{name}' denied request: {words}"
+            )
+        };
+        let webhook =
+            "admission webhook \"validate.example.com\" denied the request: no roles on Fridays";
+        let quota = "configmaps \"reader\" is forbidden: exceeded quota: team";
+        for (status, text, expected) in [
+            (
+                403,
+                policy("writ-ceiling-roles", "CeilingExceeded: verb"),
+                ErrorKind::Ceiling,
+            ),
+            (
+                403,
+                policy("writ-ceiling-delete", "ForeignObject: not ours"),
+                ErrorKind::Foreign,
+            ),
+            // Whoever borrows our words is still somebody else.
+            (
+                403,
+                policy("house-rules", "CeilingExceeded: verb"),
+                ErrorKind::Refused,
+            ),
+            (
+                422,
+                policy("house-rules", "no wildcards"),
+                ErrorKind::Refused,
+            ),
+            (403, webhook.to_owned(), ErrorKind::Refused),
+            (400, webhook.to_owned(), ErrorKind::Refused),
+            (403, quota.to_owned(), ErrorKind::Refused),
+            (
+                500,
+                "failed calling webhook \"a.b\": timeout".to_owned(),
+                ErrorKind::Server,
+            ),
+        ] {
+            assert_eq!(kind(status, json!({"message": text})), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_wait_that_is_asked_for_is_kept_within_reason() {
+        let wait = |header: Option<&str>, body: serde_json::Value| {
+            let body = body.to_string();
+            classify(
+                StatusCode::TOO_MANY_REQUESTS,
+                header,
+                body.as_bytes(),
+                "reader",
+            )
+            .retry_after
+        };
+        assert_eq!(wait(Some("2"), json!({})), Some(Duration::from_secs(2)));
+        let details = json!({"details": {"retryAfterSeconds": 7}});
+        assert_eq!(wait(None, details), Some(Duration::from_secs(7)));
+        assert_eq!(wait(Some("86400"), json!({})), Some(RETRY_AFTER_MAX));
+        assert_eq!(wait(Some("soon"), json!({})), None);
     }
 }

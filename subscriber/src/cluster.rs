@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use serde_json::Value;
 use writ_core::model::ObjectRef;
@@ -109,6 +110,8 @@ pub struct Error {
     pub target: String,
     /// What the API server said, cut to [`MESSAGE_LENGTH_MAX_BYTES`].
     pub message: String,
+    /// How long the API server asked to be left alone.
+    pub retry_after: Option<Duration>,
     /// The cause below HTTP, if there is one.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -132,8 +135,12 @@ pub enum ErrorKind {
     NotServed,
     /// The content will never be taken, whatever the status code was.
     Invalid,
-    /// Not allowed, by RBAC or by admission.
+    /// RBAC does not allow it.
     Forbidden,
+    /// The ceiling does not allow it.
+    Ceiling,
+    /// A webhook, another admission policy or a quota does not allow it.
+    Refused,
     /// The token is not accepted.
     Unauthenticated,
     /// It is being deleted, and a finalizer holds it.
@@ -162,7 +169,11 @@ impl ErrorKind {
     /// What to do about it.
     pub fn disposition(self) -> Disposition {
         match self {
-            ErrorKind::Foreign | ErrorKind::Invalid | ErrorKind::Forbidden => Disposition::Reject,
+            ErrorKind::Foreign
+            | ErrorKind::Invalid
+            | ErrorKind::Forbidden
+            | ErrorKind::Ceiling
+            | ErrorKind::Refused => Disposition::Reject,
             ErrorKind::NotServed | ErrorKind::Unauthenticated => Disposition::Halt,
             ErrorKind::NamespaceMissing
             | ErrorKind::NamespaceTerminating
@@ -183,11 +194,13 @@ impl ErrorKind {
             ErrorKind::Finalizing => Reason::Finalizing,
             ErrorKind::Invalid => Reason::Invalid,
             ErrorKind::Forbidden => Reason::Forbidden,
+            ErrorKind::Ceiling => Reason::CeilingExceeded,
+            ErrorKind::Refused => Reason::ClusterRefused,
+            ErrorKind::NotServed => Reason::Unsupported,
             ErrorKind::Missing | ErrorKind::Conflict => Reason::Conflict,
-            ErrorKind::NotServed
-            | ErrorKind::Unauthenticated
-            | ErrorKind::Server
-            | ErrorKind::Unavailable => Reason::Unavailable,
+            ErrorKind::Unauthenticated | ErrorKind::Server | ErrorKind::Unavailable => {
+                Reason::Unavailable
+            }
         }
     }
 
@@ -202,6 +215,8 @@ impl ErrorKind {
             ErrorKind::NotServed => "not_served",
             ErrorKind::Invalid => "invalid",
             ErrorKind::Forbidden => "forbidden",
+            ErrorKind::Ceiling => "ceiling",
+            ErrorKind::Refused => "refused",
             ErrorKind::Unauthenticated => "unauthenticated",
             ErrorKind::Conflict => "conflict",
             ErrorKind::Server => "server",
@@ -225,6 +240,7 @@ impl Error {
             action,
             target: target.to_string(),
             message,
+            retry_after: None,
             source: None,
         }
     }

@@ -123,6 +123,18 @@ impl<C: ClusterApi> Engine<C> {
         self.inner.permits.set(permit);
     }
 
+    /// Takes back the word of a record whose signed event did not verify: what it says of the log
+    /// counts as missing. What it lists stays listed, since an object that nobody owns would be
+    /// foreign; each is looked at before anything is done about it, and deleted only with our mark.
+    pub async fn distrust(&self, policy: &PolicyName) -> Option<Record> {
+        let slot = self.inner.slots.find(policy)?;
+        let mut slot = slot.lock().await;
+        let record = slot.record.as_mut()?;
+        (record.as_of, record.word) = (Revision::ZERO, Revision::ZERO);
+        (record.removed, record.done) = (false, false);
+        Some(record.clone())
+    }
+
     /// Brings the cluster to that state of that policy.
     ///
     /// Idempotent: what is already so costs nothing, and what failed is tried again. Dropping the
@@ -238,6 +250,11 @@ impl<C: ClusterApi> Engine<C> {
     /// What a policy was last brought to.
     pub async fn record(&self, policy: &PolicyName) -> Option<Record> {
         self.inner.slots.find(policy)?.lock().await.record.clone()
+    }
+
+    /// Whether anything is known of that policy here.
+    pub(crate) fn knows(&self, policy: &PolicyName) -> bool {
+        self.inner.slots.find(policy).is_some()
     }
 
     /// All policies that have a record.

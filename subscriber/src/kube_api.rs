@@ -54,17 +54,23 @@ impl KubeApi {
         let answer = async {
             let response = self.client.send(request).await?;
             let status = response.status();
-            Ok::<_, kube::Error>((status, response.into_body().collect_bytes().await?))
+            let header = response.headers().get(http::header::RETRY_AFTER);
+            let wait = header.and_then(|value| Some(value.to_str().ok()?.to_owned()));
+            Ok::<_, kube::Error>((status, wait, response.into_body().collect_bytes().await?))
         };
-        let (status, body) = tokio::time::timeout(Duration::from_secs(REQUEST_TIMEOUT_S), answer)
-            .await
-            .map_err(|_| fail(ErrorKind::Unavailable, "no answer in time"))?
-            .map_err(|cause| fail(ErrorKind::Unavailable, "no answer").with_source(cause))?;
+        let (status, wait, body) =
+            tokio::time::timeout(Duration::from_secs(REQUEST_TIMEOUT_S), answer)
+                .await
+                .map_err(|_| fail(ErrorKind::Unavailable, "no answer in time"))?
+                .map_err(|cause| fail(ErrorKind::Unavailable, "no answer").with_source(cause))?;
         if status.is_success() {
             return Ok((status, body.to_vec()));
         }
-        let (kind, message) = classify(status, &body, call.name);
-        Err(fail(kind, &message))
+        let failure = classify(status, wait.as_deref(), &body, call.name);
+        Err(Error {
+            retry_after: failure.retry_after,
+            ..fail(failure.kind, &failure.message)
+        })
     }
 
     async fn patch(

@@ -1,7 +1,7 @@
 //! What became of a policy in this cluster.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use writ_core::model::ObjectRef;
 use writ_core::name::PolicyName;
@@ -41,6 +41,8 @@ pub struct Outcome {
     pub finished_at: SystemTime,
     /// What the cluster was brought to; `None` if nothing of the policy is or was here.
     pub record: Option<Record>,
+    /// The longest wait that the API server asked for.
+    pub retry_after: Option<Duration>,
 }
 
 /// One object that is not as wanted.
@@ -101,6 +103,7 @@ impl Outcome {
             recorded_at: None,
             finished_at: SystemTime::now(),
             record: None,
+            retry_after: None,
         }
     }
 

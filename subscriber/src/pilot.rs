@@ -37,7 +37,7 @@ use crate::{
     outcome::Repair,
     receive::{self, Answer, Reads},
     registry::Registry,
-    report::{Reporter, Told},
+    report::{Health, Reporter, Told},
     run::Error,
     state::{State as Kept, StateStore},
     verify::Gate,
@@ -296,11 +296,15 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
             }
         }
         let period_ms = u64::try_from(self.pulse_period.as_millis()).unwrap_or(u64::MAX);
+        let health = Health {
+            stale,
+            kubernetes_version: &self.kubernetes_version,
+            period_ms,
+            ceiling: None,
+            observing: false,
+        };
         let summary = self.follower.summary();
-        let version = &self.kubernetes_version;
-        let bytes = self
-            .reporter
-            .pulse(summary, stale, version, period_ms, now_ms);
+        let bytes = self.reporter.pulse(summary, health, now_ms);
         if let Err(error) = live::publish_pulse(&self.client, &self.sender, bytes.into()).await {
             let error = &error as &dyn std::error::Error;
             tracing::debug!(error, "pulse not sent");

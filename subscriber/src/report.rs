@@ -37,6 +37,16 @@ pub(crate) struct Told<'a> {
     pub(crate) applied_ms: u64,
 }
 
+/// What a pulse says besides how far the cluster has come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Health<'a> {
+    pub(crate) stale: bool,
+    pub(crate) kubernetes_version: &'a str,
+    pub(crate) period_ms: u64,
+    pub(crate) ceiling: Option<Hash>,
+    pub(crate) observing: bool,
+}
+
 impl Reporter {
     /// Goes on where the last ack of this cluster ended, if it kept one.
     pub(crate) fn new(
@@ -139,14 +149,7 @@ impl Reporter {
     }
 
     /// A signed pulse.
-    pub(crate) fn pulse(
-        &self,
-        summary: Summary,
-        stale: bool,
-        kubernetes_version: &str,
-        period_ms: u64,
-        now_ms: u64,
-    ) -> Vec<u8> {
+    pub(crate) fn pulse(&self, summary: Summary, health: Health<'_>, now_ms: u64) -> Vec<u8> {
         let pulse = Pulse {
             sender: self.sender.clone(),
             revision: summary.revision,
@@ -154,11 +157,13 @@ impl Reporter {
             counts: summary.counts,
             ack_counter: self.counter,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            kubernetes_version: kubernetes_version.to_owned(),
-            stale,
+            kubernetes_version: health.kubernetes_version.to_owned(),
+            stale: health.stale,
             sent_ms: now_ms,
             boot_id: self.boot_id.clone(),
-            period_ms,
+            period_ms: health.period_ms,
+            ceiling: health.ceiling,
+            observing: health.observing,
         };
         log::seal(&pulse, &self.key).bytes
     }

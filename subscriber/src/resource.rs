@@ -45,6 +45,8 @@ pub const CLUSTER_POLICIES: Resource =
 pub const CLUSTERS: Resource = resource(WRIT_API_VERSION, "Cluster", "clusters", false);
 /// Where the subscriber keeps what is not about one policy.
 pub const CONFIG_MAPS: Resource = resource("v1", "ConfigMap", "configmaps", true);
+/// By which one of several subscribers is the active one.
+pub const LEASES: Resource = resource("coordination.k8s.io/v1", "Lease", "leases", true);
 
 /// Namespaces, whose labels decide about grants.
 pub const NAMESPACES: Resource = resource("v1", "Namespace", "namespaces", false);
@@ -81,7 +83,7 @@ pub fn watched() -> impl Iterator<Item = Resource> {
 pub fn of(reference: &ObjectRef) -> Option<Resource> {
     POLICY_KINDS
         .into_iter()
-        .chain([CLUSTER_POLICIES, CLUSTERS, CONFIG_MAPS])
+        .chain([CLUSTER_POLICIES, CLUSTERS, CONFIG_MAPS, LEASES])
         .find(|known| {
             known.api_version == reference.api_version
                 && known.kind == reference.kind

@@ -11,31 +11,25 @@ use writ_bus::{
 };
 use writ_core::{
     envelope::{self, SigningKey},
-    event::Event,
-    follower::{Follower, Past},
+    follower::Follower,
     model::ClusterIdentity,
-    name::Name,
-    scope::Kind,
-    subject::{BusSubject, Sender},
+    subject::Sender,
 };
 use writ_proto::{log::OpenError, trust::TrustBundle};
 
 use crate::{
     args::Args,
     clock::Clock,
-    cluster::{self, ClusterApi},
-    connect, drift,
-    engine::{Engine, LoadedPolicy},
+    cluster, connect, drift,
+    engine::Engine,
     kube_api::KubeApi,
-    mirror::ClusterMirror,
+    memory,
     pilot::{self, Pilot},
     receive::Reads,
-    registry::Registry,
     report::Reporter,
-    slot::Content,
     state::{self, StateStore},
     verify::Gate,
-    work::{Works, past_of},
+    work::Works,
 };
 
 /// Why a subscriber could not start, or ended.
@@ -115,8 +109,10 @@ pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Er
         follower.restore_seen(feed, *revision);
     }
     let engine = Engine::new(api.clone());
-    let registry = remember(&mut gate, &mut follower, &engine, api, &args).await?;
-    let registry = Arc::new(Mutex::new(registry));
+    let remembered = memory::recall(&mut gate, &mut follower, &engine, api, &args.cluster)
+        .await
+        .map_err(Error::Cluster)?;
+    let registry = Arc::new(Mutex::new(remembered.registry));
 
     let (drift_in, drift_out) = mpsc::channel(drift::EVENTS_WAITING_MAX);
     tokio::spawn(drift::watch(kube.clone(), drift_in, shutdown.child_token()));
@@ -134,13 +130,17 @@ pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Er
         .map_err(Error::Bus)?;
 
     let boot_id = uuid();
-    let reporter = Reporter::new(
+    let mut reporter = Reporter::new(
         sender.clone(),
         ack_key,
         boot_id,
         kept.boot,
         kept.ack.as_deref(),
     );
+    let clock = Clock::start();
+    for tampered in &remembered.tampered {
+        reporter.tell(tampered.told(&tampered.standing(), clock.now_ms()));
+    }
     let (acks_in, acks_out) = mpsc::channel(pilot::ACKS_WAITING_MAX);
     if let Some(bytes) = &kept.ack {
         // The last ack may not have got through; storing it twice is harmless.
@@ -157,7 +157,7 @@ pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Er
         .map_or_else(|_| String::new(), |info| info.git_version);
     tracing::info!(cluster = %args.cluster, boot = kept.boot, "following the log");
     Pilot {
-        clock: Clock::start(),
+        clock,
         sender,
         reads: Reads::new(client.clone()),
         client,
@@ -177,90 +177,6 @@ pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Er
     }
     .run(shutdown)
     .await
-}
-
-/// Takes back what the cluster kept: only what verifies again counts as content, so that a forged
-/// mirror is never acted upon, and drift is repaired even while the bus is away.
-async fn remember<C: ClusterApi + Clone>(
-    gate: &mut Gate,
-    follower: &mut Follower,
-    engine: &Engine<C>,
-    api: C,
-    args: &Args,
-) -> Result<Registry<C>, Error> {
-    let (registry, (clusters, unreadable)) = Registry::load(api, args.cluster.clone())
-        .await
-        .map_err(Error::Cluster)?;
-    for (name, cause) in unreadable {
-        let error = &cause as &dyn std::error::Error;
-        tracing::warn!(
-            name,
-            error,
-            "registry mirror can't be read; it is written anew from the log"
-        );
-    }
-    for ClusterMirror { name, signed, .. } in clusters {
-        let key = (Kind::Cluster, Name::from(&name));
-        let Some((event, bytes)) = open_kept(gate, &signed, &key) else {
-            continue;
-        };
-        let past = Past {
-            as_of: event.revision,
-            word: event.revision,
-            generation: event.generation,
-            feed: event.feed.clone(),
-            hash: event.hash(),
-            removed: false,
-            done: true,
-        };
-        follower.restore(key, past, Some((&event, &bytes)));
-    }
-    let loaded = engine.load().await.map_err(Error::Cluster)?;
-    for (name, cause) in &loaded.unreadable {
-        let error = cause as &dyn std::error::Error;
-        tracing::error!(
-            name,
-            error,
-            "policy mirror can't be read: its objects are left alone until it is mended or deleted"
-        );
-    }
-    for LoadedPolicy {
-        policy,
-        record,
-        signed,
-    } in loaded.policies
-    {
-        let key = (Kind::Policy, Name::from(&policy));
-        let past = past_of(&record);
-        let opened = open_kept(gate, &signed, &key)
-            .filter(|(event, _)| !record.removed && event.hash() == Some(record.hash));
-        if let Some((event, _)) = &opened
-            && let Some(content) = content_of(event)
-            && let Err(error) = engine.restore(&policy, record.hash, content).await
-        {
-            tracing::warn!(%policy, "{error}");
-        }
-        follower.restore(
-            key,
-            past,
-            opened.as_ref().map(|(event, bytes)| (event, bytes)),
-        );
-    }
-    Ok(registry)
-}
-
-/// Verifies signed bytes that a mirror kept, under the subject that they themselves name.
-fn open_kept(gate: &mut Gate, signed: &[u8], key: &(Kind, Name)) -> Option<(Event, Arc<[u8]>)> {
-    let feed = writ_proto::log::claimed_subject(signed)?;
-    let subject = BusSubject::parse(&feed).ok()?;
-    let (event, bytes) = gate.open::<Event>(&subject, signed)?;
-    let fits = (event.value.feed.kind, &event.value.name) == (key.0, &key.1);
-    fits.then_some((event.value, bytes))
-}
-
-fn content_of(event: &Event) -> Option<Content> {
-    let body = writ_core::event::Body::decode(event, event.body.as_deref()?).ok()?;
-    Content::decode(body.object.to_string().as_bytes()).ok()
 }
 
 fn access(args: &Args) -> connect::Access {

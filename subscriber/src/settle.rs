@@ -224,6 +224,10 @@ impl<C: ClusterApi> Attempt<'_, C> {
         {
             return Err(Surprise);
         }
+        let errors = unread
+            .values()
+            .chain(report.failures.iter().map(|(_, error)| error));
+        self.outcome.retry_after = errors.filter_map(|error| error.retry_after).max();
         let failures = failures_of(&made, &unread, &report);
         self.waits = waits_of(&failures, all);
         unlisted.extend(failures);

@@ -1,7 +1,8 @@
 //! Carries out what the follower decided: policies through the engine, registry entries into mirrors.
 //!
-//! One attempt at a time per name, names side by side. What did not succeed is tried again after a
-//! growing delay, and at once when another name succeeded, which may have been what it waited for.
+//! One attempt at a time per name, names side by side up to a limit; what takes access away before
+//! what gives it, and new work before old. What did not succeed is tried again after a growing delay,
+//! and what waits for another policy's object at once when another name succeeded.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +16,9 @@ use writ_core::{
     follower::{Action, Document, Key, Past, Standing},
     hash::Hash,
     name::{ClusterName, PolicyName},
-    plan::Record,
+    plan::{Reason, Record},
+    revision::Revision,
+    scope::Kind,
 };
 
 use crate::{
@@ -33,6 +36,12 @@ const RETRY_DELAY_MIN: Duration = Duration::from_millis(200);
 /// Longest delay: what a person mends by hand in the cluster is found within it.
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
 
+/// Policies brought at once. More would only wait in each other's way: each has up to
+/// [`CALLS_AT_ONCE_MAX`](crate::observe::CALLS_AT_ONCE_MAX) calls open.
+const NAMES_AT_ONCE_MAX: usize = 8;
+/// Each delay is spread by this share up and down: what failed together must not return together.
+const RETRY_JITTER: f64 = 0.2;
+
 /// What became of an action.
 pub(crate) struct Done {
     pub(crate) key: Key,
@@ -42,14 +51,18 @@ pub(crate) struct Done {
     /// Whether anything was written, so that there is something to tell.
     pub(crate) told: bool,
     pub(crate) applied_ms: u64,
+    /// How long the API server asked to be left alone.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 struct Attempt {
-    as_of: writ_core::revision::Revision,
+    as_of: Revision,
     hash: Option<Hash>,
     removed: bool,
     failures: u32,
     not_before: Instant,
+    /// It may be another policy's object that is missing or in the way.
+    waits_for_others: bool,
 }
 
 /// The work under way.
@@ -73,18 +86,40 @@ impl<C: ClusterApi + Send + Sync + 'static> Works<C> {
         }
     }
 
-    /// Starts what is decided, not under way, and not waiting for its next attempt.
+    /// Starts what is decided, not under way, and not waiting for its next attempt, as far as there
+    /// is room. The rest is decided again when something has ended.
     pub(crate) fn start(&mut self, actions: Vec<Action>) {
         let now = Instant::now();
+        let mut due: Vec<Action> = Vec::new();
         for action in actions {
-            let key = action.key().clone();
-            if self.busy.contains(&key) || self.waits(&action, now) {
-                continue;
+            if !self.busy.contains(action.key()) && !self.waits(&action, now) {
+                due.push(action);
             }
-            self.busy.insert(key);
+        }
+        due.sort_by_key(|action| self.rank(action));
+        let room = NAMES_AT_ONCE_MAX.saturating_sub(self.busy.len());
+        for action in due.into_iter().take(room) {
+            self.busy.insert(action.key().clone());
             let (engine, registry) = (self.engine.clone(), self.registry.clone());
             self.under_way.spawn(carry_out(engine, registry, action));
         }
+    }
+
+    /// What goes first: registry entries, which policies lean on; then new work before what failed
+    /// before; then what takes access away, what may do so, and what only gives.
+    fn rank(&self, action: &Action) -> (bool, bool, u8) {
+        let key = action.key();
+        let is_retry = self
+            .attempts
+            .get(key)
+            .is_some_and(|attempt| attempt.failures > 0);
+        let gives = match action {
+            Action::Remove { .. } => 0,
+            Action::Apply { .. } if self.engine.knows(&PolicyName::from(&key.1)) => 1,
+            Action::Apply { .. } => 2,
+            Action::Forget { .. } => 3,
+        };
+        (key.0 == Kind::Policy, is_retry, gives)
     }
 
     /// Whether this very action failed and its time has not come. Anything newer starts at once.
@@ -105,6 +140,7 @@ impl<C: ClusterApi + Send + Sync + 'static> Works<C> {
                     removed: past.removed,
                     failures: 0,
                     not_before: now,
+                    waits_for_others: false,
                 };
                 self.attempts.insert(key.clone(), attempt);
                 false
@@ -140,16 +176,42 @@ impl<C: ClusterApi + Send + Sync + 'static> Works<C> {
             self.attempts.remove(&done.key);
             if done.told {
                 for attempt in self.attempts.values_mut() {
-                    attempt.not_before = now;
+                    if attempt.waits_for_others {
+                        attempt.not_before = now;
+                    }
                 }
             }
         } else if let Some(attempt) = self.attempts.get_mut(&done.key) {
-            attempt.not_before =
-                now + RETRY_DELAY_MAX.min(RETRY_DELAY_MIN * (1 << attempt.failures.min(10)));
+            let asked = done.retry_after.unwrap_or_default();
+            attempt.not_before = now + retry_delay(attempt.failures).max(asked);
             attempt.failures += 1;
+            attempt.waits_for_others = waits_for_others(&done.standing);
         }
         done
     }
+}
+
+/// The delay after so many failures in a row before this one.
+fn retry_delay(failures: u32) -> Duration {
+    let delay = RETRY_DELAY_MAX.min(RETRY_DELAY_MIN * (1 << failures.min(10)));
+    delay.mul_f64(rand::random_range(1.0 - RETRY_JITTER..1.0 + RETRY_JITTER))
+}
+
+/// Whether another policy's success may be what this one waits for.
+fn waits_for_others(standing: &Standing) -> bool {
+    let reasons = standing.failures.iter().map(|failure| &failure.reason);
+    reasons
+        .chain([&standing.reason])
+        .filter_map(|reason| Reason::parse(reason))
+        .any(|reason| {
+            matches!(
+                reason,
+                Reason::ClaimedByPolicy
+                    | Reason::ForeignObject
+                    | Reason::NamespaceMissing
+                    | Reason::RoleMissing
+            )
+        })
 }
 
 async fn carry_out<C: ClusterApi + Send + Sync + 'static>(
@@ -187,8 +249,8 @@ async fn carry_out<C: ClusterApi + Send + Sync + 'static>(
             mirrored(key, past, written.map(drop))
         }
         Action::Remove { key, past } => match key.0 {
-            writ_core::scope::Kind::Policy => bring(&engine, key, past, Vec::new(), None).await,
-            writ_core::scope::Kind::Cluster => {
+            Kind::Policy => bring(&engine, key, past, Vec::new(), None).await,
+            Kind::Cluster => {
                 let name = ClusterName::from(&key.1);
                 let removed = registry.lock().await.remove(&name).await;
                 mirrored(key, past, removed)
@@ -196,8 +258,8 @@ async fn carry_out<C: ClusterApi + Send + Sync + 'static>(
         },
         Action::Forget { key } => {
             let forgotten = match key.0 {
-                writ_core::scope::Kind::Policy => engine.forget(&PolicyName::from(&key.1)).await,
-                writ_core::scope::Kind::Cluster => Ok(()),
+                Kind::Policy => engine.forget(&PolicyName::from(&key.1)).await,
+                Kind::Cluster => Ok(()),
             };
             if let Err(error) = forgotten {
                 let error = &error as &dyn std::error::Error;
@@ -209,6 +271,7 @@ async fn carry_out<C: ClusterApi + Send + Sync + 'static>(
                 standing: Standing::applied(),
                 told: false,
                 applied_ms: 0,
+                retry_after: None,
             }
         }
     }
@@ -250,6 +313,7 @@ async fn bring<C: ClusterApi + Send + Sync + 'static>(
         } else {
             0
         },
+        retry_after: outcome.retry_after,
     }
 }
 
@@ -262,6 +326,7 @@ fn mirrored(key: Key, past: Past, result: Result<(), crate::cluster::Error>) -> 
             standing: Standing::applied(),
             told: true,
             applied_ms: now_ms,
+            retry_after: None,
         },
         Err(error) => {
             let message = format!("the mirror can't be written: {error}");
@@ -277,6 +342,7 @@ fn mirrored(key: Key, past: Past, result: Result<(), crate::cluster::Error>) -> 
                 standing,
                 told: true,
                 applied_ms: 0,
+                retry_after: error.retry_after,
             }
         }
     }
@@ -320,5 +386,36 @@ pub(crate) fn standing_of(outcome: &Outcome) -> Standing {
         reason: reason.as_str().to_owned(),
         message: message + &rest,
         failures: outcome.failures.iter().map(failure).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_to_a_limit_and_are_spread() {
+        for (failures, middle_ms) in [(0, 200), (1, 400), (4, 3_200), (9, 30_000), (60, 30_000)] {
+            let middle = Duration::from_millis(middle_ms);
+            let drawn: Vec<Duration> = (0..50).map(|_| retry_delay(failures)).collect();
+            let bounds = middle.mul_f64(1.0 - RETRY_JITTER)..=middle.mul_f64(1.0 + RETRY_JITTER);
+            assert!(
+                drawn.iter().all(|delay| bounds.contains(delay)),
+                "{drawn:?}"
+            );
+            assert!(drawn.iter().any(|delay| delay != &drawn[0]));
+        }
+    }
+
+    #[test]
+    fn only_what_another_policy_may_mend_waits_for_others() {
+        let standing = |reason: Reason| Standing {
+            state: State::Received,
+            reason: reason.as_str().to_owned(),
+            message: String::new(),
+            failures: Vec::new(),
+        };
+        assert!(waits_for_others(&standing(Reason::RoleMissing)));
+        assert!(!waits_for_others(&standing(Reason::Unavailable)));
     }
 }

@@ -282,7 +282,9 @@ impl<'a> Builder<'a> {
         };
         let mark = found.policy() == Some(self.wanted.policy.as_str());
         match &item.uid {
-            Some(uid) if *uid == found.uid => self.take_away(reference, item, found, mark),
+            Some(uid) if *uid == found.uid && (mark || found.was_written()) => {
+                self.take_away(reference, item, found, mark);
+            }
             None if mark => self.take_away(reference, item, found, mark),
             // Restored or copied: it may still give access, and it is not the object that we wrote.
             Some(_) if mark => {

@@ -87,6 +87,17 @@ impl ObservedObject {
         self.metadata("annotations", marks::ADOPTABLE) == Some("true")
     }
 
+    /// Whether we ever wrote it, by what the API server itself notes: an inventory entry alone must not
+    /// be enough to take an object without our mark away.
+    pub fn was_written(&self) -> bool {
+        let entries = self.content.pointer("/metadata/managedFields");
+        let entries = entries.and_then(Value::as_array);
+        entries.is_some_and(|all| {
+            let mut all = all.iter();
+            all.any(|entry| entry["manager"] == marks::FIELD_MANAGER)
+        })
+    }
+
     /// The field manager that wrote last besides us. Times are RFC 3339 in UTC, so text order is
     /// time order.
     pub fn last_manager(&self) -> Option<&str> {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Counts, Liveness, Membership, Now, PulseNews, Refused, State, life::Life, policy};
 use crate::{
-    ack::{Ack, Failure, Pulse},
+    ack::{Ack, AckedEdit, Failure, Pulse},
+    hash::Hash,
     model::Cluster,
     name::{ClusterName, PolicyName, Region, Stage},
     revision::{Generation, Revision},
@@ -217,6 +218,10 @@ pub struct ClusterStatus {
     pub clock_skew_ms: i64,
     /// The run of its subscriber.
     pub boot_id: String,
+    /// Hash of the ceiling that its API server was seen to enforce.
+    pub ceiling: Option<Hash>,
+    /// What was changed by hand lately, oldest first.
+    pub drift: Vec<AckedEdit>,
 }
 
 pub(super) fn status(
@@ -264,5 +269,12 @@ pub(super) fn status(
             .map(|pulse| pulse.boot_id.clone())
             .or_else(|| ack.map(|ack| ack.boot_id.clone()))
             .unwrap_or_default(),
+        ceiling: pulse.and_then(|pulse| pulse.ceiling),
+        drift: ack.map(drift_of).unwrap_or_default(),
     }
+}
+
+fn drift_of(ack: &Ack) -> Vec<AckedEdit> {
+    let drifted = ack.edits.iter().filter(|edit| edit.drift);
+    drifted.cloned().collect()
 }

@@ -115,6 +115,8 @@ fn pulse(cluster: &str, sent_ms: u64) -> Pulse {
         sent_ms,
         boot_id: "boot".into(),
         period_ms: PERIOD_MS,
+        ceiling: None,
+        observing: false,
     }
 }
 

@@ -198,6 +198,8 @@ impl Payload for Pulse {
             sent_ms: self.sent_ms,
             boot_id: self.boot_id.clone(),
             period_ms: self.period_ms,
+            ceiling: self.ceiling.map_or_else(Vec::new, |hash| hash.0.to_vec()),
+            observing: self.observing,
         }
         .encode_to_vec()
     }
@@ -220,6 +222,11 @@ impl Payload for Pulse {
             sent_ms: pulse.sent_ms,
             boot_id: pulse.boot_id,
             period_ms: pulse.period_ms,
+            ceiling: match pulse.ceiling.as_slice() {
+                [] => None,
+                bytes => Some(hash(bytes, "ceiling")?),
+            },
+            observing: pulse.observing,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use prost_types::Timestamp;
 use serde_json::Value;
 use writ_core::{
-    ack::Failure,
+    ack::{AckedEdit, Failure},
     edit::Intent,
     model::{Cluster, ClusterPolicy, Notice},
     revision::{Generation, Revision},
@@ -316,6 +316,20 @@ pub(crate) fn cluster_status(status: ClusterStatus) -> v1::ClusterStatus {
         kubernetes_version: status.kubernetes_version,
         clock_skew_ms: status.clock_skew_ms,
         boot_id: status.boot_id,
+        ceiling: status
+            .ceiling
+            .map_or_else(String::new, |hash| hash.to_string()),
+        drift: status.drift.into_iter().map(drift_line).collect(),
+    }
+}
+
+fn drift_line(edit: AckedEdit) -> v1::DriftLine {
+    v1::DriftLine {
+        policy: edit.name.to_string(),
+        generation: edit.generation.0,
+        seen_at: Some(time(edit.received_ms)),
+        repaired_at: (edit.applied_ms > 0).then(|| time(edit.applied_ms)),
+        objects: edit.failures.into_iter().map(failing).collect(),
     }
 }
 

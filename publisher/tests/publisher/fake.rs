@@ -168,6 +168,8 @@ impl FakeCluster {
             sent_ms: self.next_ms(),
             boot_id: "fake".into(),
             period_ms: 200,
+            ceiling: None,
+            observing: false,
         };
         let sealed = log::seal(&pulse, &ack_key(signer));
         live::publish_pulse(&self.client, &self.sender, sealed.bytes.into())

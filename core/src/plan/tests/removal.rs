@@ -78,7 +78,9 @@ fn a_namespace_that_is_being_deleted_is_waited_for() {
 #[test]
 fn a_mark_taken_off_by_hand_is_put_back_before_the_deletion() {
     let mut cluster = Cluster::with(&team());
-    cluster.edit(&role().reference)["metadata"]["labels"] = json!({"team": "a"});
+    let edited = cluster.edit(&role().reference);
+    edited["metadata"]["labels"] = json!({"team": "a"});
+    edited["metadata"]["managedFields"] = json!([{"manager": "writ"}]);
     let made = cluster.plan(&[binding("reader"), account(), namespace()]);
     let step = made.steps().next().unwrap();
     let Action::Delete {
@@ -92,6 +94,17 @@ fn a_mark_taken_off_by_hand_is_put_back_before_the_deletion() {
     assert_eq!(content["metadata"]["labels"]["team"], "a");
     assert_eq!(content["rules"], role().content["rules"]);
     assert_eq!(content["metadata"].get("uid"), None);
+}
+
+#[test]
+fn an_inventory_entry_alone_takes_no_object_away() {
+    let mut cluster = Cluster::with(&team());
+    let edited = cluster.edit(&role().reference);
+    edited["metadata"]["labels"] = json!({});
+    edited["metadata"]["managedFields"] = json!([{"manager": "kubectl"}]);
+    let made = cluster.plan(&[binding("reader"), account(), namespace()]);
+    assert_eq!(made.dropped, [role().reference]);
+    assert_eq!(made.steps().count(), 0);
 }
 
 #[test]
