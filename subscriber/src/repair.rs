@@ -163,11 +163,12 @@ impl<C: ClusterApi> Engine<C> {
         if self.inner.confirmed.meets(reference, resource_version) {
             return None;
         }
-        let wanted = slot.wanted().is_some_and(|content| {
+        let record = slot.record.as_ref()?;
+        let wanted = slot.wanted(record).is_some_and(|content| {
             let mut objects = content.objects.iter();
             objects.any(|object| object.reference == *reference)
         });
-        let recorded = slot.record.as_ref()?.item(reference).is_some();
+        let recorded = record.item(reference).is_some();
         if !slot.is_known() || !(wanted || recorded) {
             return None;
         }

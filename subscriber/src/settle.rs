@@ -117,7 +117,7 @@ pub(crate) async fn settle<C: ClusterApi>(
         outcome.state = State::Pending(Reason::Observing);
     }
     outcome.finished_at = SystemTime::now();
-    let reports = is_reporting(slot);
+    let reports = is_reporting(slot, &record);
     if let Some(record) = &mut slot.record {
         record.done = outcome.is_applied();
         record.tried |= reports && part.is_whole() && tried && !observing;
@@ -130,8 +130,8 @@ pub(crate) async fn settle<C: ClusterApi>(
     (outcome, drift)
 }
 
-fn is_reporting(slot: &Slot) -> bool {
-    slot.wanted()
+fn is_reporting(slot: &Slot, record: &Record) -> bool {
+    slot.wanted(record)
         .is_some_and(|content| content.enforcement == Enforcement::Report)
 }
 
@@ -153,7 +153,7 @@ struct Attempt<'a, C> {
 impl<C: ClusterApi> Attempt<'_, C> {
     async fn run(&mut self, slot: &mut Slot, record: &Record, reads: Reads) -> Told {
         let Inner { api, slots, .. } = self.inner;
-        let wanted_here = match slot.wanted().filter(|_| !record.removed) {
+        let wanted_here = match slot.wanted(record) {
             Some(content) => {
                 let namespaces = &self.inner.namespaces;
                 let recorded = &record.objects;
@@ -316,8 +316,10 @@ impl<C: ClusterApi> Attempt<'_, C> {
         inventory: &[InventoryItem],
         observed: &Observed,
     ) -> Plan {
-        let adopt = slot.wanted().map_or(Adopt::Never, |content| content.adopt);
-        let drift = match is_reporting(slot) && record.tried {
+        let adopt = slot
+            .wanted(record)
+            .map_or(Adopt::Never, |content| content.adopt);
+        let drift = match is_reporting(slot, record) && record.tried {
             true => OnDrift::Report,
             false => OnDrift::PutBack,
         };

@@ -107,10 +107,10 @@ impl Slot {
         self.content.is_some() || self.record.as_ref().is_some_and(|record| record.removed)
     }
 
-    /// What the cluster should hold; `None` for a policy that is gone.
-    pub(crate) fn wanted(&self) -> Option<&Content> {
-        let gone = self.record.as_ref().is_some_and(|record| record.removed);
-        self.content.as_ref().filter(|_| !gone)
+    /// What the cluster should hold by a record that rests on this content; `None` for a policy that
+    /// is gone.
+    pub(crate) fn wanted(&self, record: &Record) -> Option<&Content> {
+        self.content.as_ref().filter(|_| !record.removed)
     }
 
     /// Counts equal failures, and says which of them have become lasting.
