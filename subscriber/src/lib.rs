@@ -7,6 +7,7 @@
 pub mod apply;
 pub mod args;
 pub mod ceiling;
+mod ceiling_watch;
 mod classify;
 mod clock;
 pub mod cluster;

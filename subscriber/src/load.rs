@@ -55,6 +55,7 @@ impl<C: ClusterApi> Engine<C> {
                             .to_owned()
                     };
                     *slot = Slot {
+                        turned: mirror::Turned::read(&found),
                         shown: (
                             mirror::stage_of(&found, &stored.record),
                             mirror::message_of(&found),

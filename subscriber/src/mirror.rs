@@ -6,6 +6,7 @@
 //! is there for people. Does no I/O.
 
 use data_encoding::BASE64;
+use k8s_openapi::jiff;
 use serde_json::{Map, Value, json};
 use writ_core::name::{ClusterName, PolicyName};
 use writ_core::plan::{FIELD_MANAGER, MANAGED, MANAGED_BY, Reason, Record};
@@ -35,7 +36,40 @@ pub(crate) struct PolicyMirror<'a> {
     pub(crate) signed: &'a [u8],
     pub(crate) stage: Stage,
     pub(crate) message: Option<&'a str>,
+    pub(crate) turned: &'a Turned,
 }
+
+/// Since when every object has been confirmed, or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Turned {
+    pub(crate) applied: bool,
+    /// RFC 3339, in seconds.
+    pub(crate) at: String,
+}
+
+impl Turned {
+    pub(crate) fn now(applied: bool) -> Turned {
+        let at = format!("{:.0}", jiff::Timestamp::now());
+        Turned { applied, at }
+    }
+
+    /// What a mirror says of it.
+    pub(crate) fn read(mirror: &Value) -> Option<Turned> {
+        let conditions = mirror.pointer("/status/conditions")?.as_array()?;
+        let condition = conditions.iter().find(|it| it["type"] == APPLIED)?;
+        Some(Turned {
+            applied: condition["status"] == "True",
+            at: condition["lastTransitionTime"].as_str()?.to_owned(),
+        })
+    }
+}
+
+/// The one condition of a mirror.
+const APPLIED: &str = "Applied";
+/// Its reason when it is true.
+const CONFIRMED: &str = "EveryObjectConfirmed";
+/// Its reason while steps are being carried out.
+const UNDERWAY: &str = "Underway";
 
 impl PolicyMirror<'_> {
     /// The object to apply.
@@ -60,7 +94,23 @@ impl PolicyMirror<'_> {
         if let Some(message) = self.message {
             status["message"] = message.into();
         }
+        status["conditions"] = json!([self.condition()]);
         render("ClusterPolicy", policy.as_str(), self.document, status)
+    }
+
+    fn condition(&self) -> Value {
+        let reason = match self.stage {
+            Stage::Underway => UNDERWAY,
+            Stage::Reached(state) => state.reason().map_or(CONFIRMED, Reason::as_str),
+        };
+        json!({
+            "type": APPLIED,
+            "status": if self.turned.applied { "True" } else { "False" },
+            "observedGeneration": self.record.generation,
+            "lastTransitionTime": self.turned.at,
+            "reason": reason,
+            "message": self.message.unwrap_or_default(),
+        })
     }
 }
 
@@ -232,6 +282,8 @@ mod tests {
             feed: "policy.eu.prod".parse().unwrap(),
             removed: false,
             done: false,
+            tried: false,
+            removal: writ_core::model::Removal::Prune,
             objects: Vec::new(),
         }
     }
@@ -248,12 +300,17 @@ mod tests {
             signed: b"envelope",
             stage,
             message: Some("Role payments/reader exists"),
+            turned: &Turned::now(false),
         }
         .render(&policy);
         assert_eq!(mirror["spec"], document["spec"]);
         assert_eq!(mirror["metadata"]["labels"]["team"], "a");
         assert_eq!(mirror["status"]["state"], "Refused");
         assert_eq!(mirror["status"]["reason"], "ForeignObject");
+        let condition = &mirror["status"]["conditions"][0];
+        assert_eq!(condition["status"], "False");
+        assert_eq!(condition["reason"], "ForeignObject");
+        assert!(Turned::read(&mirror).is_some_and(|turned| !turned.applied));
         let read = read_policy(&mirror).unwrap();
         assert_eq!(
             read,
@@ -275,6 +332,7 @@ mod tests {
             signed: b"envelope",
             stage: Stage::Underway,
             message: None,
+            turned: &Turned::now(false),
         }
         .render(&policy);
         for (pointer, value) in [

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Mutex, mpsc},
+    sync::{Mutex, mpsc, watch},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ use writ_core::{
     event::Event,
     follower::{Follower, Key, Read, Standing},
     index::{Base, Index},
+    model::Mode,
     name::Name,
     root::Root,
     scope::Kind,
@@ -30,6 +31,7 @@ use writ_core::{
 use writ_proto::log::Sealed;
 
 use crate::{
+    ceiling_watch::Verdict,
     clock::Clock,
     cluster::ClusterApi,
     drift,
@@ -69,6 +71,9 @@ pub(crate) struct Pilot<C> {
     pub(crate) acks: mpsc::Sender<Sealed>,
     pub(crate) pulse_period: Duration,
     pub(crate) kubernetes_version: String,
+    pub(crate) verdicts: watch::Receiver<Verdict>,
+    /// What the engine was last permitted: by which ceiling, in which mode.
+    pub(crate) permitted: Option<(Verdict, Mode)>,
 }
 
 impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
@@ -79,6 +84,7 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
         let mut busy_since: Option<Instant> = None;
         let mut stale = true;
         loop {
+            self.permit(&repairs_in);
             self.reads.ask(self.follower.wanted());
             let actions = self.follower.decide();
             self.works.start(actions);
@@ -108,6 +114,7 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
                 done = self.works.next() => self.on_done(done),
                 Some(event) = self.drift.recv() => self.look(event, repairs_in.clone()),
                 Some(repair) = repairs.recv() => self.on_repair(repair).await,
+                Ok(()) = self.verdicts.changed() => {}
                 () = tokio::time::sleep_until(pulse_at) => {
                     pulse_at = Instant::now() + jittered(self.pulse_period);
                     self.pulse(&mut stale).await;
@@ -115,6 +122,40 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
                 () = sleep_until_some(wake) => {}
             }
         }
+    }
+
+    /// Tells the engine and the registry what they may do, whenever the ceiling or the cluster's mode
+    /// is another. All that stood under the old word is looked at again.
+    fn permit(&mut self, repairs: &mpsc::Sender<Repair>) {
+        let (verdict, mode) = (
+            self.verdicts.borrow_and_update().clone(),
+            self.follower.mode(),
+        );
+        let same = |(known, of): &(Verdict, Mode)| known.is_same(&verdict) && *of == mode;
+        if self.permitted.as_ref().is_some_and(same) {
+            return;
+        }
+        let permit = verdict.permit(mode);
+        let may_write = permit.is_enforcing();
+        self.engine.permit(permit);
+        let is_first = self.permitted.replace((verdict, mode)).is_none();
+        let (engine, registry) = (self.engine.clone(), self.registry.clone());
+        let repairs = repairs.clone();
+        self.works.hurry();
+        tokio::spawn(async move {
+            if let Err(error) = registry.lock().await.permit(may_write).await {
+                tracing::warn!("registry mirrors are not written yet: {error}");
+            }
+            if is_first {
+                return;
+            }
+            for policy in engine.policies() {
+                if let Some(repair) = engine.retry(&policy).await {
+                    // Nobody listens only when the subscriber is shutting down.
+                    let _ = repairs.send(repair).await;
+                }
+            }
+        });
     }
 
     fn on_signal(&mut self, signal: Signal) {
@@ -300,8 +341,8 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
             stale,
             kubernetes_version: &self.kubernetes_version,
             period_ms,
-            ceiling: None,
-            observing: false,
+            ceiling: self.verdicts.borrow().hash(),
+            observing: self.follower.mode() == Mode::Observe,
         };
         let summary = self.follower.summary();
         let bytes = self.reporter.pulse(summary, health, now_ms);

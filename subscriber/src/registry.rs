@@ -21,6 +21,8 @@ pub struct Registry<C> {
     api: C,
     own: ClusterName,
     kept: BTreeMap<ClusterName, Kept>,
+    /// Nothing is written where the subscriber only observes, or the ceiling is not in force.
+    may_write: bool,
 }
 
 struct Kept {
@@ -30,6 +32,13 @@ struct Kept {
     resource_version: String,
 }
 
+impl Kept {
+    /// Whether it was to be written and could not be.
+    fn is_late(&self) -> bool {
+        self.sent.is_none() && !self.mirror.document.is_null()
+    }
+}
+
 /// What became of a mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mirrored {
@@ -37,6 +46,8 @@ pub enum Mirrored {
     Written,
     /// There are [`CLUSTER_MIRRORS_MAX`] already; the entry is only in the log.
     TooMany,
+    /// Nothing may be written now; it is written when that changes.
+    Later,
 }
 
 /// The mirrors that were found, and the names of those that cannot be read.
@@ -68,7 +79,26 @@ impl<C: ClusterApi> Registry<C> {
                 Err(cause) => unreadable.push((text("name"), cause)),
             }
         }
-        Ok((Registry { api, own, kept }, (mirrors, unreadable)))
+        let registry = Registry {
+            api,
+            own,
+            kept,
+            may_write: true,
+        };
+        Ok((registry, (mirrors, unreadable)))
+    }
+
+    /// Says whether mirrors may be written from now on, and writes those that had to wait.
+    pub async fn permit(&mut self, may_write: bool) -> Result<(), cluster::Error> {
+        self.may_write = may_write;
+        if !may_write {
+            return Ok(());
+        }
+        let late = self.kept.values().filter(|kept| kept.is_late());
+        for mirror in late.map(|kept| kept.mirror.clone()).collect::<Vec<_>>() {
+            self.write(mirror).await?;
+        }
+        Ok(())
     }
 
     /// Writes a mirror, unless it already says that.
@@ -77,6 +107,19 @@ impl<C: ClusterApi> Registry<C> {
         let known = self.kept.get(&name);
         if known.is_none() && name != self.own && self.kept.len() >= CLUSTER_MIRRORS_MAX {
             return Ok(Mirrored::TooMany);
+        }
+        if !self.may_write {
+            let (uid, resource_version) = known.map_or_else(Default::default, |kept| {
+                (kept.uid.clone(), kept.resource_version.clone())
+            });
+            let waiting = Kept {
+                mirror,
+                sent: None,
+                uid,
+                resource_version,
+            };
+            self.kept.insert(name, waiting);
+            return Ok(Mirrored::Later);
         }
         let content = mirror.render();
         let sent = Some(content_hash(&content));
@@ -103,20 +146,32 @@ impl<C: ClusterApi> Registry<C> {
     /// Deletes the mirror of an entry that left the registry. Only ever called for a name that the
     /// log says is gone.
     pub async fn remove(&mut self, name: &ClusterName) -> Result<(), cluster::Error> {
-        if let Some(kept) = self.kept.get(name) {
+        if let Some(kept) = self.kept.get(name).filter(|kept| !kept.uid.is_empty()) {
+            if !self.may_write {
+                let (at, message) = (cluster_reference(name), "nothing may be written now");
+                return Err(cluster::Error::new(
+                    cluster::ErrorKind::Unavailable,
+                    "delete",
+                    at,
+                    message,
+                ));
+            }
             let identity = Identity {
                 uid: &kept.uid,
                 resource_version: &kept.resource_version,
             };
             self.api.delete(&cluster_reference(name), identity).await?;
-            self.kept.remove(name);
         }
+        self.kept.remove(name);
         Ok(())
     }
 
     /// Puts back what a watch saw changed by others. A mirror whose content was not written since
     /// the start is left: its spec was not verified.
     pub async fn handle(&mut self, event: &Event) -> Result<(), cluster::Error> {
+        if !self.may_write {
+            return Ok(());
+        }
         let changed: Vec<ClusterName> = match event {
             Event::Touched {
                 reference,

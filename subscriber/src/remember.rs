@@ -7,7 +7,8 @@ use writ_core::plan::{Record, content_hash};
 
 use crate::cluster::{ClusterApi, Error, ErrorKind, Expect};
 use crate::inventory::covers;
-use crate::mirror::{MIRROR_BYTES_MAX, PolicyMirror, Stage, policy_reference};
+use crate::mirror::{MIRROR_BYTES_MAX, PolicyMirror, Stage, Turned, policy_reference};
+use crate::outcome::State;
 use crate::slot::{Slot, WrittenMirror};
 
 /// Writes into the cluster where an attempt goes and what it may touch, unless that is there. Says
@@ -44,12 +45,19 @@ pub(crate) async fn write_mirror<C: ClusterApi>(
     if !slot.is_known() || says(slot, record) {
         return Ok(());
     }
+    let applied = slot.shown.0 == Stage::Reached(State::Applied);
+    let turned = match slot.turned.take() {
+        Some(turned) if turned.applied == applied => turned,
+        _ => Turned::now(applied),
+    };
+    let turned = slot.turned.insert(turned);
     let mirror = PolicyMirror {
         document: slot.content.as_ref().map(|content| &content.document),
         record,
         signed: &slot.signed,
         stage: slot.shown.0,
         message: slot.shown.1.as_deref(),
+        turned,
     }
     .render(policy);
     let sent = Some(content_hash(&mirror));

@@ -19,6 +19,7 @@ use writ_proto::{log::OpenError, trust::TrustBundle};
 
 use crate::{
     args::Args,
+    ceiling_watch,
     clock::Clock,
     cluster, connect, drift,
     engine::Engine,
@@ -164,11 +165,18 @@ impl Start {
             follower.restore_seen(feed, *revision);
         }
         let engine = Engine::new(api.clone());
-        let remembered = memory::recall(&mut gate, &mut follower, &engine, api, &args.cluster)
-            .await
-            .map_err(Error::Cluster)?;
+        let remembered = memory::recall(
+            &mut gate,
+            &mut follower,
+            &engine,
+            api.clone(),
+            &args.cluster,
+        )
+        .await
+        .map_err(Error::Cluster)?;
         let registry = Arc::new(Mutex::new(remembered.registry));
 
+        let verdicts = ceiling_watch::start(api, kube.clone(), shutdown.child_token()).await;
         let (drift_in, drift_out) = mpsc::channel(drift::EVENTS_WAITING_MAX);
         tokio::spawn(drift::watch(kube.clone(), drift_in, shutdown.child_token()));
         let client = connection::connect(Options {
@@ -229,6 +237,8 @@ impl Start {
             acks: acks_in,
             pulse_period: Duration::from_secs(args.pulse_period_s.max(1)),
             kubernetes_version,
+            verdicts,
+            permitted: None,
         }
         .run(shutdown)
         .await

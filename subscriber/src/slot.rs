@@ -11,7 +11,7 @@ use writ_core::model::{
 use writ_core::name::PolicyName;
 use writ_core::plan::{Reason, Record};
 
-use crate::mirror::Stage;
+use crate::mirror::{Stage, Turned};
 use crate::outcome::{ObjectFailure, State};
 
 /// After so many equal failures in a row an API server's error counts as lasting: permanent errors
@@ -34,6 +34,8 @@ pub(crate) struct Slot {
     pub(crate) mirror: Option<WrittenMirror>,
     /// What the mirror shows people: the result of the last attempt, and its message.
     pub(crate) shown: (Stage, Option<String>),
+    /// Since when that has been "applied", or not.
+    pub(crate) turned: Option<Turned>,
     /// Failures of the last attempt by the API server itself, and how often each came in a row.
     pub(crate) repeated: BTreeMap<ObjectRef, (String, u32)>,
 }
@@ -96,6 +98,7 @@ impl Default for Slot {
             unreadable: None,
             mirror: None,
             shown: (Stage::Reached(State::Applied), None),
+            turned: None,
             repeated: BTreeMap::new(),
         }
     }

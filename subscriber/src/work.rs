@@ -148,6 +148,14 @@ impl<C: ClusterApi + Send + Sync + 'static> Works<C> {
         }
     }
 
+    /// Everything that failed may be tried at once: what it failed at is another now.
+    pub(crate) fn hurry(&mut self) {
+        let now = Instant::now();
+        for attempt in self.attempts.values_mut() {
+            attempt.not_before = now;
+        }
+    }
+
     /// When the next attempt is due.
     pub(crate) fn next_attempt(&self) -> Option<Instant> {
         let waiting = self

@@ -93,7 +93,7 @@ fn large(name: &str, changed: bool) -> Compiled {
 async fn send_raw(fixture: &Fixture, name: &str) -> Duration {
     let compiled = large(name, false);
     let mut waves: BTreeMap<Phase, Vec<Object>> = BTreeMap::new();
-    for object in compiled.content.objects {
+    for object in compiled.content.objects.iter().cloned() {
         waves
             .entry(Phase::applies(&object.reference.kind))
             .or_default()

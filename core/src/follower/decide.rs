@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{Content, Document, Follower, Key, Standing, Word};
 use crate::{
     hash::Hash,
-    model::ClusterIdentity,
+    model::{ClusterIdentity, Mode},
     name::Name,
     revision::{Generation, Revision},
     root::Root,
@@ -142,6 +142,16 @@ impl Follower {
     pub(super) fn own_entry(&self) -> Option<&Word> {
         self.words
             .get(&(Kind::Cluster, Name::from(&self.identity.name)))
+    }
+
+    /// What this cluster's subscriber is to do, by its own registry entry. Without the entry no policy
+    /// is evaluated, so the answer then bounds nothing.
+    pub fn mode(&self) -> Mode {
+        let content = self.own_entry().and_then(|own| own.content.as_ref());
+        match content.map(|content| &content.document) {
+            Some(Ok(Document::Cluster { entry, .. })) => entry.cluster.mode,
+            _ => Mode::default(),
+        }
     }
 
     pub(super) fn listens_to(&self, scope: &Scope) -> bool {
