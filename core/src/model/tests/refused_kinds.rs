@@ -103,7 +103,7 @@ fn quotas_count_what_kubernetes_counts() {
             "spec.hard.memory",
             "too large",
         ),
-        (hard("cpu", json!("0.1n")), "spec.hard.cpu", "too fine"),
+        (hard("cpu", json!("100u")), "spec.hard.cpu", "too fine"),
         (
             hard("pods", json!("1500m")),
             "spec.hard[pods]",
