@@ -229,6 +229,9 @@ fn neighbours() -> Vec<(&'static str, Value)> {
         peer(json!({"podSelector": {}, "ipBlock": {"cidr": "10.0.0.0/8"}})),
         peer(json!({"ipBlock": {"cidr": "10.0.0.0"}})),
         peer(json!({"ipBlock": {"cidr": "10.0.0.0/33"}})),
+        peer(json!({"ipBlock": {"cidr": "10.0.0.1/8"}})),
+        peer(json!({"ipBlock": {"cidr": "010.0.0.0/8"}})),
+        peer(json!({"ipBlock": {"cidr": "::ffff:10.0.0.0/104"}})),
         peer(json!({"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}})),
         peer(json!({"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.0.0.0/8"]}})),
     ]
