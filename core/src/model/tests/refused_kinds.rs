@@ -540,6 +540,15 @@ fn further_kinds_travel_as_they_were_written() {
             "no policy may touch it",
         ),
     ]);
+    // One object, written in two versions.
+    let versions = ["example.com/v1", "example.com/v2"];
+    let mut document = policy_with(Value::Null);
+    document["spec"]["objects"] = versions
+        .map(|version| of(version, "Widget", None, json!({})))
+        .to_vec()
+        .into();
+    let message = "Widget x is already at spec.objects[0]";
+    assert_refused(vec![(document, "spec.objects[1]", message)]);
     // Beside its own name, a kind may be called as one of Kubernetes is.
     let role = of("example.com/v1", "Role", Some("a"), json!({"spec": {}}));
     assert_accepted(vec![role, named("writ-x", Some("a"))]);
