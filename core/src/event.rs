@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     hash::Hash,
+    model::FEATURES,
     name::Name,
     revision::{Generation, Revision},
     scope::{Feed, Kind, Scope},
@@ -15,10 +16,6 @@ use crate::{
 
 /// The protocol that this build speaks. An event of a higher one is refused, not guessed at.
 pub const PROTOCOL: u32 = 1;
-
-/// Features that an event may require and that this build has. An event that requires another one is
-/// refused: ignoring it would apply something else than what was meant.
-pub const FEATURES: [&str; 0] = [];
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +26,8 @@ pub struct Event {
     pub name: Name,
     /// Protocol that a reader has to speak.
     pub protocol: u32,
-    /// Features that a reader has to have.
+    /// Features that a reader has to have, of [`FEATURES`]: ignoring one would apply something else than
+    /// what was meant.
     pub requires: Vec<String>,
     /// The edit.
     pub revision: Revision,

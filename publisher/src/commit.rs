@@ -29,6 +29,7 @@ use crate::{
     alarm::{Alarms, describe},
     answer::{Answer, answer, answer_without_edit, check, repeat},
     error::EditError,
+    guard,
     history::Histories,
     place, seal, track,
     validate::{self, Validated},
@@ -134,6 +135,7 @@ impl Inner {
                 return Err(EditError::Broken(reason.clone()));
             }
             check(validated, &view)?;
+            guard::check(validated, &view)?;
             let placed = place::place(validated, &view, track::wall_ms())?;
             if let Some(answer) = answer_without_edit(validated, &placed, &view) {
                 return Ok(answer);

@@ -53,6 +53,29 @@ pub(crate) enum EditError {
         /// The scope asked for.
         wanted: String,
     },
+    /// The policy in force is protected, and the edit would take something away from it.
+    #[error(
+        "{name} has deletionProtection, and the edit would take away {}: clear deletionProtection first, in an edit that takes nothing away",
+        shorten(.lost)
+    )]
+    Protected {
+        /// The policy.
+        name: String,
+        /// What it would lose, each as a clause.
+        lost: Vec<String>,
+    },
+    /// Another policy holds one of the objects, on a cluster that both are for.
+    #[error(
+        "{object} belongs to policy {other} already, and both are for cluster {cluster}: take it out of one of them, or narrow the clusters of one"
+    )]
+    Claimed {
+        /// The object.
+        object: String,
+        /// The policy that holds it.
+        other: String,
+        /// The first such cluster.
+        cluster: String,
+    },
     /// The edit does not fit into one batch.
     #[error("the edit does not fit into one batch of the log: {0}")]
     TooLarge(#[source] Invalid),
@@ -104,14 +127,20 @@ pub(crate) enum EditError {
 }
 
 fn list(violations: &[Violation]) -> String {
-    let texts: Vec<String> = violations.iter().take(3).map(ToString::to_string).collect();
-    let more = violations.len().saturating_sub(texts.len());
+    let texts: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    shorten(&texts)
+}
+
+/// The first few, and how many more.
+fn shorten(texts: &[String]) -> String {
+    const SHOWN_MAX: usize = 3;
+    let more = texts.len().saturating_sub(SHOWN_MAX);
     let rest = if more > 0 {
         format!("; and {more} more")
     } else {
         String::new()
     };
-    format!("{}{rest}", texts.join("; "))
+    format!("{}{rest}", texts[..texts.len() - more].join("; "))
 }
 
 impl EditError {

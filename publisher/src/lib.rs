@@ -15,6 +15,7 @@ mod beat;
 mod commit;
 mod error;
 mod follow;
+mod guard;
 mod hear;
 mod history;
 mod place;

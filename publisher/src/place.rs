@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use writ_core::{
     edit::{Change, Edit},
-    model::{ClusterSelector, Document},
+    model::{Cluster, ClusterSelector, Document, Mode},
     name::PolicyName,
     placement,
     scope::Kind,
@@ -55,7 +55,7 @@ pub(crate) fn place(
             Change::Put {
                 manifest: manifest.clone(),
                 object,
-                requires: vec![],
+                requires: document.requires(),
                 scopes,
                 listens,
             }
@@ -79,7 +79,8 @@ pub(crate) fn place(
 }
 
 /// The clusters that an edit is for. Of a policy: those that it selects, and those that it leaves,
-/// because what is taken away has to be confirmed too. Of a registry entry: the cluster itself.
+/// because what is taken away has to be confirmed too; clusters that only observe confirm nothing, so
+/// that no edit waits for them. Of a registry entry: the cluster itself, whatever its mode.
 fn targets(validated: &Validated, view: &View) -> BTreeSet<String> {
     if validated.submission.kind == Kind::Cluster {
         return match validated.content {
@@ -91,8 +92,11 @@ fn targets(validated: &Validated, view: &View) -> BTreeSet<String> {
         .policy(&PolicyName::from(&validated.name))
         .map(|policy| &policy.clusters);
     let selectors: Vec<&ClusterSelector> = selector(validated).into_iter().chain(before).collect();
-    let registered = view.clusters().map(|cluster| cluster.identity());
-    registered
+    let enforcing = view
+        .clusters()
+        .filter(|cluster| cluster.mode == Mode::Enforce);
+    enforcing
+        .map(Cluster::identity)
         .filter(|identity| selectors.iter().any(|selector| selector.matches(identity)))
         .map(|identity| identity.name.to_string())
         .collect()

@@ -94,7 +94,8 @@ async fn carry_out<C: ClusterApi>(api: &C, policy: &PolicyName, step: Step) -> R
         Action::Delete {
             uid,
             resource_version,
-        } => delete(api, reference, uid, resource_version).await,
+            remarked,
+        } => take_away(api, reference, uid, resource_version, remarked.as_ref()).await,
         Action::Release {
             uid,
             resource_version,
@@ -103,12 +104,13 @@ async fn carry_out<C: ClusterApi>(api: &C, policy: &PolicyName, step: Step) -> R
             uid,
             resource_version,
             content,
+            narrowed,
         } => {
             let old = Identity {
                 uid,
                 resource_version,
             };
-            return replace(api, policy, reference, old, content).await;
+            return replace(api, policy, reference, old, content, narrowed.as_ref()).await;
         }
     };
     report.note(reference, result);
@@ -144,6 +146,28 @@ async fn write<C: ClusterApi>(
         content: hash,
         sent,
     })
+}
+
+/// Deletes an object that left its policy, with our marks put back on it first where they are gone.
+async fn take_away<C: ClusterApi>(
+    api: &C,
+    reference: &ObjectRef,
+    uid: &str,
+    resource_version: &str,
+    remarked: Option<&Value>,
+) -> Result<Effect, Error> {
+    let mut version = resource_version.to_owned();
+    if let Some(content) = remarked {
+        let written = api.apply(reference, content, Expect::Existing(uid)).await?;
+        version = written.resource_version;
+    }
+    let effect = delete(api, reference, uid, &version).await?;
+    // A Namespace is answered as deleted while what is in it still goes away.
+    if reference.kind == "Namespace" && api.get(reference).await?.is_some() {
+        let (kind, message) = (ErrorKind::NamespaceTerminating, "it is being deleted");
+        return Err(Error::new(kind, "delete", reference, message));
+    }
+    Ok(effect)
 }
 
 /// Deletes an object of ours, in whichever state it is by now, but never another of its name.
@@ -205,25 +229,38 @@ async fn release<C: ClusterApi>(
 }
 
 /// Gives a binding another role without a moment in which nobody has it: a temporary binding with
-/// the new role and the new subjects stands until the final one does.
+/// the new role and the new subjects stands until the final one does. Whoever loses access loses it
+/// before that.
 async fn replace<C: ClusterApi>(
     api: &C,
     policy: &PolicyName,
     reference: &ObjectRef,
     old: Identity<'_>,
     content: &Value,
+    narrowed: Option<&Value>,
 ) -> Report {
     let mut report = Report::default();
+    let mut version = old.resource_version.to_owned();
+    if let Some(narrowed) = narrowed {
+        match api
+            .apply(reference, narrowed, Expect::Existing(old.uid))
+            .await
+        {
+            Ok(written) => version = written.resource_version,
+            Err(error) => {
+                report.failures.push((reference.clone(), error));
+                return report;
+            }
+        }
+    }
     let temporary = temporary_reference(reference);
     let stands = stand_in(api, policy, &temporary, content).await;
     if !report.note(&temporary, stands) {
         return report;
     }
     tokio::time::sleep(Duration::from_millis(REPLACE_HOLD_MS)).await;
-    if !report.note(
-        reference,
-        delete(api, reference, old.uid, old.resource_version).await,
-    ) {
+    let deleted = delete(api, reference, old.uid, &version).await;
+    if !report.note(reference, deleted) {
         return report;
     }
     if !report.note(reference, write(api, reference, content, Expect::New).await) {

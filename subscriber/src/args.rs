@@ -37,6 +37,18 @@ pub struct Args {
     /// The publishers' keys, signed by the offline key
     #[arg(long)]
     pub trust_file: PathBuf,
+    /// Who this is among the subscribers of the cluster, for the lease: the pod's name. A restarted
+    /// container of the same pod takes the lease back at once
+    #[arg(
+        long,
+        env = "HOSTNAME",
+        default_value = "subscriber",
+        hide_env_values = true
+    )]
+    pub identity: String,
+    /// Seconds without a renewal after which another subscriber may take over, 3 at least
+    #[arg(long, default_value_t = 15)]
+    pub lease_s: u64,
     /// Seconds between two pulses
     #[arg(long, default_value_t = 15)]
     pub pulse_period_s: u64,

@@ -26,7 +26,8 @@ pub(crate) struct Confirmed(Mutex<HashMap<ObjectRef, State>>);
 #[derive(Debug, Clone)]
 struct State {
     resource_version: String,
-    role: Option<Value>,
+    /// `roleRef` and `subjects` of a binding: they decide how it is changed.
+    binding: Option<Value>,
     at: Instant,
 }
 
@@ -35,10 +36,20 @@ impl Confirmed {
     pub(crate) fn note(&self, reference: &ObjectRef, resource_version: &str, content: &Value) {
         let state = State {
             resource_version: resource_version.to_owned(),
-            role: content.get("roleRef").cloned(),
+            binding: content
+                .get("roleRef")
+                .map(|role| json!({"roleRef": role, "subjects": content["subjects"]})),
             at: Instant::now(),
         };
         self.lock().insert(reference.clone(), state);
+    }
+
+    /// Whether an object was as it should be a short while ago.
+    pub(crate) fn has(&self, reference: &ObjectRef) -> bool {
+        let limit = Duration::from_secs(CONFIRMED_FOR_S);
+        self.lock()
+            .get(reference)
+            .is_some_and(|state| state.at.elapsed() <= limit)
     }
 
     /// An object may be another than it was.
@@ -85,8 +96,8 @@ impl Confirmed {
                     return None;
                 }
                 Some(content) => content,
-                // Only the role decides how a binding is changed.
-                None => json!({"roleRef": state.role}),
+                // As it should be, so with our marks.
+                None => marked(policy, state.binding.as_ref().unwrap_or(&json!({}))),
             };
             let object = ObservedObject {
                 uid: item.uid.clone()?,

@@ -1,4 +1,5 @@
-//! Watches what others do to our objects: metadata only, one watch per kind, by our label.
+//! Watches what others do to our objects: metadata only, one watch per kind, by our label. Namespaces
+//! are watched all of them, because grants select by their labels.
 //!
 //! The watch only says where to look. A label taken off reads as a deletion and a deletion may be
 //! our own, so the object itself is always looked up by who handles the event.
@@ -16,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use writ_core::model::ObjectRef;
 use writ_core::plan::MANAGED;
 
-use crate::resource::{Resource, watched};
+use crate::namespaces::{All, Seen};
+use crate::resource::{NAMESPACES, Resource, watched};
 
 /// Events waiting to be handled. A full queue holds the watches back; nothing is lost, because a
 /// watch that falls too far behind is started again with a list.
@@ -40,6 +42,22 @@ pub enum Event {
         /// Which kind.
         resource: Resource,
         /// The state of each object.
+        present: BTreeMap<ObjectRef, String>,
+    },
+    /// A namespace came, changed or went, whether or not it is ours: grants select by its labels.
+    Namespace {
+        /// Its name.
+        name: String,
+        /// Its state now; `None` if it is gone.
+        resource_version: Option<String>,
+        /// What it is like now; `None` if it is gone.
+        seen: Option<Seen>,
+    },
+    /// All namespaces: at the start, and now and then.
+    Namespaces {
+        /// What they are like.
+        all: All,
+        /// The state of each.
         present: BTreeMap<ObjectRef, String>,
     },
 }
@@ -75,59 +93,99 @@ async fn follow_once(
     resource: Resource,
     events: &mpsc::Sender<Event>,
 ) {
-    let config = watcher::Config::default().labels(&format!("{MANAGED}=true"));
+    let config = match resource == NAMESPACES {
+        // All of them, for their labels.
+        true => watcher::Config::default(),
+        false => watcher::Config::default().labels(&format!("{MANAGED}=true")),
+    };
     let stream = watcher(api, config).default_backoff();
     let mut stream = std::pin::pin!(stream);
-    let mut present = BTreeMap::new();
+    let mut listed = Vec::new();
     while let Some(next) = stream.next().await {
         let event = match next {
             Ok(watcher::Event::Init) => {
-                present.clear();
+                listed.clear();
                 continue;
             }
             Ok(watcher::Event::InitApply(object)) => {
-                if let Some((reference, Some(version))) = read(resource, &object) {
-                    present.insert(reference, version);
-                }
+                listed.extend(Met::read(resource, &object));
                 continue;
             }
-            Ok(watcher::Event::InitDone) => Event::Listed {
-                resource,
-                present: std::mem::take(&mut present),
-            },
-            Ok(watcher::Event::Apply(object)) => match read(resource, &object) {
-                Some((reference, resource_version)) => Event::Touched {
-                    reference,
-                    resource_version,
-                },
-                None => continue,
-            },
-            Ok(watcher::Event::Delete(object)) => match read(resource, &object) {
-                Some((reference, _)) => Event::Touched {
-                    reference,
-                    resource_version: None,
-                },
-                None => continue,
-            },
+            Ok(watcher::Event::InitDone) => Some(Met::listed(resource, listed.drain(..))),
+            Ok(watcher::Event::Apply(object)) => {
+                Met::read(resource, &object).map(|met| met.touched(true))
+            }
+            Ok(watcher::Event::Delete(object)) => {
+                Met::read(resource, &object).map(|met| met.touched(false))
+            }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::debug!(kind = resource.kind, error, "watch interrupted");
                 continue;
             }
         };
-        if events.send(event).await.is_err() {
+        if let Some(event) = event
+            && events.send(event).await.is_err()
+        {
             return;
         }
     }
 }
 
-fn read(
-    resource: Resource,
-    object: &PartialObjectMeta<DynamicObject>,
-) -> Option<(ObjectRef, Option<String>)> {
-    let name = object.metadata.name.as_deref()?;
-    let reference = resource.reference(object.metadata.namespace.as_deref(), name);
-    Some((reference, object.metadata.resource_version.clone()))
+/// An object that a watch met.
+struct Met {
+    reference: ObjectRef,
+    version: Option<String>,
+    /// What a namespace is like; nothing of other kinds.
+    seen: Option<Seen>,
+}
+
+impl Met {
+    fn read(resource: Resource, object: &PartialObjectMeta<DynamicObject>) -> Option<Met> {
+        let metadata = &object.metadata;
+        let name = metadata.name.as_deref()?;
+        let seen = (resource == NAMESPACES).then(|| Seen {
+            labels: metadata.labels.clone().unwrap_or_default(),
+            terminating: metadata.deletion_timestamp.is_some(),
+        });
+        Some(Met {
+            reference: resource.reference(metadata.namespace.as_deref(), name),
+            version: metadata.resource_version.clone(),
+            seen,
+        })
+    }
+
+    fn touched(self, is_there: bool) -> Event {
+        let resource_version = self.version.filter(|_| is_there);
+        match self.seen {
+            Some(seen) => Event::Namespace {
+                name: self.reference.name,
+                resource_version,
+                seen: is_there.then_some(seen),
+            },
+            None => Event::Touched {
+                reference: self.reference,
+                resource_version,
+            },
+        }
+    }
+
+    fn listed(resource: Resource, met: impl Iterator<Item = Met>) -> Event {
+        let (mut all, mut present) = (All::new(), BTreeMap::new());
+        for Met {
+            reference,
+            version,
+            seen,
+        } in met
+        {
+            all.extend(seen.map(|seen| (reference.name.clone(), seen)));
+            present.extend(version.map(|version| (reference, version)));
+        }
+        match resource == NAMESPACES {
+            true => Event::Namespaces { all, present },
+            false => Event::Listed { resource, present },
+        }
+    }
 }
 
 /// Spread, so that a fleet that was started together does not list together.

@@ -9,24 +9,29 @@
 //! Never decides what is to be: that is the follower's.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedMutexGuard;
 use writ_core::hash::Hash;
-use writ_core::model::ObjectRef;
+use writ_core::model::{ObjectRef, Removal};
 use writ_core::name::PolicyName;
-use writ_core::plan::{Reason, Record};
+use writ_core::plan::{Contention, Reason, Record};
 use writ_core::revision::{Generation, Revision};
 use writ_core::scope::Feed;
 
 use crate::cluster::{self, ClusterApi, Identity};
 use crate::confirmed::Confirmed;
-use crate::mirror::{self, policy_reference};
+pub use crate::load::{Loaded, LoadedPolicy, NotRecorded};
+use crate::mirror::policy_reference;
+use crate::namespaces::Namespaces;
 use crate::outcome::{ObjectFailure, Outcome};
-use crate::resource::CLUSTER_POLICIES;
-use crate::settle::{Part, Reads, settle, write_mirror};
-use crate::slot::{Content, Slot, Slots, WrittenMirror};
+use crate::permit::{Permit, Permits};
+use crate::remember::write_mirror;
+use crate::roles::Roles;
+use crate::settle::{Part, Reads, settle};
+use crate::slot::{Content, Slot, Slots};
+use crate::waiting::Waiting;
 
 /// Delays before a record that could not be written is tried again. The last attempt is after their
 /// sum: an API server that is away longer brings a relist with it, which writes what is missing.
@@ -54,32 +59,6 @@ pub struct Target {
     pub content: Option<Content>,
 }
 
-/// What was found in the cluster at the start.
-#[derive(Debug, Default)]
-pub struct Loaded {
-    /// Policies with a readable record.
-    pub policies: Vec<LoadedPolicy>,
-    /// Mirrors that cannot be read, with the reason. Their objects are left alone, and `bring`
-    /// refuses them until a person has deleted or mended the mirror.
-    pub unreadable: Vec<(String, mirror::Unreadable)>,
-}
-
-/// A policy as its mirror has it. Nothing of it is believed but the signed bytes, once verified.
-#[derive(Debug, Clone)]
-pub struct LoadedPolicy {
-    /// Which policy.
-    pub policy: PolicyName,
-    /// What it was last brought to.
-    pub record: Record,
-    /// The signed envelope of the event, to be verified and given back by [`Engine::restore`].
-    pub signed: Vec<u8>,
-}
-
-/// The verified content that was given back is not the recorded one.
-#[derive(Debug, thiserror::Error)]
-#[error("the content of policy {0} is not the one that its record names")]
-pub struct NotRecorded(PolicyName);
-
 /// The engine; a cheap handle, the same for all clones.
 pub struct Engine<C> {
     pub(crate) inner: Arc<Inner<C>>,
@@ -89,6 +68,26 @@ pub(crate) struct Inner<C> {
     pub(crate) api: C,
     pub(crate) slots: Slots,
     pub(crate) confirmed: Confirmed,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) roles: Roles,
+    pub(crate) waiting: Waiting,
+    pub(crate) permits: Permits,
+    contention: Mutex<Contention>,
+    /// Fights are timed by a clock that only goes forward.
+    started: Instant,
+}
+
+impl<C> Inner<C> {
+    /// The put-backs of all objects, and the time now.
+    pub(crate) fn contention(&self) -> (MutexGuard<'_, Contention>, u64) {
+        let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // A panic while it was locked leaves it whole: each change is one call.
+        let contention = self
+            .contention
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        (contention, now_ms)
+    }
 }
 
 impl<C> Clone for Engine<C> {
@@ -102,90 +101,26 @@ impl<C> Clone for Engine<C> {
 impl<C: ClusterApi> Engine<C> {
     /// An engine that knows nothing yet: [`load`](Self::load) comes before anything else.
     pub fn new(api: C) -> Engine<C> {
-        let (slots, confirmed) = (Slots::default(), Confirmed::default());
         Engine {
             inner: Arc::new(Inner {
                 api,
-                slots,
-                confirmed,
+                slots: Slots::default(),
+                confirmed: Confirmed::default(),
+                namespaces: Namespaces::default(),
+                roles: Roles::default(),
+                waiting: Waiting::default(),
+                permits: Permits::default(),
+                contention: Mutex::default(),
+                started: Instant::now(),
             }),
         }
     }
 
-    /// Reads all mirrors. Until the content of a policy was verified again and given to
-    /// [`restore`](Self::restore) or [`bring`](Self::bring), its objects are not repaired.
-    pub async fn load(&self) -> Result<Loaded, cluster::Error> {
-        let mut loaded = Loaded::default();
-        for found in self.inner.api.list(CLUSTER_POLICIES).await? {
-            match mirror::read_policy(&found) {
-                Ok(stored) => {
-                    let slot = self.inner.slots.open(&stored.policy);
-                    let mut slot = slot.lock().await;
-                    let items = stored.record.objects.iter().map(|item| &item.reference);
-                    self.inner.slots.claim(&stored.policy, items);
-                    let text = |key: &str| {
-                        found["metadata"][key]
-                            .as_str()
-                            .unwrap_or_default()
-                            .to_owned()
-                    };
-                    *slot = Slot {
-                        shown: (
-                            mirror::stage_of(&found, &stored.record),
-                            mirror::message_of(&found),
-                        ),
-                        record: Some(stored.record.clone()),
-                        signed: stored.signed.clone(),
-                        mirror: Some(WrittenMirror {
-                            sent: None,
-                            uid: text("uid"),
-                            resource_version: text("resourceVersion"),
-                            stored: stored.record.clone(),
-                        }),
-                        ..Slot::default()
-                    };
-                    let mirror::StoredPolicy {
-                        policy,
-                        record,
-                        signed,
-                    } = stored;
-                    loaded.policies.push(LoadedPolicy {
-                        policy,
-                        record,
-                        signed,
-                    });
-                }
-                Err(cause) => {
-                    let name = found["metadata"]["name"].as_str().unwrap_or_default();
-                    if let Ok(policy) = PolicyName::parse(name) {
-                        let slot = self.inner.slots.open(&policy);
-                        slot.lock().await.unreadable = Some(cause.to_string());
-                    }
-                    loaded.unreadable.push((name.to_owned(), cause));
-                }
-            }
-        }
-        Ok(loaded)
-    }
-
-    /// Gives back the verified content of a policy's record after a start, so that its objects are
-    /// repaired even while the log cannot be reached.
-    pub async fn restore(
-        &self,
-        policy: &PolicyName,
-        hash: Hash,
-        content: Content,
-    ) -> Result<(), NotRecorded> {
-        let refuse = || NotRecorded(policy.clone());
-        let slot = self.inner.slots.find(policy).ok_or_else(refuse)?;
-        let mut slot = slot.lock().await;
-        match &slot.record {
-            Some(record) if record.hash == hash && !record.removed => {
-                slot.content = Some(content);
-                Ok(())
-            }
-            _ => Err(refuse()),
-        }
+    /// Says what may be done in the cluster from now on. Until this is called, everything is.
+    ///
+    /// Attempts that are under way end under the permit that they began with.
+    pub fn permit(&self, permit: Permit) {
+        self.inner.permits.set(permit);
     }
 
     /// Takes back the word of a record whose signed event did not verify: what it says of the log
@@ -228,6 +163,11 @@ impl<C: ClusterApi> Engine<C> {
             content,
         } = target;
         let removed = content.is_none();
+        let permit = self.inner.permits.get();
+        // Looked at before anything is taken over: what was in force goes on.
+        if let Err((reason, message)) = permit.bounds() {
+            return stopped(&policy, reason, message.to_owned());
+        }
         if let Some(message) = &slot.unreadable {
             let message = format!("the mirror cannot be read: {message}");
             return stopped(&policy, Reason::RecordUnreadable, message);
@@ -235,7 +175,8 @@ impl<C: ClusterApi> Engine<C> {
         let objects = match &slot.record {
             None if removed => return Outcome::unchanged(),
             None => Vec::new(),
-            Some(record) if record.holds(removed, hash) => {
+            Some(record) if permit.is_enforcing() && record.holds(removed, hash) => {
+                self.inner.slots.select(&policy, content.as_ref());
                 slot.content = content;
                 return Outcome::unchanged();
             }
@@ -245,6 +186,13 @@ impl<C: ClusterApi> Engine<C> {
             }
             Some(record) => record.objects.clone(),
         };
+        let before = slot.record.as_ref();
+        let same = before.is_some_and(|it| it.removed == removed && (removed || it.hash == hash));
+        let removal = match &content {
+            Some(content) => content.removal,
+            // A tombstone does not say it.
+            None => before.map_or_else(Removal::default, |record| record.removal),
+        };
         let record = Record {
             as_of,
             word,
@@ -253,19 +201,27 @@ impl<C: ClusterApi> Engine<C> {
             feed,
             removed,
             done: false,
+            tried: same && before.is_some_and(|record| record.tried),
+            removal,
             objects,
         };
         if !signed.is_empty() {
             slot.signed = signed;
         }
+        self.inner.slots.select(&policy, content.as_ref());
         slot.content = content;
-        let again = slot.record.as_ref().is_some_and(|record| !record.done);
-        let reads = if again {
-            Reads::Everything
-        } else {
-            Reads::Unconfirmed
-        };
-        let (mut outcome, _) = settle(&self.inner, &policy, slot, record, Part::Whole, reads).await;
+        // What failed or changed is in doubt and is read; the rest was confirmed.
+        let reads = Reads::Unconfirmed;
+        let (mut outcome, _) = settle(
+            &self.inner,
+            &permit,
+            &policy,
+            slot,
+            record,
+            Part::Whole,
+            reads,
+        )
+        .await;
         outcome.recorded_at = outcome.recorded_at.or(Some(outcome.finished_at));
         outcome
     }
@@ -320,7 +276,7 @@ impl<C: ClusterApi> Engine<C> {
         {
             return Ok(());
         }
-        if let Some(written) = &slot.mirror {
+        if let Some(written) = slot.mirror.as_ref().filter(|_| self.may_write()) {
             let identity = Identity {
                 uid: &written.uid,
                 resource_version: &written.resource_version,
@@ -333,6 +289,11 @@ impl<C: ClusterApi> Engine<C> {
         *slot = Slot::default();
         self.inner.slots.close(policy);
         Ok(())
+    }
+
+    /// Whether anything may be written into the cluster, mirrors included.
+    pub(crate) fn may_write(&self) -> bool {
+        self.inner.permits.get().is_enforcing()
     }
 
     async fn slot(&self, policy: &PolicyName) -> OwnedMutexGuard<Slot> {
@@ -349,6 +310,9 @@ impl<C: ClusterApi> Engine<C> {
     /// that whenever anything else happens to the policy; until then a restart does the work again.
     pub(crate) async fn close_record(&self, policy: &PolicyName, mut slot: OwnedMutexGuard<Slot>) {
         for delay_ms in CLOSE_RETRY_DELAYS_MS {
+            if !self.may_write() {
+                return;
+            }
             match write_mirror(&self.inner.api, policy, &mut slot).await {
                 Ok(()) => return,
                 Err(error) => {
@@ -366,7 +330,8 @@ impl<C: ClusterApi> Engine<C> {
     }
 }
 
-fn stopped(policy: &PolicyName, reason: Reason, message: String) -> Outcome {
+/// Nothing was done about a policy, for one reason.
+pub(crate) fn stopped(policy: &PolicyName, reason: Reason, message: String) -> Outcome {
     Outcome::stopped(ObjectFailure {
         reference: policy_reference(policy),
         reason,

@@ -3,30 +3,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
 use writ_core::model::ObjectRef;
 use writ_core::plan::{
-    Action, FIELD_MANAGER, InventoryItem, Observed, Plan, Reason, Record, temporary_reference,
+    Action, InventoryItem, Observed, Plan, Reason, Record, is_deletable, temporary_reference,
 };
 
 use crate::apply::{Effect, Report};
 use crate::cluster::ErrorKind;
-use crate::outcome::{Change, Drift};
+use crate::outcome::Drift;
 
 /// The inventory while the steps are carried out: all that was there, and all that may come.
 pub(crate) fn intended(before: &[InventoryItem], plan: &Plan) -> Vec<InventoryItem> {
     let mut items = by_reference(before);
     for step in plan.steps() {
-        match step.action {
-            Action::Create { .. } => {
+        match &step.action {
+            Action::Create { content } => {
                 let reference = step.reference.clone();
-                items.insert(reference.clone(), InventoryItem::intended(reference));
+                let item = InventoryItem {
+                    deletable: is_deletable(content),
+                    ..InventoryItem::intended(reference.clone())
+                };
+                items.insert(reference, item);
             }
             Action::Replace { .. } => {
                 let temporary = temporary_reference(&step.reference);
                 items.insert(temporary.clone(), InventoryItem::intended(temporary));
             }
-            // Already listed, but for a Namespace that was left behind and is taken back.
+            // Already listed, but for what is taken over or was left behind.
             Action::Update { .. } => {
                 let item = InventoryItem::intended(step.reference.clone());
                 items.entry(step.reference.clone()).or_insert(item);
@@ -63,13 +66,22 @@ pub(crate) fn confirmed(
             items.remove(&held.reference);
         }
     }
+    for kept in &plan.unchanged {
+        // Somebody made it anew, just as it was.
+        if let Some(item) = items.get_mut(&kept.reference) {
+            item.uid = Some(kept.uid.clone());
+        }
+    }
     for (reference, effect) in &report.effects {
         match effect {
-            Effect::Present { uid, content, .. } => {
+            Effect::Present {
+                uid, content, sent, ..
+            } => {
                 let item = InventoryItem {
-                    reference: reference.clone(),
                     uid: Some(uid.clone()),
                     content: Some(*content),
+                    deletable: is_deletable(sent),
+                    ..InventoryItem::intended(reference.clone())
                 };
                 items.insert(reference.clone(), item);
             }
@@ -95,38 +107,23 @@ fn by_reference(items: &[InventoryItem]) -> BTreeMap<ObjectRef, InventoryItem> {
         .collect()
 }
 
-/// What others changed, where all was confirmed before.
-pub(crate) fn drift_of(plan: &Plan, observed: &Observed) -> Vec<Drift> {
-    plan.steps()
-        .map(|step| {
-            let change = match step.action {
-                Action::Create { .. } => Change::Deleted,
-                Action::Replace { .. } => Change::Rebound,
-                Action::Update { .. } | Action::Delete { .. } | Action::Release { .. } => {
-                    Change::Changed
-                }
-            };
-            let found = observed
-                .objects
-                .get(&step.reference)
-                .and_then(Option::as_ref);
-            let manager = found.and_then(|found| last_manager(&found.content));
-            Drift {
-                reference: step.reference.clone(),
-                change,
-                manager,
-            }
-        })
-        .collect()
-}
-
-/// The field manager that wrote last besides us. Times are RFC 3339 in UTC, so text order is time
-/// order.
-fn last_manager(content: &Value) -> Option<String> {
-    let entries = content.pointer("/metadata/managedFields")?.as_array()?;
-    entries
+/// What others changed, and whether the plan puts it back.
+pub(crate) fn drift_of(plan: &Plan, observed: &Observed, writes: bool) -> Vec<Drift> {
+    let found = |at: &ObjectRef| observed.objects.get(at).and_then(Option::as_ref);
+    let drift = |reference: &ObjectRef, change, put_back| Drift {
+        reference: reference.clone(),
+        change,
+        manager: found(reference)
+            .and_then(|found| found.last_manager())
+            .map(str::to_owned),
+        put_back,
+    };
+    let undone = plan
+        .steps()
+        .filter_map(|step| Some(drift(&step.reference, step.undoes?, writes)));
+    let left = plan
+        .held
         .iter()
-        .filter(|entry| entry["manager"] != FIELD_MANAGER)
-        .max_by_key(|entry| entry["time"].as_str().unwrap_or_default())
-        .and_then(|entry| entry["manager"].as_str().map(str::to_owned))
+        .filter_map(|held| Some(drift(&held.reference, held.leaves?, false)));
+    undone.chain(left).collect()
 }

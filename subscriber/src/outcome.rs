@@ -1,9 +1,11 @@
 //! What became of a policy in this cluster.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use writ_core::model::ObjectRef;
 use writ_core::name::PolicyName;
+pub use writ_core::plan::Change;
 use writ_core::plan::{Reason, Record};
 
 /// Failing objects that an outcome names; the rest is counted. The limit is that of an ack.
@@ -31,7 +33,7 @@ pub struct Outcome {
     pub failures_total: usize,
     /// Writes and deletions that the API server confirmed.
     pub writes: usize,
-    /// Namespaces that left the policy and stay in the cluster.
+    /// Objects that left the policy and stay in the cluster.
     pub orphaned: Vec<ObjectRef>,
     /// When the state was recorded in the cluster: "received". `None` if nothing had to be recorded.
     pub recorded_at: Option<SystemTime>,
@@ -54,7 +56,7 @@ pub struct ObjectFailure {
     pub message: String,
 }
 
-/// An object that somebody else changed, and that was put back or could not be.
+/// An object that somebody else changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
     /// Which object.
@@ -63,17 +65,19 @@ pub struct Drift {
     pub change: Change,
     /// The field manager that wrote last besides us, where the API server knows one.
     pub manager: Option<String>,
+    /// Whether it is put back; otherwise the policy only reports it, or others fight over it.
+    pub put_back: bool,
 }
 
-/// What somebody else did to an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// It was gone.
-    Deleted,
-    /// It said something else.
-    Changed,
-    /// It was bound to another role, which takes a new object to undo.
-    Rebound,
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let manager = self.manager.as_deref().unwrap_or("somebody");
+        let what = match self.put_back {
+            true => "put back",
+            false => "left as it is",
+        };
+        write!(f, "{} by {manager}, {what}", self.change)
+    }
 }
 
 /// The result of checking a policy's objects and putting them back.

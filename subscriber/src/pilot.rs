@@ -242,14 +242,12 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
             return;
         }
         let now_ms = self.clock.now_ms();
-        let drifted = repair.drift.iter().map(|drift| Failure {
+        // What is left as it is stands among the failures already.
+        let put_back = repair.drift.iter().filter(|drift| drift.put_back);
+        let drifted = put_back.map(|drift| Failure {
             object: drift.reference.to_string(),
             reason: "Drift".to_owned(),
-            message: format!(
-                "{:?} by {}, put back",
-                drift.change,
-                drift.manager.as_deref().unwrap_or("somebody")
-            ),
+            message: drift.to_string(),
         });
         standing.failures.extend(drifted);
         let applied = standing.state == State::Applied;

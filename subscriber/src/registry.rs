@@ -133,7 +133,7 @@ impl<C: ClusterApi> Registry<C> {
                     self.changed(&reference, present.get(&reference).map(String::as_str))
                 })
                 .collect(),
-            Event::Listed { .. } => Vec::new(),
+            Event::Listed { .. } | Event::Namespace { .. } | Event::Namespaces { .. } => Vec::new(),
         };
         for name in changed {
             let Some(kept) = self.kept.get_mut(&name) else {

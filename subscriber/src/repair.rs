@@ -1,75 +1,154 @@
 //! Keeps the cluster at what it was brought to: looks at what a watch saw, and puts back what others
 //! changed. Part of the engine; the promises are the same.
 
-use writ_core::model::ObjectRef;
+use std::collections::{BTreeMap, BTreeSet};
+
+use writ_core::model::{ObjectRef, SelectorGrant};
 use writ_core::name::PolicyName;
+use writ_core::plan::NamespaceState;
 
 use crate::cluster::ClusterApi;
 use crate::drift::Event;
 use crate::engine::Engine;
 use crate::mirror::policy_reference;
+use crate::namespaces::{Seen, Turn};
 use crate::outcome::Repair;
-use crate::resource::{CLUSTER_POLICIES, WRIT_API_VERSION};
+use crate::resource::{CLUSTER_POLICIES, NAMESPACES, Resource, WRIT_API_VERSION};
 use crate::settle::{Part, Reads, settle};
 use crate::slot::Slot;
+use crate::waiting::For;
 
 impl<C: ClusterApi> Engine<C> {
     /// Checks every object of a policy, and goes on with what is not done. `None` if there is
     /// nothing that could be checked: the policy or its content is not known, or it is gone.
     pub async fn retry(&self, policy: &PolicyName) -> Option<Repair> {
         let mut slot = self.inner.slots.find(policy)?.lock_owned().await;
-        let repair = self.repair(policy, &mut slot, Part::Whole).await;
+        let repair = self
+            .repair(policy, &mut slot, Part::Whole, Reads::Everything)
+            .await;
         self.close_record(policy, slot).await;
         repair
     }
 
-    /// Answers what a watch saw. Own writes cost nothing; a change by others is put back.
+    /// Answers what a watch saw. Own writes cost nothing; a change by others is put back, and what
+    /// waited for it goes on.
     pub async fn handle(&self, event: Event) -> Vec<Repair> {
-        let touched: Vec<(ObjectRef, Option<String>)> = match event {
+        match event {
             Event::Touched {
                 reference,
                 resource_version,
-            } => vec![(reference, resource_version)],
-            Event::Listed {
-                resource,
-                mut present,
+            } => self.touched(reference, resource_version).await,
+            Event::Namespace {
+                name,
+                resource_version,
+                seen,
             } => {
-                let mut kinds = self.inner.slots.claimed(resource.kind);
-                if resource == CLUSTER_POLICIES {
-                    kinds = self
-                        .inner
-                        .slots
-                        .policies()
-                        .iter()
-                        .map(policy_reference)
-                        .collect();
-                }
-                kinds
-                    .into_iter()
-                    .map(|at| (at.clone(), present.remove(&at)))
-                    .collect()
+                let turn = self.inner.namespaces.see(&name, seen);
+                let reference = NAMESPACES.reference(None, &name);
+                let mut repairs = self.touched(reference, resource_version).await;
+                repairs.extend(self.turned(turn.into_iter().collect()).await);
+                repairs
             }
+            Event::Namespaces { all, present } => {
+                let turns = self.inner.namespaces.list(all);
+                let mut repairs = self.listed(NAMESPACES, present).await;
+                repairs.extend(self.turned(turns).await);
+                repairs
+            }
+            Event::Listed { resource, present } => self.listed(resource, present).await,
+        }
+    }
+
+    async fn listed(
+        &self,
+        resource: Resource,
+        mut present: BTreeMap<ObjectRef, String>,
+    ) -> Vec<Repair> {
+        let ours = match resource == CLUSTER_POLICIES {
+            true => self
+                .inner
+                .slots
+                .policies()
+                .iter()
+                .map(policy_reference)
+                .collect(),
+            false => self.inner.slots.claimed(resource.kind),
         };
         let mut repairs = Vec::new();
-        for (reference, resource_version) in touched {
-            if self
-                .inner
-                .confirmed
-                .meets(&reference, resource_version.as_deref())
-            {
-                continue;
-            }
-            if reference.api_version == WRIT_API_VERSION {
-                self.put_back_mirror(&reference, resource_version.as_deref())
-                    .await;
-            } else if let Some(policy) = self.inner.slots.owner(&reference) {
-                repairs.extend(
-                    self.check(&policy, &reference, resource_version.as_deref())
-                        .await,
-                );
-            }
+        for reference in ours {
+            let resource_version = present.remove(&reference);
+            repairs.extend(self.touched(reference, resource_version).await);
         }
         repairs
+    }
+
+    async fn touched(&self, reference: ObjectRef, resource_version: Option<String>) -> Vec<Repair> {
+        let version = resource_version.as_deref();
+        let mut repairs = self.role_seen(&reference, version.is_some()).await;
+        if self.inner.confirmed.meets(&reference, version) {
+            return repairs;
+        }
+        if reference.api_version == WRIT_API_VERSION {
+            self.put_back_mirror(&reference, version).await;
+        } else if let Some(policy) = self.inner.slots.owner(&reference) {
+            repairs.extend(self.check(&policy, &reference, version).await);
+        }
+        repairs
+    }
+
+    /// A role came, changed or went.
+    async fn role_seen(&self, role: &ObjectRef, is_there: bool) -> Vec<Repair> {
+        if !matches!(role.kind.as_str(), "Role" | "ClusterRole") {
+            return Vec::new();
+        }
+        if !is_there {
+            self.inner.roles.doubt(role);
+            return Vec::new();
+        }
+        let waiting = self.inner.waiting.of(&For::Role(role.clone()));
+        self.go_on(waiting.into_iter().collect()).await
+    }
+
+    /// Namespaces came, changed their labels, or went: grants that select by them follow, and what
+    /// waited for one goes on.
+    async fn turned(&self, turns: Vec<Turn>) -> Vec<Repair> {
+        let mut concerned = BTreeSet::new();
+        for turn in turns {
+            let takes = |seen: &Option<Seen>| {
+                seen.clone()
+                    .filter(|seen| seen.state() == NamespaceState::Active)
+            };
+            let (before, after) = (takes(&turn.before), takes(&turn.after));
+            let holds = |grant: &SelectorGrant, seen: &Option<Seen>| {
+                seen.as_ref()
+                    .is_some_and(|seen| grant.matches(&seen.labels))
+            };
+            concerned.extend(
+                self.inner
+                    .slots
+                    .selecting(|grant| holds(grant, &before) != holds(grant, &after)),
+            );
+            if after.is_some() {
+                concerned.extend(self.inner.waiting.of(&For::Namespace(turn.name)));
+            }
+        }
+        self.go_on(concerned).await
+    }
+
+    /// Goes on with some policies, side by side.
+    async fn go_on(&self, policies: BTreeSet<PolicyName>) -> Vec<Repair> {
+        let attempts: Vec<_> = policies
+            .into_iter()
+            .map(|policy| async move {
+                let mut slot = self.inner.slots.find(&policy)?.lock_owned().await;
+                let (part, reads) = (Part::Whole, Reads::Unconfirmed);
+                let repair = self.repair(&policy, &mut slot, part, reads).await;
+                self.close_record(&policy, slot).await;
+                repair
+            })
+            .collect();
+        let repairs = futures::future::join_all(attempts).await;
+        repairs.into_iter().flatten().collect()
     }
 
     /// Checks one object that somebody may have changed.
@@ -84,11 +163,13 @@ impl<C: ClusterApi> Engine<C> {
         if self.inner.confirmed.meets(reference, resource_version) {
             return None;
         }
-        let desired = slot
-            .desired()?
-            .iter()
-            .any(|object| object.reference == *reference);
-        if !desired && slot.record.as_ref()?.item(reference).is_none() {
+        let record = slot.record.as_ref()?;
+        let wanted = slot.wanted(record).is_some_and(|content| {
+            let mut objects = content.objects.iter();
+            objects.any(|object| object.reference == *reference)
+        });
+        let recorded = record.item(reference).is_some();
+        if !slot.is_known() || !(wanted || recorded) {
             return None;
         }
         let was_done = slot.record.as_ref().is_some_and(|record| record.done);
@@ -105,29 +186,38 @@ impl<C: ClusterApi> Engine<C> {
         slot: &mut Slot,
         reference: &ObjectRef,
     ) -> Option<Repair> {
-        let repair = self.repair(policy, slot, Part::One(reference)).await?;
+        let one = Part::One(reference);
+        let repair = self.repair(policy, slot, one, Reads::Unconfirmed).await?;
         let gone = repair
             .drift
             .iter()
             .any(|drift| drift.reference.kind == "Namespace");
         if gone && repair.outcome.is_applied() {
             // What lived in the namespace went with it.
-            let rest = self.repair(policy, slot, Part::Whole).await?;
+            let rest = self
+                .repair(policy, slot, Part::Whole, Reads::Everything)
+                .await?;
             let drift = [repair.drift, rest.drift].concat();
             return Some(Repair { drift, ..rest });
         }
         Some(repair)
     }
 
-    async fn repair(&self, policy: &PolicyName, slot: &mut Slot, part: Part<'_>) -> Option<Repair> {
-        let record = slot.record.clone()?;
-        slot.desired()?;
+    async fn repair(
+        &self,
+        policy: &PolicyName,
+        slot: &mut Slot,
+        part: Part<'_>,
+        reads: Reads,
+    ) -> Option<Repair> {
+        let record = slot.record.clone().filter(|_| slot.is_known())?;
         if record.removed && record.done {
             return None;
         }
         let part = if record.done { part } else { Part::Whole };
-        let reads = Reads::Everything;
-        let (outcome, drift) = settle(&self.inner, policy, slot, record, part, reads).await;
+        let permit = self.inner.permits.get();
+        let (outcome, drift) =
+            settle(&self.inner, &permit, policy, slot, record, part, reads).await;
         let outcome = outcome.with_record(slot.record.as_ref());
         Some(Repair {
             policy: policy.clone(),
@@ -154,7 +244,7 @@ impl<C: ClusterApi> Engine<C> {
             }
             return;
         }
-        if slot.unreadable.is_some() || slot.desired().is_none() {
+        if slot.unreadable.is_some() || !slot.is_known() || !self.may_write() {
             return;
         }
         let known = slot

@@ -51,9 +51,12 @@ pub const CONFIG_MAPS: Resource = resource("v1", "ConfigMap", "configmaps", true
 /// By which one of several subscribers is the active one.
 pub const LEASES: Resource = resource("coordination.k8s.io/v1", "Lease", "leases", true);
 
-/// The kinds that a policy may hold.
-pub const POLICY_KINDS: [Resource; 6] = [
-    resource("v1", "Namespace", "namespaces", false),
+/// Namespaces, whose labels decide about grants.
+pub const NAMESPACES: Resource = resource("v1", "Namespace", "namespaces", false);
+
+/// The kinds that every policy may hold.
+pub const POLICY_KINDS: [Resource; 9] = [
+    NAMESPACES,
     resource("v1", "ServiceAccount", "serviceaccounts", true),
     resource(RBAC_API_VERSION, "Role", "roles", true),
     resource(RBAC_API_VERSION, "ClusterRole", "clusterroles", false),
@@ -63,6 +66,14 @@ pub const POLICY_KINDS: [Resource; 6] = [
         "ClusterRoleBinding",
         "clusterrolebindings",
         false,
+    ),
+    resource("v1", "LimitRange", "limitranges", true),
+    resource("v1", "ResourceQuota", "resourcequotas", true),
+    resource(
+        "networking.k8s.io/v1",
+        "NetworkPolicy",
+        "networkpolicies",
+        true,
     ),
 ];
 

@@ -1,6 +1,6 @@
 //! The subscriber from start to end: keys, cluster, memory, bus, loop.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -22,8 +22,9 @@ use crate::{
     clock::Clock,
     cluster, connect, drift,
     engine::Engine,
+    fenced::Fenced,
     kube_api::KubeApi,
-    memory,
+    lease, memory,
     pilot::{self, Pilot},
     receive::Reads,
     report::Reporter,
@@ -31,6 +32,9 @@ use crate::{
     verify::Gate,
     work::Works,
 };
+
+/// Shortest lease: renewals come every third of it, and two may fail.
+const LEASE_MIN_S: u64 = 3;
 
 /// Why a subscriber could not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +54,9 @@ pub enum Error {
     /// The API server does not answer as needed.
     #[error("read the mirrors from the cluster")]
     Cluster(#[source] cluster::Error),
+    /// The lease is not to be had, or was lost to another subscriber.
+    #[error("be the one subscriber of this cluster")]
+    Lease(#[source] lease::Error),
     /// The state in the cluster can't be used.
     #[error("use the state kept in the cluster")]
     State(#[source] state::Error),
@@ -84,99 +91,148 @@ pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Er
         .map_err(|cause| Error::File(args.trust_file.clone(), cause))?;
     let trust = TrustBundle::from_file(&trust)
         .map_err(|cause| Error::Trust(args.trust_file.clone(), cause))?;
-    let sender = Sender {
-        region: args.region.clone(),
-        stage: args.stage.clone(),
-        cluster: args.cluster.clone(),
-    };
-
     let kube = connect::client(&access(&args))
         .await
         .map_err(Error::Connect)?;
     let api = KubeApi::new(kube.clone());
-    let (mut store, mut kept) = StateStore::load(api.clone()).await.map_err(Error::State)?;
-    kept.boot += 1;
-    store.save(&kept).await.map_err(Error::State)?;
+    let options = lease::Options {
+        identity: args.identity.clone(),
+        duration: Duration::from_secs(args.lease_s.max(LEASE_MIN_S)),
+    };
+    let lease = match lease::acquire(api.clone(), options, &shutdown).await {
+        Ok(lease) => lease,
+        Err(lease::Error::Ended) => return Ok(()),
+        Err(error) => return Err(Error::Lease(error)),
+    };
+    let start = Start {
+        args,
+        bus_seed,
+        ack_key,
+        trust,
+        kube,
+        api: Fenced::new(api, lease.fence()),
+    };
+    let ended = CancellationToken::new();
+    let mut keeping = tokio::spawn(lease.keep(ended.clone()));
+    let result = tokio::select! {
+        result = start.follow(shutdown) => result,
+        lost = &mut keeping => return lost.unwrap_or(Ok(())).map_err(Error::Lease),
+    };
+    // Given back only now: until here this subscriber may have been writing.
+    ended.cancel();
+    let _ = keeping.await;
+    result
+}
 
-    let mut gate = Gate::new(trust.keyring());
-    let mut follower = Follower::new(ClusterIdentity {
-        name: args.cluster.clone(),
-        region: args.region.clone(),
-        stage: args.stage.clone(),
-        labels: Default::default(),
-    });
-    for (feed, revision) in &kept.seen {
-        follower.restore_seen(feed, *revision);
-    }
-    let engine = Engine::new(api.clone());
-    let remembered = memory::recall(&mut gate, &mut follower, &engine, api, &args.cluster)
-        .await
-        .map_err(Error::Cluster)?;
-    let registry = Arc::new(Mutex::new(remembered.registry));
+/// What an active subscriber starts with.
+struct Start {
+    args: Args,
+    bus_seed: String,
+    ack_key: SigningKey,
+    trust: TrustBundle,
+    kube: kube::Client,
+    api: Fenced<KubeApi>,
+}
 
-    let (drift_in, drift_out) = mpsc::channel(drift::EVENTS_WAITING_MAX);
-    tokio::spawn(drift::watch(kube.clone(), drift_in, shutdown.child_token()));
-    let client = connection::connect(Options {
-        url: args.nats_url.clone(),
-        seed: bus_seed,
-        inbox: accounts::cluster_inbox(&args.region, &args.cluster),
-        name: args.cluster.to_string(),
-        first_connect: FirstConnect::Whenever,
-    })
-    .await
-    .map_err(Error::Bus)?;
-    let live = live::listen_as_cluster(&client, &args.region, &args.stage)
+impl Start {
+    async fn follow(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let Start {
+            args,
+            bus_seed,
+            ack_key,
+            trust,
+            kube,
+            api,
+        } = self;
+        let sender = Sender {
+            region: args.region.clone(),
+            stage: args.stage.clone(),
+            cluster: args.cluster.clone(),
+        };
+        let (mut store, mut kept) = StateStore::load(api.clone()).await.map_err(Error::State)?;
+        kept.boot += 1;
+        store.save(&kept).await.map_err(Error::State)?;
+
+        let mut gate = Gate::new(trust.keyring());
+        let mut follower = Follower::new(ClusterIdentity {
+            name: args.cluster.clone(),
+            region: args.region.clone(),
+            stage: args.stage.clone(),
+            labels: Default::default(),
+        });
+        for (feed, revision) in &kept.seen {
+            follower.restore_seen(feed, *revision);
+        }
+        let engine = Engine::new(api.clone());
+        let remembered = memory::recall(&mut gate, &mut follower, &engine, api, &args.cluster)
+            .await
+            .map_err(Error::Cluster)?;
+        let registry = Arc::new(Mutex::new(remembered.registry));
+
+        let (drift_in, drift_out) = mpsc::channel(drift::EVENTS_WAITING_MAX);
+        tokio::spawn(drift::watch(kube.clone(), drift_in, shutdown.child_token()));
+        let client = connection::connect(Options {
+            url: args.nats_url.clone(),
+            seed: bus_seed,
+            inbox: accounts::cluster_inbox(&args.region, &args.cluster),
+            name: args.cluster.to_string(),
+            first_connect: FirstConnect::Whenever,
+        })
         .await
         .map_err(Error::Bus)?;
+        let live = live::listen_as_cluster(&client, &args.region, &args.stage)
+            .await
+            .map_err(Error::Bus)?;
 
-    let boot_id = uuid();
-    let mut reporter = Reporter::new(
-        sender.clone(),
-        ack_key,
-        boot_id,
-        kept.boot,
-        kept.ack.as_deref(),
-    );
-    let clock = Clock::start();
-    for tampered in &remembered.tampered {
-        reporter.tell(tampered.told(&tampered.standing(), clock.now_ms()));
-    }
-    let (acks_in, acks_out) = mpsc::channel(pilot::ACKS_WAITING_MAX);
-    if let Some(bytes) = &kept.ack {
-        // The last ack may not have got through; storing it twice is harmless.
-        let hash = writ_core::hash::Hash::of(bytes);
-        let _ = acks_in.try_send(writ_proto::log::Sealed {
-            bytes: bytes.clone(),
-            hash,
-        });
-    }
-    tokio::spawn(pilot::send_acks(client.clone(), sender.clone(), acks_out));
-    let kubernetes_version = kube
-        .apiserver_version()
+        let boot_id = uuid();
+        let mut reporter = Reporter::new(
+            sender.clone(),
+            ack_key,
+            boot_id,
+            kept.boot,
+            kept.ack.as_deref(),
+        );
+        let clock = Clock::start();
+        for tampered in &remembered.tampered {
+            reporter.tell(tampered.told(&tampered.standing(), clock.now_ms()));
+        }
+        let (acks_in, acks_out) = mpsc::channel(pilot::ACKS_WAITING_MAX);
+        if let Some(bytes) = &kept.ack {
+            // The last ack may not have got through; storing it twice is harmless.
+            let hash = writ_core::hash::Hash::of(bytes);
+            let _ = acks_in.try_send(writ_proto::log::Sealed {
+                bytes: bytes.clone(),
+                hash,
+            });
+        }
+        tokio::spawn(pilot::send_acks(client.clone(), sender.clone(), acks_out));
+        let kubernetes_version = kube
+            .apiserver_version()
+            .await
+            .map_or_else(|_| String::new(), |info| info.git_version);
+        tracing::info!(cluster = %args.cluster, boot = kept.boot, "following the log");
+        Pilot {
+            clock,
+            sender,
+            reads: Reads::new(client.clone()),
+            client,
+            live,
+            gate,
+            follower,
+            works: Works::new(engine.clone(), registry.clone()),
+            engine,
+            registry,
+            drift: drift_out,
+            reporter,
+            store,
+            kept,
+            acks: acks_in,
+            pulse_period: Duration::from_secs(args.pulse_period_s.max(1)),
+            kubernetes_version,
+        }
+        .run(shutdown)
         .await
-        .map_or_else(|_| String::new(), |info| info.git_version);
-    tracing::info!(cluster = %args.cluster, boot = kept.boot, "following the log");
-    Pilot {
-        clock,
-        sender,
-        reads: Reads::new(client.clone()),
-        client,
-        live,
-        gate,
-        follower,
-        works: Works::new(engine.clone(), registry.clone()),
-        engine,
-        registry,
-        drift: drift_out,
-        reporter,
-        store,
-        kept,
-        acks: acks_in,
-        pulse_period: std::time::Duration::from_secs(args.pulse_period_s.max(1)),
-        kubernetes_version,
     }
-    .run(shutdown)
-    .await
 }
 
 fn access(args: &Args) -> connect::Access {

@@ -3,19 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use writ_core::model::{Object, ObjectRef};
+use writ_core::model::{Adopt, Enforcement, Object, ObjectRef};
 use writ_core::name::PolicyName;
-use writ_core::plan::{InventoryItem, Observed, Plan, Record, content_hash, plan};
+use writ_core::plan::{
+    InventoryItem, NamespaceState, Observed, OnDrift, Plan, Reason, Record, Wanted, plan, role_of,
+};
 
 use crate::apply::{Effect, Report, execute, failure};
-use crate::cluster::{ClusterApi, Error, ErrorKind, Expect};
+use crate::cluster::{ClusterApi, Error};
 use crate::confirmed::Confirmed;
-use crate::engine::{Inner, references};
-use crate::inventory::{confirmed, covers, drift_of, intended};
-use crate::mirror::{MIRROR_BYTES_MAX, PolicyMirror, Stage, policy_reference};
-use crate::observe::{Observation, observe};
-use crate::outcome::{Drift, ObjectFailure, Outcome};
-use crate::slot::{Slot, WrittenMirror};
+use crate::desired::{Desired, desired};
+use crate::engine::{Inner, references, stopped};
+use crate::inventory::{confirmed, drift_of, intended};
+use crate::mirror::{Stage, policy_reference};
+use crate::observe::{Observation, Questions, observe};
+use crate::outcome::{Drift, ObjectFailure, Outcome, State};
+use crate::permit::{Bounds, Permit};
+use crate::preview;
+use crate::remember::record_ahead;
+use crate::slot::Slot;
+use crate::waiting::For;
 
 /// How much of a policy an attempt is about.
 #[derive(Debug, Clone, Copy)]
@@ -33,26 +40,52 @@ impl Part<'_> {
             Part::One(one) => one == reference,
         }
     }
+
+    fn is_whole(self) -> bool {
+        matches!(self, Part::Whole)
+    }
+}
+
+/// What an attempt may take for granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// Nothing: every object is read.
+    Everything,
+    /// What was confirmed and not contradicted since; where that turns out wrong, the attempt is
+    /// made again and reads everything.
+    Unconfirmed,
 }
 
 /// Brings the cluster to what `record` and the slot's content say. What is left is to write the
 /// mirror as the slot has it then.
 ///
-/// `record.objects` is the inventory to build on; `record.done` says that this is a check of what
-/// was confirmed before: everything is read, and every step that it takes is drift.
+/// `record.objects` is the inventory to build on. Under a permit that only observes nothing is
+/// written, and the outcome says what would be.
 pub(crate) async fn settle<C: ClusterApi>(
     inner: &Inner<C>,
+    permit: &Permit,
     policy: &PolicyName,
     slot: &mut Slot,
     record: Record,
     part: Part<'_>,
     reads: Reads,
 ) -> (Outcome, Vec<Drift>) {
+    let bounds = match permit.bounds() {
+        Ok(bounds) => bounds,
+        Err((reason, message)) => {
+            let message = message.to_owned();
+            return (stopped(policy, reason, message), Vec::new());
+        }
+    };
+    let observing = !permit.is_enforcing();
     let mut attempt = Attempt {
         inner,
+        bounds,
+        observing,
         policy,
         part,
         outcome: Outcome::unchanged(),
+        waits: BTreeSet::new(),
     };
     let (mut failures, drift) = match attempt.run(slot, &record, reads).await {
         Err(Surprise) => {
@@ -71,13 +104,23 @@ pub(crate) async fn settle<C: ClusterApi>(
         }
         Ok(done) => done,
     };
-    if matches!(part, Part::Whole) {
+    if part.is_whole() {
         slot.judge_repeated(&mut failures);
+        inner.waiting.set(policy, attempt.waits);
     }
+    let tried = !failures.iter().any(|failure| {
+        let passes = [Reason::Unavailable, Reason::Conflict];
+        passes.contains(&failure.reason)
+    });
     let mut outcome = attempt.outcome.with_failures(failures);
+    if observing {
+        outcome.state = State::Pending(Reason::Observing);
+    }
     outcome.finished_at = SystemTime::now();
+    let reports = is_reporting(slot, &record);
     if let Some(record) = &mut slot.record {
         record.done = outcome.is_applied();
+        record.tried |= reports && part.is_whole() && tried && !observing;
     }
     let message = outcome
         .failures
@@ -87,92 +130,93 @@ pub(crate) async fn settle<C: ClusterApi>(
     (outcome, drift)
 }
 
-/// What an attempt may take for granted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reads {
-    /// Nothing: every object is read.
-    Everything,
-    /// What was confirmed and not contradicted since; where that turns out wrong, the attempt is
-    /// made again and reads everything.
-    Unconfirmed,
+fn is_reporting(slot: &Slot, record: &Record) -> bool {
+    slot.wanted(record)
+        .is_some_and(|content| content.enforcement == Enforcement::Report)
 }
 
 /// Something was not as it had been confirmed.
 struct Surprise;
 
+type Told = Result<(Vec<ObjectFailure>, Vec<Drift>), Surprise>;
+
 struct Attempt<'a, C> {
     inner: &'a Inner<C>,
+    bounds: &'a Bounds,
+    observing: bool,
     policy: &'a PolicyName,
     part: Part<'a>,
     outcome: Outcome,
+    waits: BTreeSet<For>,
 }
 
 impl<C: ClusterApi> Attempt<'_, C> {
-    async fn run(
-        &mut self,
-        slot: &mut Slot,
-        record: &Record,
-        reads: Reads,
-    ) -> Result<(Vec<ObjectFailure>, Vec<Drift>), Surprise> {
-        let Inner {
-            api,
-            slots,
-            confirmed: known,
-        } = self.inner;
-        let all = match &slot.content {
-            Some(content) if !record.removed => content.objects.clone(),
-            _ => Vec::new(),
+    async fn run(&mut self, slot: &mut Slot, record: &Record, reads: Reads) -> Told {
+        let Inner { api, slots, .. } = self.inner;
+        let wanted_here = match slot.wanted(record) {
+            Some(content) => {
+                let namespaces = &self.inner.namespaces;
+                let recorded = &record.objects;
+                desired(api, namespaces, self.policy, content, recorded).await
+            }
+            None => Ok(Desired::default()),
         };
+        let here = match wanted_here {
+            Ok(here) => here,
+            Err(error) => return Ok(self.nothing_done(slot, record, &error)),
+        };
+        let all = &here.objects;
         let claims = slots.claim(self.policy, all.iter().map(|object| &object.reference));
-        let (desired, inventory) = narrow(&all, &record.objects, self.part);
-        let trusted = match reads {
-            Reads::Everything => BTreeMap::new(),
-            Reads::Unconfirmed => known.of(self.policy, &desired, &inventory),
-        };
-        let assumed: BTreeSet<ObjectRef> = trusted.keys().cloned().collect();
-        let wanted = desired.iter().map(|object| &object.reference);
-        let wanted = references(wanted.chain(inventory.iter().map(|item| &item.reference)));
-        let Observation {
+        let (objects, inventory) = narrow(all, &record.objects, self.part);
+        let seen = self
+            .look(&objects, all, &inventory, here.active.clone(), reads)
+            .await;
+        let Seen {
             mut observed,
-            failures: unread,
-        } = observe(api, &wanted, trusted).await;
+            unread,
+            assumed,
+        } = seen;
         observed.claims = claims;
-        let made = plan(self.policy, &desired, &inventory, &observed);
-        let drift = if record.done {
-            drift_of(&made, &observed)
-        } else {
-            Vec::new()
-        };
+        observed.undecided = here.undecided;
+        let made = self.plan(slot, record, &objects, &inventory, &observed);
+        let drift = drift_of(&made, &observed, !self.observing);
+        let mut unlisted: Vec<ObjectFailure> = here
+            .unlisted
+            .iter()
+            .map(|error| failure(policy_reference(self.policy), error))
+            .collect();
 
-        let objects = intended(&record.objects, &made);
+        if self.observing {
+            slot.record = Some(Record {
+                done: false,
+                ..record.clone()
+            });
+            let kept = record.objects.iter().map(|item| &item.reference);
+            let kept = references(kept.chain(all.iter().map(|object| &object.reference)));
+            slots.keep_claims(self.policy, &kept);
+            unlisted.extend(failures_of(&made, &unread, &Report::default()));
+            unlisted.extend(preview::steps(&made));
+            return Ok((unlisted, drift));
+        }
         let ahead = Record {
             done: false,
-            objects,
+            objects: intended(&record.objects, &made),
             ..record.clone()
         };
-        if !made.waves.is_empty()
-            && let Err(error) = self.record_ahead(slot, &ahead).await
-        {
-            // Nothing was touched, so nothing of the attempt is remembered as ours.
-            slot.record = Some(record.clone());
-            return Ok((vec![failure(policy_reference(self.policy), &error)], drift));
+        if !made.waves.is_empty() {
+            match record_ahead(api, self.policy, slot, &ahead).await {
+                Ok(at) => self.outcome.recorded_at = at.or(self.outcome.recorded_at),
+                Err(error) => return Ok(self.nothing_done(slot, record, &error)),
+            }
         }
 
         let report = execute(api, self.policy, &made).await;
         let objects = confirmed(&ahead.objects, &made, &report);
-        note(known, &made, &observed, &assumed, &report);
+        self.note(&made, &observed, &assumed, &report);
         let kept = objects.iter().map(|item| &item.reference);
         let kept = references(kept.chain(all.iter().map(|object| &object.reference)));
         slots.keep_claims(self.policy, &kept);
         slot.record = Some(Record { objects, ..ahead });
-        self.outcome.writes += report.effects.len();
-        let released = report
-            .effects
-            .iter()
-            .filter(|(_, effect)| *effect == Effect::Released);
-        self.outcome
-            .orphaned
-            .extend(released.map(|(reference, _)| reference.clone()));
         if report
             .failures
             .iter()
@@ -184,70 +228,186 @@ impl<C: ClusterApi> Attempt<'_, C> {
             .values()
             .chain(report.failures.iter().map(|(_, error)| error));
         self.outcome.retry_after = errors.filter_map(|error| error.retry_after).max();
-        Ok((failures_of(&made, &unread, &report), drift))
+        let failures = failures_of(&made, &unread, &report);
+        self.waits = waits_of(&failures, all);
+        unlisted.extend(failures);
+        Ok((unlisted, drift))
     }
 
-    /// Writes into the cluster where this attempt goes and what it may touch, unless that is there.
-    async fn record_ahead(&mut self, slot: &mut Slot, ahead: &Record) -> Result<(), Error> {
-        slot.record = Some(ahead.clone());
-        if slot
-            .mirror
-            .as_ref()
-            .is_some_and(|written| covers(&written.stored, ahead))
-        {
-            return Ok(());
+    /// Reads what is not known.
+    async fn look(
+        &self,
+        objects: &[Object],
+        all: &[Object],
+        inventory: &[InventoryItem],
+        mut active: BTreeSet<String>,
+        reads: Reads,
+    ) -> Seen {
+        let Inner {
+            api,
+            confirmed,
+            roles,
+            ..
+        } = self.inner;
+        let known = match reads {
+            Reads::Everything => BTreeMap::new(),
+            Reads::Unconfirmed => confirmed.of(self.policy, objects, inventory),
+        };
+        let assumed: BTreeSet<ObjectRef> = known.keys().cloned().collect();
+        let wanted = objects.iter().map(|object| &object.reference);
+        let own: BTreeSet<&ObjectRef> = all.iter().map(|object| &object.reference).collect();
+        let (sure, unsure): (BTreeSet<_>, BTreeSet<_>) = objects
+            .iter()
+            .filter_map(role_of)
+            .filter(|role| !own.contains(role))
+            .partition(|role| confirmed.has(role) || roles.has(role));
+        active.extend(self.active(objects));
+        let questions = Questions {
+            objects: references(wanted.chain(inventory.iter().map(|item| &item.reference))),
+            known,
+            roles: unsure,
+            active,
+        };
+        let Observation {
+            mut observed,
+            failures,
+        } = observe(api, questions).await;
+        for (role, _) in observed.roles.iter().filter(|(_, is_there)| **is_there) {
+            roles.note(role);
         }
-        slot.shown = (Stage::Underway, None);
-        write_mirror(&self.inner.api, self.policy, slot).await?;
-        self.outcome.recorded_at = Some(SystemTime::now());
-        Ok(())
+        observed
+            .roles
+            .extend(sure.into_iter().map(|role| (role, true)));
+        let (contention, now_ms) = self.inner.contention();
+        observed.contended = observed
+            .objects
+            .keys()
+            .filter_map(|at| Some((at.clone(), contention.holds(at, now_ms)?)))
+            .collect();
+        Seen {
+            observed,
+            unread: failures,
+            assumed,
+        }
+    }
+
+    /// Namespaces of these objects that the watch saw take objects.
+    fn active(&self, objects: &[Object]) -> BTreeSet<String> {
+        let names: BTreeSet<&str> = objects
+            .iter()
+            .filter_map(|object| object.reference.namespace.as_deref())
+            .collect();
+        let is_active = |name: &&str| {
+            let seen = self.inner.namespaces.get(name);
+            seen.is_some_and(|seen| seen.state() == NamespaceState::Active)
+        };
+        names
+            .into_iter()
+            .filter(is_active)
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn plan(
+        &self,
+        slot: &Slot,
+        record: &Record,
+        objects: &[Object],
+        inventory: &[InventoryItem],
+        observed: &Observed,
+    ) -> Plan {
+        let adopt = slot
+            .wanted(record)
+            .map_or(Adopt::Never, |content| content.adopt);
+        let drift = match is_reporting(slot, record) && record.tried {
+            true => OnDrift::Report,
+            false => OnDrift::PutBack,
+        };
+        let wanted = Wanted {
+            policy: self.policy,
+            objects,
+            removal: record.removal,
+            adopt,
+            drift,
+        };
+        plan(&wanted, inventory, observed, &self.bounds.limits())
+    }
+
+    /// Nothing was touched, so nothing of the attempt is remembered as ours.
+    fn nothing_done(
+        &self,
+        slot: &mut Slot,
+        record: &Record,
+        error: &Error,
+    ) -> (Vec<ObjectFailure>, Vec<Drift>) {
+        slot.record = Some(record.clone());
+        let failed = failure(policy_reference(self.policy), error);
+        (vec![failed], Vec::new())
+    }
+
+    /// Notes what the API server said about each object.
+    fn note(
+        &mut self,
+        made: &Plan,
+        observed: &Observed,
+        assumed: &BTreeSet<ObjectRef>,
+        report: &Report,
+    ) {
+        note(&self.inner.confirmed, made, observed, assumed, report);
+        let (mut contention, now_ms) = self.inner.contention();
+        let undone: BTreeMap<&ObjectRef, _> = made
+            .steps()
+            .filter(|step| step.undoes.is_some())
+            .map(|step| {
+                let found = observed.objects.get(&step.reference);
+                (&step.reference, found.and_then(Option::as_ref))
+            })
+            .collect();
+        self.outcome.writes += report.effects.len();
+        for (reference, effect) in &report.effects {
+            match (effect, undone.get(reference)) {
+                (Effect::Present { .. }, Some(found)) => {
+                    let manager = found.and_then(|found| found.last_manager());
+                    contention.note(reference, manager, now_ms);
+                }
+                (Effect::Released, _) => {
+                    contention.forget(reference);
+                    self.outcome.orphaned.push(reference.clone());
+                }
+                (Effect::Absent, None) => {
+                    contention.forget(reference);
+                    self.inner.roles.doubt(reference);
+                }
+                _ => {}
+            }
+        }
     }
 }
 
-/// Writes a policy's mirror as the slot has it, unless it was written like that before.
-pub(crate) async fn write_mirror<C: ClusterApi>(
-    api: &C,
-    policy: &PolicyName,
-    slot: &mut Slot,
-) -> Result<(), Error> {
-    let Some(record) = &slot.record else {
-        return Ok(());
+/// What was read, and what of it was taken for granted.
+struct Seen {
+    observed: Observed,
+    unread: BTreeMap<ObjectRef, Error>,
+    assumed: BTreeSet<ObjectRef>,
+}
+
+/// What a watch may see that these failures wait for.
+fn waits_of(failures: &[ObjectFailure], objects: &[Object]) -> BTreeSet<For> {
+    let role = |at: &ObjectRef| {
+        let binding = objects.iter().find(|object| object.reference == *at)?;
+        role_of(binding).map(For::Role)
     };
-    if slot.desired().is_none() {
-        // Nothing is known yet but what the mirror itself says.
-        return Ok(());
-    }
-    let mirror = PolicyMirror {
-        document: slot.content.as_ref().map(|content| &content.document),
-        record,
-        signed: &slot.signed,
-        stage: slot.shown.0,
-        message: slot.shown.1.as_deref(),
-    }
-    .render(policy);
-    let sent = Some(content_hash(&mirror));
-    if slot
-        .mirror
-        .as_ref()
-        .is_some_and(|written| written.sent == sent)
-    {
-        return Ok(());
-    }
-    let reference = policy_reference(policy);
-    let size = mirror.to_string().len();
-    if size > MIRROR_BYTES_MAX {
-        let message = format!("the mirror has {size} bytes, the limit is {MIRROR_BYTES_MAX}");
-        return Err(Error::new(ErrorKind::Invalid, "apply", &reference, message));
-    }
-    let written = api.apply(&reference, &mirror, Expect::Own).await?;
-    let (uid, resource_version) = (written.uid, written.resource_version);
-    slot.mirror = Some(WrittenMirror {
-        sent,
-        uid,
-        resource_version,
-        stored: record.clone(),
-    });
-    Ok(())
+    let namespace = |at: &ObjectRef| at.namespace.clone().map(For::Namespace);
+    failures
+        .iter()
+        .filter_map(|failure| match failure.reason {
+            Reason::NamespaceMissing | Reason::NamespaceTerminating => {
+                namespace(&failure.reference)
+            }
+            Reason::RoleMissing => role(&failure.reference),
+            _ => None,
+        })
+        .collect()
 }
 
 fn narrow(

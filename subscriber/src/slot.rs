@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use writ_core::hash::Hash;
-use writ_core::model::{CompiledPolicy, DecodeError, Object, ObjectRef};
+use writ_core::model::{
+    Adopt, CompiledPolicy, DecodeError, Enforcement, Object, ObjectRef, Removal, SelectorGrant,
+};
 use writ_core::name::PolicyName;
 use writ_core::plan::{Reason, Record};
 
@@ -43,6 +45,8 @@ pub(crate) struct WrittenMirror {
     pub(crate) uid: String,
     pub(crate) resource_version: String,
     pub(crate) stored: Record,
+    /// What it shows people; nothing that was not written by this process.
+    pub(crate) shown: Option<(Stage, Option<String>)>,
 }
 
 /// A policy's content as the planner needs it, verified.
@@ -51,15 +55,35 @@ pub struct Content {
     /// The compiled policy as it was signed, for the mirror: `{apiVersion, kind, metadata, spec}`.
     pub document: Value,
     /// Its objects, grants among them as bindings.
-    pub objects: Vec<Object>,
+    pub objects: Arc<[Object]>,
+    /// Grants that mean bindings in whichever namespaces have such labels.
+    pub grants: Arc<[SelectorGrant]>,
+    /// What happens to drift.
+    pub enforcement: Enforcement,
+    /// What happens to objects that leave the policy.
+    pub removal: Removal,
+    /// Whether foreign objects may be taken over.
+    pub adopt: Adopt,
 }
 
 impl Content {
+    /// The content of a compiled policy. The caller has verified the event that carried it.
+    pub fn new(document: Value, policy: &CompiledPolicy) -> Content {
+        Content {
+            document,
+            objects: policy.objects.as_slice().into(),
+            grants: policy.grants.as_slice().into(),
+            enforcement: policy.enforcement,
+            removal: policy.removal,
+            adopt: policy.adopt,
+        }
+    }
+
     /// Decodes the compiled policy that an event carried. The caller has verified the event.
     pub fn decode(compiled: &[u8]) -> Result<Content, DecodeError> {
-        let objects = CompiledPolicy::decode(compiled)?.objects;
+        let policy = CompiledPolicy::decode(compiled)?;
         let document = serde_json::from_slice(compiled).map_err(DecodeError::ReadJson)?;
-        Ok(Content { document, objects })
+        Ok(Content::new(document, &policy))
     }
 }
 
@@ -78,13 +102,15 @@ impl Default for Slot {
 }
 
 impl Slot {
-    /// The objects that the cluster should hold; `None` while that is not known.
-    pub(crate) fn desired(&self) -> Option<&[Object]> {
-        match (&self.record, &self.content) {
-            (Some(record), _) if record.removed => Some(&[]),
-            (_, Some(content)) => Some(&content.objects),
-            _ => None,
-        }
+    /// Whether it is known what the cluster should hold.
+    pub(crate) fn is_known(&self) -> bool {
+        self.content.is_some() || self.record.as_ref().is_some_and(|record| record.removed)
+    }
+
+    /// What the cluster should hold by a record that rests on this content; `None` for a policy that
+    /// is gone.
+    pub(crate) fn wanted(&self, record: &Record) -> Option<&Content> {
+        self.content.as_ref().filter(|_| !record.removed)
     }
 
     /// Counts equal failures, and says which of them have become lasting.
@@ -114,6 +140,7 @@ const NO_ANSWER: &str = "no answer";
 pub(crate) struct Slots {
     slots: Mutex<BTreeMap<PolicyName, Arc<tokio::sync::Mutex<Slot>>>>,
     claims: Mutex<BTreeMap<ObjectRef, PolicyName>>,
+    selecting: Mutex<BTreeMap<PolicyName, Arc<[SelectorGrant]>>>,
 }
 
 impl Slots {
@@ -137,6 +164,25 @@ impl Slots {
     /// Forgets a policy.
     pub(crate) fn close(&self, policy: &PolicyName) {
         lock(&self.slots).remove(policy);
+        lock(&self.selecting).remove(policy);
+    }
+
+    /// Notes which grants of a policy depend on the labels of namespaces.
+    pub(crate) fn select(&self, policy: &PolicyName, content: Option<&Content>) {
+        let mut selecting = lock(&self.selecting);
+        match content.filter(|content| !content.grants.is_empty()) {
+            Some(content) => drop(selecting.insert(policy.clone(), content.grants.clone())),
+            None => drop(selecting.remove(policy)),
+        }
+    }
+
+    /// Policies with a grant of which that is true.
+    pub(crate) fn selecting(&self, test: impl Fn(&SelectorGrant) -> bool) -> Vec<PolicyName> {
+        let selecting = lock(&self.selecting);
+        let found = selecting
+            .iter()
+            .filter(|(_, grants)| grants.iter().any(&test));
+        found.map(|(policy, _)| policy.clone()).collect()
     }
 
     /// All policies that have a slot.

@@ -226,10 +226,7 @@ async fn carry_out<C: ClusterApi + Send + Sync + 'static>(
             document: Document::Policy { policy, object },
             signed,
         } => {
-            let content = Content {
-                document: serde_json::Value::clone(&object),
-                objects: policy.objects.clone(),
-            };
+            let content = Content::new(serde_json::Value::clone(&object), &policy);
             bring(&engine, key, past, signed.to_vec(), Some(content)).await
         }
         Action::Apply {

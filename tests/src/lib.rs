@@ -1,1 +1,4 @@
-//! End-to-end tests of Writ: a fleet of real parts, asked from outside. The tests are in `tests/`.
+//! End-to-end tests of Writ: a fleet of real parts, asked from outside. The tests are in `tests/`; here
+//! is what several of them share.
+
+pub mod policies;

@@ -1,17 +1,16 @@
-//! The fields with a fixed set of words. The first word is the default. What is not supported yet is
-//! refused unless it is the default, so that no stated wish is ever ignored.
+//! The fields with a fixed set of words, the first of which is the default.
 
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 use super::fields::{Fields, unknown};
 use super::report::Report;
 
-/// A closed set of words of which the first few are supported.
+/// A closed set of words.
 pub(super) trait Choice: Copy + Default + 'static {
     /// All words, the default first.
     const ALL: &'static [(&'static str, Self)];
-    /// How many of them, from the first, are supported.
-    const SUPPORTED: usize;
 }
 
 /// Reads a choice; absent is the default.
@@ -19,40 +18,33 @@ pub(super) fn read<T: Choice>(fields: &Fields<'_>, key: &str, report: &mut Repor
     let Some(text) = fields.text(key, report) else {
         return T::default();
     };
-    match T::ALL.iter().position(|(word, _)| *word == text) {
-        Some(index) if index < T::SUPPORTED => T::ALL[index].1,
-        Some(_) => {
-            let message = format!("{key}: {text} is not supported yet");
-            report.refuse(fields.path(key), message);
-            T::default()
-        }
-        None => {
-            let words: Vec<&str> = T::ALL.iter().map(|(word, _)| *word).collect();
-            report.refuse(fields.path(key), unknown("value", text, &words));
-            T::default()
-        }
+    let found = T::ALL.iter().find(|(word, _)| *word == text);
+    if found.is_none() {
+        let words: Vec<&str> = T::ALL.iter().map(|(word, _)| *word).collect();
+        report.refuse(fields.path(key), unknown("value", text, &words));
     }
+    found.map_or_else(T::default, |(_, choice)| *choice)
 }
 
 macro_rules! choice {
     (
-        $(#[$doc:meta])* $name:ident, supported $supported:literal,
+        $(#[$doc:meta])* $name:ident,
         $(#[$first_doc:meta])* $first:ident $first_word:literal
         $(, $(#[$other_doc:meta])* $other:ident $other_word:literal)* $(,)?
     ) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum $name {
             $(#[$first_doc])*
             #[default]
+            #[serde(rename = $first_word)]
             $first,
-            $($(#[$other_doc])* $other,)*
+            $($(#[$other_doc])* #[serde(rename = $other_word)] $other,)*
         }
 
         impl Choice for $name {
             const ALL: &'static [(&'static str, Self)] =
                 &[($first_word, Self::$first), $(($other_word, Self::$other)),*];
-            const SUPPORTED: usize = $supported;
         }
 
         impl $name {
@@ -62,6 +54,12 @@ macro_rules! choice {
                     Self::$first => $first_word,
                     $(Self::$other => $other_word,)*
                 }
+            }
+
+            /// Reads the word; `None` where it is none of the set.
+            pub fn parse(text: &str) -> Option<Self> {
+                let found = Self::ALL.iter().find(|(word, _)| *word == text);
+                found.map(|(_, choice)| *choice)
             }
         }
 
@@ -74,8 +72,8 @@ macro_rules! choice {
 }
 
 choice!(
-    /// What happens to drift. Parsing accepts [`Enforcement::Correct`] only.
-    Enforcement, supported 1,
+    /// What happens to drift.
+    Enforcement,
     /// What was changed by hand is put back.
     Correct "correct",
     /// What was changed by hand is reported.
@@ -83,9 +81,9 @@ choice!(
 );
 
 choice!(
-    /// What happens to objects that leave a policy (never to Namespaces). Parsing accepts
-    /// [`Removal::Prune`] only.
-    Removal, supported 1,
+    /// What happens to objects that leave a policy (Namespaces stay, unless they say
+    /// otherwise: [`Object::may_be_deleted_with_policy`](super::Object::may_be_deleted_with_policy)).
+    Removal,
     /// They are deleted.
     Prune "prune",
     /// They stay, without our marks.
@@ -93,8 +91,8 @@ choice!(
 );
 
 choice!(
-    /// Whether objects that are already there may be taken over. Parsing accepts [`Adopt::Never`] only.
-    Adopt, supported 1,
+    /// Whether objects that are already there may be taken over, where the cluster's owner agrees.
+    Adopt,
     /// A foreign object is refused.
     Never "never",
     /// Where it is what the policy wants anyway.
@@ -105,7 +103,7 @@ choice!(
 
 choice!(
     /// Who may see a registry entry.
-    Visibility, supported 3,
+    Visibility,
     /// Every cluster of the fleet.
     Fleet "fleet",
     /// The clusters of its stage.
@@ -115,10 +113,28 @@ choice!(
 );
 
 choice!(
-    /// What the subscriber of a cluster does. Parsing accepts [`Mode::Enforce`] only.
-    Mode, supported 1,
+    /// What the subscriber of a cluster does.
+    Mode,
     /// It applies policies.
     Enforce "enforce",
     /// It plans and reports, and writes nothing.
     Observe "observe",
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_reads_back_in_every_form_and_no_other_does() {
+        for (word, removal) in Removal::ALL {
+            assert_eq!(removal.as_str(), *word);
+            assert_eq!(Removal::parse(word), Some(*removal));
+            let json = format!("{word:?}");
+            assert_eq!(serde_json::to_string(removal).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Removal>(&json).unwrap(), *removal);
+        }
+        assert_eq!(Removal::parse("Prune"), None);
+        assert!(serde_json::from_str::<Removal>("\"keep\"").is_err());
+    }
+}

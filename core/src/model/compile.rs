@@ -1,5 +1,6 @@
 //! The compiled form: what events carry and clusters keep. It has the shape of the user's document,
-//! with grants expanded into bindings, what servers own stripped and objects sorted, as canonical
+//! with grants expanded into bindings (those with a namespace selector travel as they are), what
+//! servers own stripped and objects sorted, as canonical
 //! JSON (RFC 8785): the same policy gives the same bytes, whatever the order of its document.
 //!
 //! Decoding is as strict as parsing. A field that this version does not know is a refusal: a newer
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::choice::{Adopt, Enforcement, Removal};
 use super::cluster::Cluster;
 use super::document;
+use super::grant::SelectorGrant;
 use super::limits::COMPILED_SIZE_MAX_BYTES;
 use super::metadata;
 use super::object::Object;
@@ -75,13 +77,22 @@ pub(super) fn policy_bytes(policy: &ClusterPolicy) -> Vec<u8> {
         .into_iter()
         .map(|object| object.content)
         .collect();
-    let spec = json!({
+    let mut spec = json!({
         "clusters": policy.clusters.to_json(),
         "enforcement": policy.enforcement.as_str(),
         "removal": policy.removal.as_str(),
         "adopt": policy.adopt.as_str(),
         "objects": objects,
     });
+    // Left out where there are none, so that what uses nothing new keeps its bytes.
+    let grants: Vec<Value> = policy
+        .selector_grants()
+        .iter()
+        .map(SelectorGrant::to_json)
+        .collect();
+    if !grants.is_empty() {
+        spec["grants"] = grants.into();
+    }
     let metadata = metadata_to_json(policy.name.as_str(), &policy.labels, &policy.annotations);
     to_bytes(document::CLUSTER_POLICY, metadata, spec)
 }
@@ -101,8 +112,8 @@ fn to_bytes(kind: &str, metadata: Value, spec: Value) -> Vec<u8> {
     let document = json!({
         "apiVersion": document::API_VERSION, "kind": kind, "metadata": metadata, "spec": spec,
     });
-    // Only numbers can lack a canonical form, and no supported object has any.
-    serde_json_canonicalizer::to_vec(&document).expect("a document of texts and booleans")
+    // Only numbers that are not finite lack a canonical form, and JSON has none.
+    serde_json_canonicalizer::to_vec(&document).expect("a document that was read from JSON")
 }
 
 /// Why bytes are not a compiled document.
@@ -155,6 +166,8 @@ pub struct CompiledPolicy {
     pub adopt: Adopt,
     /// All objects, in the order in which they are applied.
     pub objects: Vec<Object>,
+    /// The grants whose bindings depend on the cluster's namespaces, sorted by name.
+    pub grants: Vec<SelectorGrant>,
 }
 
 impl CompiledPolicy {
@@ -169,6 +182,7 @@ impl CompiledPolicy {
         .map_err(DecodeError::Refused)?;
         Ok(CompiledPolicy {
             objects: policy.all_objects(),
+            grants: policy.selector_grants(),
             name: policy.name,
             labels: policy.labels,
             annotations: policy.annotations,

@@ -8,8 +8,16 @@ use super::report::quoted;
 /// The namespace of the subscriber in every cluster.
 pub const OWN_NAMESPACE: &str = "writ-system";
 
-/// Beginning of the names of the subscriber's own objects.
-const OWN_PREFIX: &str = "writ-subscriber";
+/// Beginning of the names of Writ's own objects that are cluster-wide or of RBAC: the subscriber's
+/// roles and bindings, the ceiling and its policies.
+const OWN_PREFIX: &str = "writ-";
+
+/// Beginning of the names of the subscriber's own objects, of any kind.
+const SUBSCRIBER_PREFIX: &str = "writ-subscriber";
+
+/// ConfigMaps of this namespace are read as grants and as trust by API servers and clouds (`aws-auth`,
+/// `extension-apiserver-authentication`), past RBAC and past the ceiling.
+const SYSTEM_NAMESPACE: &str = "kube-system";
 
 /// Beginning of the names of bindings that grants are expanded into.
 pub(super) const GRANT_PREFIX: &str = "writ:";
@@ -34,25 +42,32 @@ pub(super) fn check_namespace(namespace: &str) -> Result<(), String> {
 /// Checks the name of an object. `grants_of` is the policy whose expanded grants may be among the
 /// objects: set for compiled policies only.
 pub(super) fn check_object_name(
-    kind: ObjectKind,
+    kind: Option<ObjectKind>,
     reference: &ObjectRef,
     grants_of: Option<&str>,
 ) -> Result<(), String> {
     let name = &reference.name;
-    if kind == ObjectKind::Namespace {
-        check_namespace(name)?;
+    if kind == Some(ObjectKind::Namespace) {
+        return check_namespace(name);
     }
-    if name.starts_with(OWN_PREFIX) {
+    let is_rbac = kind.is_some_and(ObjectKind::is_rbac);
+    let is_binding = kind.is_some_and(ObjectKind::is_binding);
+    if name.starts_with(SUBSCRIBER_PREFIX) {
         return Err(format!(
-            "names that begin with {OWN_PREFIX} are the subscriber's own"
+            "names that begin with {SUBSCRIBER_PREFIX} are the subscriber's own"
         ));
     }
-    if kind.is_rbac() && name.starts_with(SYSTEM_PREFIX) {
+    if (is_rbac || reference.namespace.is_none()) && name.starts_with(OWN_PREFIX) {
+        return Err(format!(
+            "names that begin with {OWN_PREFIX} are Writ's own here"
+        ));
+    }
+    if is_rbac && name.starts_with(SYSTEM_PREFIX) {
         return Err(format!(
             "names that begin with {SYSTEM_PREFIX} belong to Kubernetes"
         ));
     }
-    if kind.is_binding() && name.ends_with(TEMPORARY_SUFFIX) {
+    if is_binding && name.ends_with(TEMPORARY_SUFFIX) {
         return Err(format!(
             "names that end with {TEMPORARY_SUFFIX} are temporary ones of Writ"
         ));
@@ -60,7 +75,7 @@ pub(super) fn check_object_name(
     let Some(rest) = name.strip_prefix(GRANT_PREFIX) else {
         return Ok(());
     };
-    let is_own_grant = kind.is_binding()
+    let is_own_grant = is_binding
         && grants_of.is_some_and(|policy| {
             rest.strip_prefix(policy)
                 .is_some_and(|grant| grant.starts_with(':'))
@@ -74,11 +89,22 @@ pub(super) fn check_object_name(
     }
 }
 
+/// Checks the namespace of a ConfigMap.
+pub(super) fn check_config_map(namespace: &str) -> Result<(), String> {
+    if namespace == SYSTEM_NAMESPACE {
+        Err(format!(
+            "ConfigMaps in {SYSTEM_NAMESPACE} can grant access past RBAC, no policy may hold one"
+        ))
+    } else {
+        Ok(())
+    }
+}
+
 /// Checks the name of a role that a binding or grant refers to.
 pub(super) fn check_role_name(name: &str) -> Result<(), String> {
     if name.starts_with(OWN_PREFIX) {
         Err(format!(
-            "{} is the subscriber's own role, no policy may hand it out",
+            "{} is a role of Writ itself, no policy may hand it out",
             quoted(name)
         ))
     } else if name.starts_with(SYSTEM_PREFIX) {

@@ -8,52 +8,74 @@ use serde::{Deserialize, Serialize};
 
 use super::syntax;
 
-/// The kinds that policies may hold, in the order in which they are applied.
+/// The kinds whose bodies are checked, in the order in which they are applied. Further kinds come
+/// after them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ObjectKind {
     Namespace,
     ServiceAccount,
+    LimitRange,
+    ResourceQuota,
     ClusterRole,
     Role,
     ClusterRoleBinding,
     RoleBinding,
+    NetworkPolicy,
+    ConfigMap,
 }
 
 impl ObjectKind {
-    pub(super) const ALL: [ObjectKind; 6] = [
+    pub(super) const ALL: [ObjectKind; 10] = [
         ObjectKind::Namespace,
         ObjectKind::ServiceAccount,
+        ObjectKind::LimitRange,
+        ObjectKind::ResourceQuota,
         ObjectKind::ClusterRole,
         ObjectKind::Role,
         ObjectKind::ClusterRoleBinding,
         ObjectKind::RoleBinding,
+        ObjectKind::NetworkPolicy,
+        ObjectKind::ConfigMap,
     ];
 
-    pub(super) fn find(name: &str) -> Option<ObjectKind> {
-        ObjectKind::ALL.into_iter().find(|kind| kind.name() == name)
+    /// The kind of that name in that group, whatever the version and the case of the name.
+    pub(super) fn find(api_version: &str, name: &str) -> Option<ObjectKind> {
+        let group = group_of(api_version);
+        ObjectKind::ALL
+            .into_iter()
+            .find(|kind| kind.group() == group && kind.name().eq_ignore_ascii_case(name))
     }
 
     pub(super) fn name(self) -> &'static str {
         match self {
             ObjectKind::Namespace => "Namespace",
             ObjectKind::ServiceAccount => "ServiceAccount",
+            ObjectKind::LimitRange => "LimitRange",
+            ObjectKind::ResourceQuota => "ResourceQuota",
             ObjectKind::ClusterRole => "ClusterRole",
             ObjectKind::Role => "Role",
             ObjectKind::ClusterRoleBinding => "ClusterRoleBinding",
             ObjectKind::RoleBinding => "RoleBinding",
+            ObjectKind::NetworkPolicy => "NetworkPolicy",
+            ObjectKind::ConfigMap => "ConfigMap",
         }
     }
 
+    pub(super) fn group(self) -> &'static str {
+        group_of(self.api_version())
+    }
+
     pub(super) fn api_version(self) -> &'static str {
-        if self.is_rbac() {
-            "rbac.authorization.k8s.io/v1"
-        } else {
-            "v1"
+        match self {
+            kind if kind.is_rbac() => "rbac.authorization.k8s.io/v1",
+            ObjectKind::NetworkPolicy => "networking.k8s.io/v1",
+            _ => "v1",
         }
     }
 
     pub(super) fn is_rbac(self) -> bool {
-        !matches!(self, ObjectKind::Namespace | ObjectKind::ServiceAccount)
+        use ObjectKind::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+        matches!(self, ClusterRole | Role | ClusterRoleBinding | RoleBinding)
     }
 
     pub(super) fn is_binding(self) -> bool {
@@ -64,16 +86,17 @@ impl ObjectKind {
     }
 
     pub(super) fn is_namespaced(self) -> bool {
-        matches!(
-            self,
-            ObjectKind::ServiceAccount | ObjectKind::Role | ObjectKind::RoleBinding
-        )
+        use ObjectKind::{ClusterRole, ClusterRoleBinding, Namespace};
+        !matches!(self, Namespace | ClusterRole | ClusterRoleBinding)
     }
 
     /// Fields beside apiVersion, kind and metadata.
     pub(super) fn fields(self) -> &'static [&'static str] {
         match self {
-            ObjectKind::Namespace => &["spec"],
+            ObjectKind::Namespace
+            | ObjectKind::LimitRange
+            | ObjectKind::ResourceQuota
+            | ObjectKind::NetworkPolicy => &["spec"],
             ObjectKind::ServiceAccount => &[
                 "automountServiceAccountToken",
                 "imagePullSecrets",
@@ -82,16 +105,22 @@ impl ObjectKind {
             ObjectKind::ClusterRole => &["aggregationRule", "rules"],
             ObjectKind::Role => &["rules"],
             ObjectKind::ClusterRoleBinding | ObjectKind::RoleBinding => &["roleRef", "subjects"],
+            ObjectKind::ConfigMap => &["binaryData", "data", "immutable"],
         }
     }
 
     pub(super) fn check_name(self, name: &str) -> Result<(), String> {
         match self {
             ObjectKind::Namespace => syntax::check_dns_label(name),
-            ObjectKind::ServiceAccount => syntax::check_dns_subdomain(name),
-            _ => syntax::check_path_segment(name),
+            kind if kind.is_rbac() => syntax::check_path_segment(name),
+            _ => syntax::check_dns_subdomain(name),
         }
     }
+}
+
+/// The API group of an `apiVersion`; the core group is empty.
+pub(super) fn group_of(api_version: &str) -> &str {
+    api_version.rsplit_once('/').map_or("", |(group, _)| group)
 }
 
 /// Which object. References sort in the order in which kinds are applied, then by namespace and name.
@@ -122,9 +151,9 @@ impl ObjectRef {
 
 impl Ord for ObjectRef {
     fn cmp(&self, other: &ObjectRef) -> Ordering {
-        // Kinds that this version does not know, of a newer one's inventory, come last.
         let rank = |reference: &ObjectRef| {
-            ObjectKind::find(&reference.kind).map_or(ObjectKind::ALL.len(), |kind| kind as usize)
+            ObjectKind::find(&reference.api_version, &reference.kind)
+                .map_or(ObjectKind::ALL.len(), |kind| kind as usize)
         };
         rank(self)
             .cmp(&rank(other))

@@ -8,6 +8,11 @@ pub const COMPILED_SIZE_MAX_BYTES: usize = 256 * 1024;
 /// Most objects of a compiled policy, expanded grants included: the inventory lists each of them.
 pub const OBJECTS_MAX: usize = 1_000;
 
+/// Most objects of a policy in one cluster, those from grants with a namespace selector included.
+/// Their number depends on the cluster's namespaces, so the cluster counts them. The inventory of so
+/// many (some 300 bytes each), beside spec and signed bytes, keeps a mirror under etcd's 1.5 MB.
+pub const EXPANDED_OBJECTS_MAX: usize = 2_000;
+
 /// Most entries of any other list or map of a document. A policy that names more clusters than this
 /// means a label or a stage.
 pub const ENTRIES_MAX: usize = 1_000;

@@ -14,8 +14,14 @@ use super::syntax;
 /// The domain of our labels and annotations. Who could write them could make foreign objects ours.
 const MARK_DOMAIN: &str = "writ.dev";
 
-/// Marks that a person may set one day.
-const LATER_MARKS: [&str; 2] = ["writ.dev/removal", "writ.dev/adoptable"];
+/// The annotation by which a Namespace of a policy says that it goes when it leaves the policy.
+pub(super) const REMOVAL: &str = "writ.dev/removal";
+
+/// The one value that it may have.
+pub(super) const REMOVAL_DELETE: &str = "delete";
+
+/// The annotation by which the owner of an object that is already there agrees to its adoption.
+const ADOPTABLE: &str = "writ.dev/adoptable";
 
 /// The label that says, for people, who manages an object.
 const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
@@ -24,7 +30,7 @@ const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 const MANAGED_BY: &str = "writ";
 
 /// The label of a Namespace that the API server sets and holds.
-const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+pub(super) const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// What a document is called and marked with.
 #[derive(Debug)]
@@ -60,15 +66,44 @@ pub(super) fn read_labels(
     key: &str,
     report: &mut Report,
 ) -> BTreeMap<String, String> {
-    read_map(fields, key, syntax::check_label_value, report)
+    let check = |key: &str, value: &str| {
+        check_mark(key)?;
+        syntax::check_label_value(value)
+    };
+    read_map(fields, key, check, report)
 }
 
-/// Reads `annotations`: keys as those of labels, any text as value.
+/// Reads a map of labels that are looked for and not written: Writ's own may be among them.
+pub(super) fn read_selected_labels(
+    fields: &Fields<'_>,
+    key: &str,
+    report: &mut Report,
+) -> BTreeMap<String, String> {
+    let check = |_: &str, value: &str| syntax::check_label_value(value);
+    read_map(fields, key, check, report)
+}
+
+/// Reads `annotations`: keys as those of labels, any text as value, none of them ours.
 pub(super) fn read_annotations(
     fields: &Fields<'_>,
     report: &mut Report,
 ) -> BTreeMap<String, String> {
-    read_map(fields, "annotations", |_| Ok(()), report)
+    read_map(fields, "annotations", |key, _| check_mark(key), report)
+}
+
+/// Reads `annotations` of a Namespace, which may say how it is removed.
+pub(super) fn read_namespace_annotations(
+    fields: &Fields<'_>,
+    report: &mut Report,
+) -> BTreeMap<String, String> {
+    let check = |key: &str, value: &str| match key {
+        REMOVAL if value == REMOVAL_DELETE => Ok(()),
+        REMOVAL => Err(format!(
+            "must be {REMOVAL_DELETE:?}, or left out: then the Namespace stays"
+        )),
+        _ => check_mark(key),
+    };
+    read_map(fields, "annotations", check, report)
 }
 
 /// Refuses labels of an object that somebody else will write anyway.
@@ -99,7 +134,7 @@ pub(super) fn check_object_labels(
 fn read_map(
     fields: &Fields<'_>,
     key: &str,
-    check_value: impl Fn(&str) -> Result<(), String>,
+    check: impl Fn(&str, &str) -> Result<(), String>,
     report: &mut Report,
 ) -> BTreeMap<String, String> {
     let mut entries = BTreeMap::new();
@@ -118,13 +153,10 @@ fn read_map(
     }
     for (name, value) in map.entries() {
         let path = map.path(name);
-        if let Err(message) = syntax::check_key(name).and_then(|()| check_mark(name)) {
-            report.refuse(path.clone(), message);
-        }
         let Some(value) = text(value, path.clone(), report) else {
             continue;
         };
-        if let Err(message) = check_value(value) {
+        if let Err(message) = syntax::check_key(name).and_then(|()| check(name, value)) {
             report.refuse(path, message);
         }
         entries.insert(name.clone(), value.to_owned());
@@ -140,15 +172,14 @@ fn check_mark(key: &str) -> Result<(), String> {
         || domain
             .strip_suffix(MARK_DOMAIN)
             .is_some_and(|rest| rest.ends_with('.'));
-    if LATER_MARKS.contains(&key) {
-        Err(format!("{key} is not supported yet"))
-    } else if is_ours {
-        Err(format!(
+    match key {
+        REMOVAL => Err("is an annotation, and only of a Namespace: all other objects go with the policy".to_owned()),
+        ADOPTABLE => Err("is set in the cluster, by the owner of the object that is there: a policy can't agree for them".to_owned()),
+        _ if is_ours => Err(format!(
             "{} is reserved: marks under {MARK_DOMAIN} are Writ's own",
             quoted(key)
-        ))
-    } else {
-        Ok(())
+        )),
+        _ => Ok(()),
     }
 }
 

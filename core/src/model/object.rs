@@ -4,14 +4,19 @@
 
 use serde_json::{Map, Value, json};
 
-use super::expression;
+use super::config_map;
 use super::fields::{Fields, unknown};
+use super::further;
 use super::guard;
 use super::kind::{ObjectKind, ObjectRef};
+use super::label_selector::{LABEL_SELECTOR, LabelSelector};
+use super::limit_range;
 use super::limits::ENTRIES_MAX;
 use super::metadata;
+use super::network_policy;
+use super::quota;
 use super::rbac::{self, RbacSubject, RoleRef};
-use super::report::{Report, quoted};
+use super::report::Report;
 use super::strip;
 use super::syntax;
 
@@ -51,17 +56,19 @@ impl Object {
         metadata.extend(namespace.map(|namespace| ("namespace".to_owned(), namespace.into())));
         let mut body = Map::new();
         insert_binding(&mut body, role, subjects);
-        Object::build(kind, ObjectRef::of(kind, namespace, name), metadata, body)
+        Object::build(ObjectRef::of(kind, namespace, name), metadata, body)
     }
 
     fn build(
-        kind: ObjectKind,
         reference: ObjectRef,
         metadata: Map<String, Value>,
         mut body: Map<String, Value>,
     ) -> Object {
-        body.insert("apiVersion".to_owned(), kind.api_version().into());
-        body.insert("kind".to_owned(), kind.name().into());
+        body.insert(
+            "apiVersion".to_owned(),
+            reference.api_version.as_str().into(),
+        );
+        body.insert("kind".to_owned(), reference.kind.as_str().into());
         body.insert("metadata".to_owned(), Value::Object(metadata));
         Object {
             reference,
@@ -88,40 +95,110 @@ impl Object {
     ) -> Option<Object> {
         let before = report.refused();
         let kind = read_kind(&Fields::open_map(item, path, report)?, report)?;
-        let known = [&["apiVersion", "kind", "metadata"][..], kind.fields()].concat();
-        let object = Fields::open(item, path, &known, report)?;
+        let object = match kind {
+            KindName::Known(kind) => {
+                let known = [&["apiVersion", "kind", "metadata"][..], kind.fields()].concat();
+                Fields::open(item, path, &known, report)?
+            }
+            KindName::Further { .. } => Fields::open_map(item, path, report)?,
+        };
         let (reference, metadata) = read_metadata(kind, &object, grants_of, report)?;
-        let body = read_body(kind, &object, reference.namespace.as_deref(), report);
-        (report.refused() == before).then(|| Object::build(kind, reference, metadata, body))
+        let body = match kind {
+            KindName::Known(kind) => {
+                read_body(kind, &object, reference.namespace.as_deref(), report)
+            }
+            KindName::Further { .. } => further::read_body(item, path, report),
+        };
+        (report.refused() == before).then(|| Object::build(reference, metadata, body))
+    }
+
+    /// Whether Writ may delete the object when it leaves its policy. A Namespace takes all that is in
+    /// it along, so it has to say so itself: annotation `writ.dev/removal: delete`.
+    pub fn may_be_deleted_with_policy(&self) -> bool {
+        let of = &self.reference;
+        let is_namespace =
+            ObjectKind::find(&of.api_version, &of.kind) == Some(ObjectKind::Namespace);
+        let wish = &self.content["metadata"]["annotations"][metadata::REMOVAL];
+        !is_namespace || wish == metadata::REMOVAL_DELETE
     }
 }
 
-fn read_kind(object: &Fields<'_>, report: &mut Report) -> Option<ObjectKind> {
+/// What an object is an object of.
+#[derive(Debug, Clone, Copy)]
+enum KindName<'a> {
+    /// A kind whose body is checked.
+    Known(ObjectKind),
+    /// Any other that may travel.
+    Further { api_version: &'a str, kind: &'a str },
+}
+
+impl<'a> KindName<'a> {
+    fn known(self) -> Option<ObjectKind> {
+        match self {
+            KindName::Known(kind) => Some(kind),
+            KindName::Further { .. } => None,
+        }
+    }
+
+    fn check_name(self, name: &str) -> Result<(), String> {
+        match self {
+            KindName::Known(kind) => kind.check_name(name),
+            KindName::Further { .. } => syntax::check_path_segment(name),
+        }
+    }
+
+    fn reference(self, namespace: Option<&str>, name: &str) -> ObjectRef {
+        match self {
+            KindName::Known(kind) => ObjectRef::of(kind, namespace, name),
+            KindName::Further { api_version, kind } => ObjectRef {
+                api_version: api_version.to_owned(),
+                kind: kind.to_owned(),
+                namespace: namespace.map(str::to_owned),
+                name: name.to_owned(),
+            },
+        }
+    }
+}
+
+fn read_kind<'a>(object: &Fields<'a>, report: &mut Report) -> Option<KindName<'a>> {
     let api_version = object.required_text("apiVersion", report);
-    let name = object.required_text("kind", report)?;
-    let Some(kind) = ObjectKind::find(name) else {
-        let known = ObjectKind::ALL.map(ObjectKind::name);
-        let message = if known.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            unknown("kind", name, &known)
-        } else {
-            format!(
-                "kind {} is not supported yet",
-                quoted(name).trim_matches('"')
-            )
-        };
-        report.refuse(object.path("kind"), message);
-        return None;
+    let kind = object.required_text("kind", report)?;
+    let api_version = api_version?;
+    let Some(known) = ObjectKind::find(api_version, kind) else {
+        return read_further(object, api_version, kind, report);
     };
-    if api_version? != kind.api_version() {
-        let message = format!("must be {} for a {name}", kind.api_version());
+    if kind != known.name() {
+        report.refuse(object.path("kind"), unknown("kind", kind, &[known.name()]));
+        return None;
+    }
+    if api_version != known.api_version() {
+        let message = format!("must be {} for a {kind}", known.api_version());
         report.refuse(object.path("apiVersion"), message);
         return None;
     }
-    Some(kind)
+    Some(KindName::Known(known))
+}
+
+fn read_further<'a>(
+    object: &Fields<'a>,
+    api_version: &'a str,
+    kind: &'a str,
+    report: &mut Report,
+) -> Option<KindName<'a>> {
+    if let Err(message) = further::check_api_version(api_version) {
+        report.refuse(object.path("apiVersion"), message);
+        return None;
+    }
+    let checked =
+        further::check_kind_name(kind).and_then(|()| further::check_kind(api_version, kind));
+    checked
+        .map_err(|message| report.refuse(object.path("kind"), message))
+        .ok()?;
+    Some(KindName::Further { api_version, kind })
 }
 
 fn read_metadata(
-    kind: ObjectKind,
+    kind: KindName<'_>,
     object: &Fields<'_>,
     grants_of: Option<&str>,
     report: &mut Report,
@@ -132,13 +209,17 @@ fn read_metadata(
     let known = ["name", "namespace", "labels", "annotations"];
     let fields = object.open_field("metadata", &known, report)?;
     let labels = metadata::read_labels(&fields, "labels", report);
-    let annotations = metadata::read_annotations(&fields, report);
+    let annotations = if kind.known() == Some(ObjectKind::Namespace) {
+        metadata::read_namespace_annotations(&fields, report)
+    } else {
+        metadata::read_annotations(&fields, report)
+    };
     metadata::check_object_labels(&fields, &labels, report);
     let namespace = read_namespace(kind, &fields, report);
     let check = |name: &str| kind.check_name(name).map(|()| name.to_owned());
     let name = fields.parsed("name", check, report)?;
-    let reference = ObjectRef::of(kind, namespace, &name);
-    if let Err(message) = guard::check_object_name(kind, &reference, grants_of) {
+    let reference = kind.reference(namespace, &name);
+    if let Err(message) = guard::check_object_name(kind.known(), &reference, grants_of) {
         report.refuse(fields.path("name"), message);
     }
     let mut content = Map::from_iter([("name".to_owned(), Value::from(name))]);
@@ -149,24 +230,36 @@ fn read_metadata(
 }
 
 fn read_namespace<'a>(
-    kind: ObjectKind,
+    kind: KindName<'_>,
     metadata: &Fields<'a>,
     report: &mut Report,
 ) -> Option<&'a str> {
-    let name = kind.name();
     let namespace = metadata.text("namespace", report);
-    let problem = match (namespace, kind.is_namespaced()) {
-        (None, true) => Err(format!("is required: a {name} lives in a namespace")),
-        (Some(_), false) => Err(format!("a {name} is cluster-wide and has no namespace")),
-        (Some(namespace), true) => {
-            syntax::check_dns_label(namespace).and_then(|()| guard::check_namespace(namespace))
-        }
-        (None, false) => Ok(()),
-    };
-    if let Err(message) = problem {
+    if let Err(message) = check_namespace(kind, namespace) {
         report.refuse(metadata.path("namespace"), message);
     }
     namespace
+}
+
+/// Of a further kind nobody knows here whether it lives in a namespace: what is written decides, and
+/// the cluster refuses what is wrong.
+fn check_namespace(kind: KindName<'_>, namespace: Option<&str>) -> Result<(), String> {
+    let is_namespaced = kind.known().map(|kind| (kind.name(), kind.is_namespaced()));
+    match (namespace, is_namespaced) {
+        (None, Some((name, true))) => Err(format!("is required: a {name} lives in a namespace")),
+        (Some(_), Some((name, false))) => {
+            Err(format!("a {name} is cluster-wide and has no namespace"))
+        }
+        (None, _) => Ok(()),
+        (Some(namespace), _) => {
+            syntax::check_dns_label(namespace)?;
+            guard::check_namespace(namespace)?;
+            match kind.known() {
+                Some(ObjectKind::ConfigMap) => guard::check_config_map(namespace),
+                _ => Ok(()),
+            }
+        }
+    }
 }
 
 /// What an object holds beside its metadata.
@@ -185,6 +278,16 @@ fn read_body(
             object.flag("automountServiceAccountToken", report);
             check_references(object, "imagePullSecrets", &["name"], report);
             check_references(object, "secrets", &OBJECT_REFERENCE, report);
+            copy(object, kind.fields(), &mut body);
+        }
+        ObjectKind::LimitRange => insert_spec(limit_range::read(object, report), &mut body),
+        ObjectKind::ResourceQuota => insert_spec(quota::read(object, report), &mut body),
+        ObjectKind::NetworkPolicy => {
+            network_policy::check(object, report);
+            copy(object, kind.fields(), &mut body);
+        }
+        ObjectKind::ConfigMap => {
+            config_map::check(object, report);
             copy(object, kind.fields(), &mut body);
         }
         ObjectKind::ClusterRole if object.get("aggregationRule").is_some() => {
@@ -214,6 +317,10 @@ fn insert_binding(body: &mut Map<String, Value>, role: &RoleRef, subjects: &[Rba
         "subjects".to_owned(),
         subjects.iter().map(RbacSubject::to_json).collect(),
     );
+}
+
+fn insert_spec(spec: Option<Map<String, Value>>, body: &mut Map<String, Value>) {
+    body.extend(spec.map(|spec| ("spec".to_owned(), Value::Object(spec))));
 }
 
 fn copy(object: &Fields<'_>, keys: &[&str], body: &mut Map<String, Value>) {
@@ -250,11 +357,8 @@ fn check_aggregation(role: &Fields<'_>, report: &mut Report) {
         );
     }
     for (path, item) in selectors {
-        let known = ["matchLabels", "matchExpressions"];
-        let Some(selector) = Fields::open(item, path, &known, report) else {
-            continue;
-        };
-        metadata::read_labels(&selector, "matchLabels", report);
-        expression::read_all(&selector, "matchExpressions", report);
+        if let Some(selector) = Fields::open(item, path, &LABEL_SELECTOR, report) {
+            LabelSelector::read_of(&selector, report);
+        }
     }
 }

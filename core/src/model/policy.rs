@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::choice::{self, Adopt, Enforcement, Removal};
 use super::compile;
 use super::fields::Fields;
-use super::grant::Grant;
+use super::grant::{Grant, SelectorGrant};
 use super::kind::ObjectRef;
 use super::limits::{COMPILED_SIZE_MAX_BYTES, ENTRIES_MAX, OBJECTS_MAX, REASON_MAX_BYTES};
 use super::metadata::{self, Metadata};
@@ -16,10 +16,17 @@ use super::syntax;
 use crate::name::PolicyName;
 
 /// Fields of the spec that travel to clusters.
-const COMPILED_SPEC: [&str; 5] = ["clusters", "enforcement", "removal", "adopt", "objects"];
+const COMPILED_SPEC: [&str; 6] = [
+    "clusters",
+    "enforcement",
+    "removal",
+    "adopt",
+    "objects",
+    "grants",
+];
 
 /// Fields of the spec that stay with the publisher.
-const OWN_SPEC: [&str; 4] = ["grants", "reason", "deletionProtection", "overrides"];
+const OWN_SPEC: [&str; 3] = ["reason", "deletionProtection", "overrides"];
 
 /// What a set of clusters must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +45,8 @@ pub struct ClusterPolicy {
     pub removal: Removal,
     /// Whether foreign objects may be taken over.
     pub adopt: Adopt,
-    /// Whether deleting the policy is refused; always false until that is supported.
+    /// Whether deleting the policy, or taking something out of it, is refused; no part of the compiled
+    /// form.
     pub deletion_protection: bool,
     /// Why the edit is made; part of the intent, not of the compiled form.
     pub reason: Option<String>,
@@ -57,23 +65,22 @@ impl ClusterPolicy {
         let spec = open_spec(document, &known, report)?;
         let common = Common::read(&spec, report);
         let objects = read_objects(&spec, Object::read, report);
-        let grants = read_grants(&spec, report);
-        let reason = read_reason(&spec, report);
-        if spec.flag("deletionProtection", report) == Some(true) {
-            let message = "deletionProtection: true is not supported yet";
-            report.refuse(spec.path("deletionProtection"), message);
-        }
+        let grants = read_grants(&spec, Grant::read, report);
+        let own = Own {
+            deletion_protection: spec.flag("deletionProtection", report).unwrap_or(false),
+            reason: read_reason(&spec, report),
+        };
         spec.refuse_unsupported("overrides", report);
         let (metadata, common) = (metadata?, common?);
-        let policy = assemble(metadata, common, objects, grants, reason);
+        let policy = assemble(metadata, common, objects, grants, own);
         if report.refused() == before {
             policy.check_limits(&spec, report);
         }
         Some(policy)
     }
 
-    /// Reads a compiled policy: no grants, nothing to strip, bindings of its own grants among the
-    /// objects.
+    /// Reads a compiled policy: nothing to strip, bindings of its own grants among the objects, and of
+    /// grants only those with a namespace selector.
     pub(super) fn read_compiled(
         document: &Fields<'_>,
         report: &mut Report,
@@ -87,7 +94,9 @@ impl ClusterPolicy {
             |item, path, report| Object::read_clean(item, path, grants_of, report),
             report,
         );
-        Some(assemble(metadata, common?, objects, Vec::new(), None))
+        let grants = read_grants(&spec, SelectorGrant::read, report);
+        let own = Own::default();
+        Some(assemble(metadata, common?, objects, grants, own))
     }
 
     /// All objects, grants expanded, in the order in which they are applied.
@@ -99,6 +108,14 @@ impl ClusterPolicy {
         let mut objects: Vec<Object> = self.objects.iter().cloned().chain(expanded).collect();
         objects.sort_by(|a, b| a.reference.cmp(&b.reference));
         objects
+    }
+
+    /// The grants whose bindings depend on a cluster's namespaces, sorted by name.
+    pub(super) fn selector_grants(&self) -> Vec<SelectorGrant> {
+        let grants = self.grants.iter();
+        let mut grants: Vec<SelectorGrant> = grants.filter_map(Grant::to_selector_grant).collect();
+        grants.sort_by(|a, b| a.name.cmp(&b.name));
+        grants
     }
 
     /// Both limits count the compiled form. The number comes first: it bounds the expansion.
@@ -145,12 +162,19 @@ impl Common {
     }
 }
 
+/// The part of the spec that stays with the publisher.
+#[derive(Default)]
+struct Own {
+    deletion_protection: bool,
+    reason: Option<String>,
+}
+
 fn assemble(
     metadata: Metadata<PolicyName>,
     common: Common,
     objects: Vec<Object>,
     grants: Vec<Grant>,
-    reason: Option<String>,
+    own: Own,
 ) -> ClusterPolicy {
     ClusterPolicy {
         name: metadata.name,
@@ -160,8 +184,8 @@ fn assemble(
         enforcement: common.enforcement,
         removal: common.removal,
         adopt: common.adopt,
-        deletion_protection: false,
-        reason,
+        deletion_protection: own.deletion_protection,
+        reason: own.reason,
         objects,
         grants,
     }
@@ -198,11 +222,15 @@ fn read_objects(
     objects
 }
 
-fn read_grants(spec: &Fields<'_>, report: &mut Report) -> Vec<Grant> {
+fn read_grants(
+    spec: &Fields<'_>,
+    read: impl Fn(&serde_json::Value, &str, &mut Report) -> Option<Grant>,
+    report: &mut Report,
+) -> Vec<Grant> {
     let mut places: BTreeMap<String, String> = BTreeMap::new();
     let mut grants = Vec::new();
     for (path, item) in spec.items("grants", ENTRIES_MAX, report) {
-        let Some(grant) = Grant::read(item, &path, report) else {
+        let Some(grant) = read(item, &path, report) else {
             continue;
         };
         match places.get(&grant.name) {

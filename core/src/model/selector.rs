@@ -7,9 +7,8 @@ use std::fmt::Display;
 
 use serde_json::{Map, Value, json};
 
-use super::expression::{self, Requirement};
 use super::fields::Fields;
-use super::metadata;
+use super::label_selector::LabelSelector;
 use super::report::{Report, quoted};
 use crate::name::{ClusterName, Region, Stage};
 use crate::placement;
@@ -42,8 +41,7 @@ pub struct Criteria {
     pub(crate) regions: BTreeSet<Region>,
     pub(crate) stages: BTreeSet<Stage>,
     names: BTreeSet<ClusterName>,
-    match_labels: BTreeMap<String, String>,
-    match_expressions: BTreeSet<Requirement>,
+    labels: LabelSelector,
 }
 
 /// The clusters of a policy: the whole fleet or what the criteria say, without what is excluded.
@@ -170,18 +168,11 @@ impl Criteria {
         allows(&self.regions, &cluster.region)
             && allows(&self.stages, &cluster.stage)
             && allows(&self.names, &cluster.name)
-            && self
-                .match_labels
-                .iter()
-                .all(|(key, value)| cluster.labels.get(key) == Some(value))
-            && self
-                .match_expressions
-                .iter()
-                .all(|requirement| requirement.holds(&cluster.labels))
+            && self.labels.matches(&cluster.labels)
     }
 
     fn need_labels(&self) -> bool {
-        !self.match_labels.is_empty() || !self.match_expressions.is_empty()
+        !self.labels.is_empty()
     }
 
     /// Whether region and stage alone decide.
@@ -197,8 +188,7 @@ impl Criteria {
             regions: read_set(fields, "regions", Region::parse, report),
             stages: read_set(fields, "stages", Stage::parse, report),
             names: read_set(fields, "names", ClusterName::parse, report),
-            match_labels: metadata::read_labels(fields, "matchLabels", report),
-            match_expressions: expression::read_all(fields, "matchExpressions", report),
+            labels: LabelSelector::read_of(fields, report),
         }
     }
 
@@ -206,29 +196,15 @@ impl Criteria {
         fn texts<T: AsRef<str>>(set: &BTreeSet<T>) -> Value {
             set.iter().map(|name| Value::from(name.as_ref())).collect()
         }
-        let expressions = self
-            .match_expressions
-            .iter()
-            .map(Requirement::to_json)
-            .collect();
         let fields = [
             ("regions", !self.regions.is_empty(), texts(&self.regions)),
             ("stages", !self.stages.is_empty(), texts(&self.stages)),
             ("names", !self.names.is_empty(), texts(&self.names)),
-            (
-                "matchLabels",
-                !self.match_labels.is_empty(),
-                metadata::to_json(&self.match_labels),
-            ),
-            (
-                "matchExpressions",
-                !self.match_expressions.is_empty(),
-                expressions,
-            ),
         ];
         let given = fields.into_iter().filter(|(_, given, _)| *given);
         given
             .map(|(key, _, value)| (key.to_owned(), value))
+            .chain(self.labels.to_json())
             .collect()
     }
 }

@@ -4,51 +4,93 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::compare::contains;
-use super::marks::marked;
+use super::compare::holds;
+use super::marks::{marked, remarked};
 use super::observed::{NamespaceState, Observed, ObservedObject};
+use super::order::Phase;
+use super::owner::{Found, Owner};
 use super::reason::Reason;
 use super::record::InventoryItem;
-use super::step::{Action, Held, Kept, Phase, Plan, Step, Wave};
+use super::roles::{narrowed, role_changed, role_of};
+use super::step::{Action, Change, Held, Kept, Plan, Step, Wave};
 use crate::hash::Hash;
-use crate::model::{Object, ObjectRef};
+use crate::model::{Adopt, Object, ObjectRef, Removal};
 use crate::name::PolicyName;
 
-/// Plans the way from what is there to what is wanted. `desired` is empty for a policy that is gone.
-///
-/// An object is ours if the inventory lists it and its uid is the recorded one or it carries this
-/// policy's mark. A mark that the inventory does not back proves nothing.
+/// What a policy wants of a cluster.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Which policy.
+    pub policy: &'a PolicyName,
+    /// What the cluster is to hold, grants among it as bindings; nothing for a policy that is gone.
+    pub objects: &'a [Object],
+    /// What happens to what is recorded and not wanted any more.
+    pub removal: Removal,
+    /// Whether foreign objects are taken over where their owner agrees.
+    pub adopt: Adopt,
+    /// What happens to what others changed.
+    pub drift: OnDrift,
+}
+
+/// What happens to an object that was confirmed and that others changed since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDrift {
+    /// It is put back.
+    PutBack,
+    /// It is reported as [`Reason::Drifted`] and left.
+    Report,
+}
+
+/// What the cluster's owner allows.
+#[derive(Clone, Copy)]
+pub struct Limits<'a> {
+    /// Why an object must not be written, for people; `None` if it may.
+    pub forbids: &'a dyn Fn(&Object) -> Option<String>,
+    /// Whether an object may be taken over that does not say so itself.
+    pub adoptable: &'a dyn Fn(&ObjectRef) -> bool,
+}
+
+impl Limits<'_> {
+    /// Everything may be written, and nothing taken over but what says so itself.
+    pub const NONE: Limits<'static> = Limits {
+        forbids: &|_| None,
+        adoptable: &|_| false,
+    };
+}
+
+/// Plans the way from what is there to what is wanted.
 pub fn plan(
-    policy: &PolicyName,
-    desired: &[Object],
+    wanted: &Wanted<'_>,
     inventory: &[InventoryItem],
     observed: &Observed,
+    limits: &Limits<'_>,
 ) -> Plan {
     let mut builder = Builder {
-        policy,
+        wanted,
         observed,
+        limits,
+        objects: wanted
+            .objects
+            .iter()
+            .map(|object| (&object.reference, object))
+            .collect(),
         plan: Plan::default(),
         waves: BTreeMap::new(),
+        not_ours: BTreeSet::new(),
     };
     let items: BTreeMap<&ObjectRef, &InventoryItem> = inventory
         .iter()
         .map(|item| (&item.reference, item))
         .collect();
-    let wanted: BTreeMap<&ObjectRef, &Value> = desired
-        .iter()
-        .map(|object| (&object.reference, &object.content))
-        .collect();
-    let coming: BTreeSet<&str> = wanted
-        .keys()
-        .filter(|reference| is_namespace(reference))
-        .filter(|reference| observed.objects.get(**reference) == Some(&None))
-        .map(|reference| reference.name.as_str())
-        .collect();
-    for (reference, content) in &wanted {
-        builder.bring(reference, content, items.get(*reference).copied(), &coming);
+    // In the order in which objects are applied: what becomes of a role is known when the bindings
+    // to it are looked at.
+    let mut objects: Vec<&Object> = builder.objects.values().copied().collect();
+    objects.sort_by_key(|object| Phase::applies(&object.reference.kind));
+    for object in objects {
+        builder.bring(object, items.get(&object.reference).copied());
     }
     for (reference, item) in items {
-        if !wanted.contains_key(reference) {
+        if !builder.objects.contains_key(reference) {
             builder.remove(reference, item);
         }
     }
@@ -62,128 +104,245 @@ pub fn content_hash(content: &Value) -> Hash {
 }
 
 struct Builder<'a> {
-    policy: &'a PolicyName,
+    wanted: &'a Wanted<'a>,
     observed: &'a Observed,
+    limits: &'a Limits<'a>,
+    objects: BTreeMap<&'a ObjectRef, &'a Object>,
     plan: Plan,
     waves: BTreeMap<Phase, Vec<Step>>,
+    /// Wanted objects whose place somebody else's object has.
+    not_ours: BTreeSet<&'a ObjectRef>,
 }
 
-impl Builder<'_> {
-    fn bring(
-        &mut self,
-        reference: &ObjectRef,
-        content: &Value,
-        item: Option<&InventoryItem>,
-        coming: &BTreeSet<&str>,
-    ) {
-        if let Some(other) = self
-            .observed
-            .claims
-            .get(reference)
-            .filter(|at| *at != self.policy)
+impl<'a> Builder<'a> {
+    fn bring(&mut self, object: &'a Object, item: Option<&'a InventoryItem>) {
+        let reference = &object.reference;
+        if let Some(other) = self.observed.claims.get(reference)
+            && other != self.wanted.policy
         {
+            self.not_ours.insert(reference);
             let message = format!("{reference} belongs to policy {other}");
             return self.hold(reference, Reason::ClaimedByPolicy, message);
         }
-        let Some(found) = self.observed.objects.get(reference) else {
-            return self.hold_unread(reference);
-        };
-        let content = marked(self.policy, content);
-        let phase = Phase::applies(&reference.kind);
-        let Some(found) = found else {
-            return match self.namespace_problem(reference, coming) {
-                None => self.step(phase, reference, Action::Create { content }),
-                Some((reason, message)) => self.hold(reference, reason, message),
+        if let Some(message) = (self.limits.forbids)(object) {
+            return self.hold(reference, Reason::CeilingExceeded, message);
+        }
+        match self.observed.objects.get(reference) {
+            None => self.hold_unread(reference),
+            Some(None) => self.make(object, item),
+            Some(Some(found)) => self.keep(object, item, found),
+        }
+    }
+
+    /// There is none yet, or none any more.
+    fn make(&mut self, object: &Object, item: Option<&InventoryItem>) {
+        let reference = &object.reference;
+        let content = marked(self.wanted.policy, &object.content);
+        let undoes = was_confirmed(item, &content).then_some(Change::Deleted);
+        if let Some(change) = undoes
+            && self.leaves(reference, change, None)
+        {
+            return;
+        }
+        let problem = self
+            .namespace_problem(reference)
+            .or_else(|| self.role_problem(object));
+        match problem {
+            Some((reason, message)) => self.hold(reference, reason, message),
+            None => self.step(reference, Action::Create { content }, undoes),
+        }
+    }
+
+    /// Something has that name.
+    fn keep(
+        &mut self,
+        object: &'a Object,
+        item: Option<&'a InventoryItem>,
+        found: &'a ObservedObject,
+    ) {
+        let reference = &object.reference;
+        if !self.is_ours(object, item, found) {
+            return;
+        }
+        if found.terminating {
+            let reason = match is_namespace(reference) {
+                true => Reason::NamespaceTerminating,
+                false => Reason::Finalizing,
             };
+            return self.hold(reference, reason, format!("{reference} is being deleted"));
+        }
+        let content = marked(self.wanted.policy, &object.content);
+        let rebound = role_changed(&found.content, &content);
+        if let Some((reason, message)) = self.role_problem(object) {
+            self.hold(reference, reason, message);
+            return self.narrow(reference, found, &content);
+        }
+        let confirmed = was_confirmed(item, &content);
+        let same = !rebound && holds(reference, &found.content, &content);
+        let known = item.and_then(|item| item.uid.as_deref()) == Some(found.uid.as_str());
+        // What was not confirmed with this content is sent even when the object contains it: only
+        // that takes away fields that an older content had and this one has not.
+        if same && confirmed && (known || self.wanted.drift == OnDrift::Report) {
+            return self.plan.unchanged.push(Kept {
+                reference: reference.clone(),
+                uid: found.uid.clone(),
+            });
+        }
+        let change = if rebound {
+            Change::Rebound
+        } else {
+            Change::Changed
         };
-        match owner(self.policy, item, found) {
-            Owner::Us => {}
+        if confirmed && self.leaves(reference, change, found.last_manager()) {
+            return;
+        }
+        let undoes = confirmed.then_some(change);
+        let action = self.write(found, content, rebound);
+        self.step(reference, action, undoes);
+    }
+
+    /// A binding that waits for its role loses the subjects that leave all the same: the role may
+    /// come back under them.
+    fn narrow(&mut self, reference: &ObjectRef, found: &ObservedObject, content: &Value) {
+        if let Some(content) = narrowed(&found.content, content, false) {
+            let uid = found.uid.clone();
+            self.step(reference, Action::Update { uid, content }, None);
+        }
+    }
+
+    fn write(&self, found: &ObservedObject, content: Value, rebound: bool) -> Action {
+        let uid = found.uid.clone();
+        if !rebound {
+            return Action::Update { uid, content };
+        }
+        let marked = found.policy() == Some(self.wanted.policy.as_str());
+        Action::Replace {
+            uid,
+            resource_version: found.resource_version.clone(),
+            // Before it is deleted it carries our marks: see `Action::Delete`.
+            narrowed: narrowed(&found.content, &content, !marked),
+            content,
+        }
+    }
+
+    fn is_ours(
+        &mut self,
+        object: &'a Object,
+        item: Option<&'a InventoryItem>,
+        found: &'a ObservedObject,
+    ) -> bool {
+        let reference = &object.reference;
+        let (policy, wanted) = (self.wanted.policy, &object.content);
+        let whose = Found {
+            policy,
+            reference,
+            wanted,
+            item,
+            object: found,
+        };
+        let (reason, message) = match whose.owner(self.wanted.adopt, self.limits) {
+            Owner::Us => return true,
             Owner::Policy(other) => {
                 let message = format!("{reference} carries the mark of policy {other}");
-                return self.hold(reference, Reason::ClaimedByPolicy, message);
+                (Reason::ClaimedByPolicy, message)
             }
             Owner::Foreign => {
                 let message = format!("{reference} exists and was not written by this policy");
-                return self.hold(reference, Reason::ForeignObject, message);
+                (Reason::ForeignObject, message)
             }
+        };
+        self.not_ours.insert(reference);
+        self.hold(reference, reason, message);
+        false
+    }
+
+    /// Whether what somebody did to a confirmed object is left as it is.
+    fn leaves(&mut self, reference: &ObjectRef, change: Change, manager: Option<&str>) -> bool {
+        if self.wanted.drift == OnDrift::Report {
+            let by = manager.map_or_else(String::new, |manager| format!(" by {manager}"));
+            self.leave(reference, Reason::Drifted, format!("{change}{by}"), change);
+            return true;
         }
-        let uid = found.uid.clone();
-        if found.terminating {
-            let reason = if is_namespace(reference) {
-                Reason::NamespaceTerminating
-            } else {
-                Reason::Finalizing
-            };
-            self.hold(reference, reason, format!("{reference} is being deleted"));
-        } else if role_changed(&found.content, &content) {
-            let resource_version = found.resource_version.clone();
-            self.step(
-                phase,
-                reference,
-                Action::Replace {
-                    uid,
-                    resource_version,
-                    content,
-                },
-            );
-        } else if is_recorded(item, &uid, &content) && contains(&found.content, &content) {
-            self.plan.unchanged.push(Kept {
-                reference: reference.clone(),
-                uid,
-            });
-        } else {
-            self.step(phase, reference, Action::Update { uid, content });
+        if let Some(message) = self.observed.contended.get(reference) {
+            self.leave(reference, Reason::Contended, message.clone(), change);
+            return true;
         }
+        false
     }
 
     fn remove(&mut self, reference: &ObjectRef, item: &InventoryItem) {
+        if let Some(message) = self.observed.undecided.get(reference) {
+            return self.hold(reference, Reason::Unavailable, message.clone());
+        }
         let Some(found) = self.observed.objects.get(reference) else {
             return self.hold_unread(reference);
         };
-        let ours = found.as_ref().filter(|found| match &item.uid {
-            Some(uid) => *uid == found.uid,
-            None => found.policy() == Some(self.policy.as_str()),
-        });
-        // Gone already, or somebody else's object under the same name.
-        let Some(found) = ours else {
+        let Some(found) = found else {
             return self.plan.dropped.push(reference.clone());
         };
-        let (uid, resource_version) = (found.uid.clone(), found.resource_version.clone());
-        let phase = Phase::removes(&reference.kind);
-        if phase == Phase::ReleaseNamespaces {
-            self.step(
-                phase,
-                reference,
-                Action::Release {
-                    uid,
-                    resource_version,
-                },
-            );
-        } else if found.terminating {
-            let message = format!("{reference} is being deleted, a finalizer holds it");
-            self.hold(reference, Reason::Finalizing, message);
-        } else {
-            self.step(
-                phase,
-                reference,
-                Action::Delete {
-                    uid,
-                    resource_version,
-                },
-            );
+        let mark = found.policy() == Some(self.wanted.policy.as_str());
+        match &item.uid {
+            Some(uid) if *uid == found.uid && (mark || found.was_written()) => {
+                self.take_away(reference, item, found, mark);
+            }
+            None if mark => self.take_away(reference, item, found, mark),
+            // Restored or copied: it may still give access, and it is not the object that we wrote.
+            Some(_) if mark => {
+                let message = format!(
+                    "{reference} carries this policy's mark, but is not the object that was \
+                     written: delete it, or take the mark off"
+                );
+                self.hold(reference, Reason::ForeignObject, message);
+            }
+            // Somebody else's object under the same name.
+            _ => self.plan.dropped.push(reference.clone()),
         }
     }
 
-    /// Why an object cannot be made in its namespace now.
-    fn namespace_problem(
-        &self,
+    fn take_away(
+        &mut self,
         reference: &ObjectRef,
-        coming: &BTreeSet<&str>,
-    ) -> Option<(Reason, String)> {
+        item: &InventoryItem,
+        found: &ObservedObject,
+        marked: bool,
+    ) {
+        let (uid, resource_version) = (found.uid.clone(), found.resource_version.clone());
+        let stays = match is_namespace(reference) {
+            true => !item.deletable || self.wanted.removal == Removal::Orphan,
+            false => self.wanted.removal == Removal::Orphan,
+        };
+        if found.terminating && !(stays && is_namespace(reference)) {
+            let (reason, by) = match is_namespace(reference) {
+                true => (Reason::NamespaceTerminating, "what is in it goes first"),
+                false => (Reason::Finalizing, "a finalizer holds it"),
+            };
+            return self.hold(
+                reference,
+                reason,
+                format!("{reference} is being deleted, {by}"),
+            );
+        }
+        let action = if stays {
+            Action::Release {
+                uid,
+                resource_version,
+            }
+        } else {
+            Action::Delete {
+                uid,
+                resource_version,
+                remarked: (!marked).then(|| remarked(self.wanted.policy, &found.content)),
+            }
+        };
+        self.step_in(Phase::removes(&reference.kind), reference, action, None);
+    }
+
+    /// Why an object cannot be made in its namespace now.
+    fn namespace_problem(&self, reference: &ObjectRef) -> Option<(Reason, String)> {
         let namespace = reference.namespace.as_deref()?;
         match self.observed.namespaces.get(namespace) {
             Some(NamespaceState::Active) => None,
-            Some(NamespaceState::Missing) if coming.contains(namespace) => None,
+            Some(NamespaceState::Missing) if self.is_coming(namespace) => None,
             Some(NamespaceState::Missing) => Some((
                 Reason::NamespaceMissing,
                 format!("namespace {namespace} does not exist and is not part of the policy"),
@@ -199,6 +358,31 @@ impl Builder<'_> {
         }
     }
 
+    /// Whether a step of this plan makes that namespace.
+    fn is_coming(&self, namespace: &str) -> bool {
+        let steps = self.waves.get(&Phase::Namespaces);
+        steps.is_some_and(|steps| steps.iter().any(|step| step.reference.name == namespace))
+    }
+
+    /// Why a binding waits for its role. A binding that stands is kept meanwhile.
+    fn role_problem(&self, object: &Object) -> Option<(Reason, String)> {
+        let role = role_of(object)?;
+        if self.not_ours.contains(&role) {
+            // Bound all the same, it would grant what somebody else wrote.
+            let message = format!("{role} is part of the policy, and another's has its place");
+            return Some((Reason::RoleMissing, message));
+        }
+        let is_there = match self.objects.contains_key(&role) {
+            true => match self.observed.objects.get(&role) {
+                Some(None) => !self.plan.held.iter().any(|held| held.reference == role),
+                _ => true,
+            },
+            false => *self.observed.roles.get(&role).unwrap_or(&true),
+        };
+        let message = || format!("{role} does not exist and is not made by this policy");
+        (!is_there).then(|| (Reason::RoleMissing, message()))
+    }
+
     fn hold_unread(&mut self, reference: &ObjectRef) {
         self.hold(
             reference,
@@ -212,13 +396,34 @@ impl Builder<'_> {
             reference: reference.clone(),
             reason,
             message,
+            leaves: None,
         });
     }
 
-    fn step(&mut self, phase: Phase, reference: &ObjectRef, action: Action) {
+    fn leave(&mut self, reference: &ObjectRef, reason: Reason, message: String, change: Change) {
+        self.plan.held.push(Held {
+            reference: reference.clone(),
+            reason,
+            message,
+            leaves: Some(change),
+        });
+    }
+
+    fn step(&mut self, reference: &ObjectRef, action: Action, undoes: Option<Change>) {
+        self.step_in(Phase::applies(&reference.kind), reference, action, undoes);
+    }
+
+    fn step_in(
+        &mut self,
+        phase: Phase,
+        reference: &ObjectRef,
+        action: Action,
+        undoes: Option<Change>,
+    ) {
         let step = Step {
             reference: reference.clone(),
             action,
+            undoes,
         };
         self.waves.entry(phase).or_default().push(step);
     }
@@ -227,49 +432,21 @@ impl Builder<'_> {
         let waves = self
             .waves
             .into_iter()
-            .map(|(phase, steps)| Wave { phase, steps })
+            .map(|(phase, mut steps)| {
+                steps.sort_by(|a, b| a.reference.cmp(&b.reference));
+                Wave { phase, steps }
+            })
             .collect();
         Plan { waves, ..self.plan }
     }
 }
 
-enum Owner<'a> {
-    Us,
-    Policy(&'a str),
-    Foreign,
+/// Whether this content was confirmed for this object before, so that what differs now is somebody
+/// else's doing.
+fn was_confirmed(item: Option<&InventoryItem>, content: &Value) -> bool {
+    item.is_some_and(|item| item.uid.is_some() && item.content == Some(content_hash(content)))
 }
 
-fn owner<'a>(
-    policy: &PolicyName,
-    item: Option<&InventoryItem>,
-    found: &'a ObservedObject,
-) -> Owner<'a> {
-    let same = item.and_then(|item| item.uid.as_deref()) == Some(found.uid.as_str());
-    match found.policy() {
-        _ if same => Owner::Us,
-        Some(mark) if mark != policy.as_str() => Owner::Policy(mark),
-        Some(_) if item.is_some() => Owner::Us,
-        // What Writ made and left behind may be taken back, by whichever policy names it.
-        None if found.is_released() => Owner::Us,
-        _ => Owner::Foreign,
-    }
-}
-
-/// Whether this content was confirmed for this object before. Otherwise it is sent even when the
-/// object contains it: only that takes away fields that an older content had and this one has not.
-fn is_recorded(item: Option<&InventoryItem>, uid: &str, content: &Value) -> bool {
-    item.is_some_and(|item| {
-        item.uid.as_deref() == Some(uid) && item.content == Some(content_hash(content))
-    })
-}
-
-fn role_changed(found: &Value, wanted: &Value) -> bool {
-    match (found.get("roleRef"), wanted.get("roleRef")) {
-        (Some(found), Some(wanted)) => ["kind", "name"].iter().any(|key| found[key] != wanted[key]),
-        _ => false,
-    }
-}
-
-fn is_namespace(reference: &ObjectRef) -> bool {
+pub(super) fn is_namespace(reference: &ObjectRef) -> bool {
     reference.kind == "Namespace" && reference.api_version == "v1"
 }

@@ -6,6 +6,63 @@
 
 use serde_json::Value;
 
+use super::quantity;
+use crate::model::ObjectRef;
+
+/// Whether an object says all that is wanted of it. Quantities compare by their value: the API
+/// server answers `1Gi` where `1024Mi` was sent.
+pub fn holds(reference: &ObjectRef, observed: &Value, desired: &Value) -> bool {
+    if !matches!(reference.kind.as_str(), "ResourceQuota" | "LimitRange") {
+        return contains(observed, desired);
+    }
+    contains(&parsed(observed), &parsed(desired))
+}
+
+/// The same object with the quantities of its spec in one spelling.
+fn parsed(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(hard) = object.pointer_mut("/spec/hard") {
+        normalise(hard);
+    }
+    let limits = object
+        .pointer_mut("/spec/limits")
+        .and_then(Value::as_array_mut);
+    for limit in limits.into_iter().flatten() {
+        for key in LIMITS {
+            if let Some(amounts) = limit.get_mut(key) {
+                normalise(amounts);
+            }
+        }
+    }
+    object
+}
+
+/// The maps of a LimitRange that hold quantities.
+const LIMITS: [&str; 5] = [
+    "default",
+    "defaultRequest",
+    "max",
+    "maxLimitRequestRatio",
+    "min",
+];
+
+fn normalise(amounts: &mut Value) {
+    for amount in amounts
+        .as_object_mut()
+        .into_iter()
+        .flat_map(|map| map.values_mut())
+    {
+        let text = match &*amount {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => continue,
+        };
+        if let Some(canonical) = quantity::canonical(&text) {
+            *amount = canonical.into();
+        }
+    }
+}
+
 /// Whether `observed` contains all of `desired`. What is empty equals what is absent: the API server
 /// drops empty lists and maps.
 pub fn contains(observed: &Value, desired: &Value) -> bool {

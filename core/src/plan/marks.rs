@@ -16,9 +16,20 @@ pub const MANAGED: &str = "writ.dev/managed";
 pub const POLICY: &str = "writ.dev/policy";
 /// The label by which people and tools tell who manages an object.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// Annotation on a Namespace that left its policy and stayed: the uid that Writ had created.
-/// A policy may take such a Namespace back, which one made by somebody else never allows.
+/// Annotation on an object that left its policy and stayed: its uid. A policy may take such an
+/// object back, which one made by somebody else never allows.
 pub const RELEASED: &str = "writ.dev/released";
+
+/// Annotation by which the owner of an object lets Writ take it over, where the policy asks to.
+pub const ADOPTABLE: &str = "writ.dev/adoptable";
+
+/// Annotation by which a policy says that a Namespace is deleted with it.
+pub const REMOVAL: &str = "writ.dev/removal";
+
+/// Whether an object's content says that it may be deleted although it is a Namespace.
+pub fn is_deletable(content: &Value) -> bool {
+    content["kind"] == "Namespace" && content["metadata"]["annotations"][REMOVAL] == "delete"
+}
 
 /// The content to send: with our marks, and without what must not be sent.
 pub fn marked(policy: &PolicyName, content: &Value) -> Value {
@@ -39,6 +50,19 @@ pub fn marked(policy: &PolicyName, content: &Value) -> Value {
     }
     content
 }
+
+/// What an object says, with our marks and without what the server owns.
+pub(super) fn remarked(policy: &PolicyName, observed: &Value) -> Value {
+    let mut content = observed.clone();
+    if let Some(object) = content.as_object_mut() {
+        object.remove("status");
+        child(object, "metadata").retain(|key, _| SENT_METADATA.contains(&key.as_str()));
+    }
+    marked(policy, &content)
+}
+
+/// The metadata that an apply may send.
+const SENT_METADATA: [&str; 4] = ["name", "namespace", "labels", "annotations"];
 
 /// The value of [`RELEASED`] for an object of that uid. It names the object, so a copy of the
 /// manifest under another uid is not taken for ours.

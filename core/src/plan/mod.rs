@@ -1,24 +1,38 @@
 //! Desired × observed → plan: what has to happen in a cluster so that it holds one policy.
 //!
 //! Owns the inventory record that says what is ours, the marks that our objects carry, the
-//! comparison with what is there, and the order of the steps. After [`plan`] nothing is left to
-//! decide: it cannot fail, and the same input gives the same plan.
-//! Never plans to touch what is not ours, and never to delete a Namespace.
+//! comparison with what is there, the order of the steps, and when a fight over an object is left
+//! alone for a while. After [`plan`] nothing is left to decide: it cannot fail, and the same input
+//! gives the same plan.
+//! Never plans to touch what is not ours, and to delete a Namespace only where its policy said so.
 
 mod build;
 mod compare;
+mod contention;
 mod marks;
 mod observed;
+mod order;
+mod owner;
+mod quantity;
 mod reason;
 mod record;
+mod roles;
 mod step;
 #[cfg(test)]
 mod tests;
 
-pub use build::{content_hash, plan};
-pub use compare::contains;
-pub use marks::{FIELD_MANAGER, MANAGED, MANAGED_BY, POLICY, RELEASED, marked, released_value};
+pub use build::{Limits, OnDrift, Wanted, content_hash, plan};
+pub use compare::{contains, holds};
+pub use contention::{
+    BACKOFF_MAX_MS, BACKOFF_MIN_MS, Contention, PUT_BACKS_MAX, QUIET_MS, WINDOW_MS,
+};
+pub use marks::{
+    ADOPTABLE, FIELD_MANAGER, MANAGED, MANAGED_BY, POLICY, RELEASED, REMOVAL, is_deletable, marked,
+    released_value,
+};
 pub use observed::{NamespaceState, Observed, ObservedObject};
+pub use order::Phase;
 pub use reason::Reason;
 pub use record::{InventoryItem, Record};
-pub use step::{Action, Held, Kept, Phase, Plan, Step, Wave, temporary_reference};
+pub use roles::role_of;
+pub use step::{Action, Change, Held, Kept, Plan, Step, Wave, temporary_reference};

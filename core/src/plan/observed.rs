@@ -18,6 +18,14 @@ pub struct Observed {
     pub namespaces: BTreeMap<String, NamespaceState>,
     /// Objects that are in the inventory of another policy of this cluster.
     pub claims: BTreeMap<ObjectRef, PolicyName>,
+    /// Whether the roles exist that bindings name and the policy does not bring; missing here: it
+    /// could not be read.
+    pub roles: BTreeMap<ObjectRef, bool>,
+    /// Objects that others keep rewriting and that are left alone for now, with what people read.
+    pub contended: BTreeMap<ObjectRef, String>,
+    /// Recorded objects of which it is not known whether the policy wants them, with what people
+    /// read. They are not removed.
+    pub undecided: BTreeMap<ObjectRef, String>,
 }
 
 /// Whether a namespace takes objects.
@@ -72,6 +80,36 @@ impl ObservedObject {
     pub fn is_released(&self) -> bool {
         self.metadata("annotations", marks::RELEASED)
             .is_some_and(|value| value == marks::released_value(&self.uid))
+    }
+
+    /// Whether its owner lets Writ take it over.
+    pub fn is_adoptable(&self) -> bool {
+        self.metadata("annotations", marks::ADOPTABLE) == Some("true")
+    }
+
+    /// Whether we ever wrote it, by what the API server itself notes: an inventory entry alone must not
+    /// be enough to take an object without our mark away.
+    pub fn was_written(&self) -> bool {
+        let entries = self.content.pointer("/metadata/managedFields");
+        let entries = entries.and_then(Value::as_array);
+        entries.is_some_and(|all| {
+            let mut all = all.iter();
+            all.any(|entry| entry["manager"] == marks::FIELD_MANAGER)
+        })
+    }
+
+    /// The field manager that wrote last besides us. Times are RFC 3339 in UTC, so text order is
+    /// time order.
+    pub fn last_manager(&self) -> Option<&str> {
+        let entries = self
+            .content
+            .pointer("/metadata/managedFields")?
+            .as_array()?;
+        entries
+            .iter()
+            .filter(|entry| entry["manager"] != marks::FIELD_MANAGER)
+            .max_by_key(|entry| entry["time"].as_str().unwrap_or_default())
+            .and_then(|entry| entry["manager"].as_str())
     }
 
     fn metadata(&self, map: &str, key: &str) -> Option<&str> {

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hash::Hash;
-use crate::model::ObjectRef;
+use crate::model::{ObjectRef, Removal};
 use crate::revision::{Generation, Revision};
 use crate::scope::Feed;
 
@@ -29,6 +29,14 @@ pub struct Record {
     pub removed: bool,
     /// Every object was confirmed. While false, the objects are those that may be there.
     pub done: bool,
+    /// Every object was tried since this edit came, so that what differs from now on is somebody
+    /// else's doing. Kept only for policies that report drift and do not put it back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tried: bool,
+    /// What happens to objects that leave the policy: a tombstone does not say it. A record of an
+    /// older subscriber has none and means `prune`.
+    #[serde(default, skip_serializing_if = "is_prune")]
+    pub removal: Removal,
     /// The objects that are ours, sorted.
     pub objects: Vec<InventoryItem>,
 }
@@ -64,6 +72,9 @@ pub struct InventoryItem {
     /// Hash of the content that the API server last confirmed; `None` before that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Hash>,
+    /// A Namespace that is deleted when it leaves the policy, as the policy itself said.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub deletable: bool,
 }
 
 impl InventoryItem {
@@ -73,8 +84,17 @@ impl InventoryItem {
             reference,
             uid: None,
             content: None,
+            deletable: false,
         }
     }
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+fn is_prune(removal: &Removal) -> bool {
+    *removal == Removal::Prune
 }
 
 /// A feed as `policy.eu.prod`.

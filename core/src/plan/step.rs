@@ -1,7 +1,10 @@
 //! A plan and its parts.
 
+use std::fmt;
+
 use serde_json::Value;
 
+use super::order::Phase;
 use super::reason::Reason;
 use crate::model::ObjectRef;
 
@@ -39,51 +42,6 @@ pub struct Wave {
     pub steps: Vec<Step>,
 }
 
-/// The order of waves. What others lean on comes first; what takes access away comes only when what
-/// gives it is in place, so that a renamed grant leaves no gap; and bindings go before the roles and
-/// accounts that they name, because a removed ServiceAccount's token lives on for some seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Namespaces are applied.
-    Namespaces,
-    /// ServiceAccounts are applied.
-    Accounts,
-    /// Roles and ClusterRoles are applied.
-    Roles,
-    /// RoleBindings and ClusterRoleBindings are applied.
-    Bindings,
-    /// RoleBindings and ClusterRoleBindings are deleted.
-    RemoveBindings,
-    /// Roles and ClusterRoles are deleted.
-    RemoveRoles,
-    /// ServiceAccounts are deleted.
-    RemoveAccounts,
-    /// Namespaces lose our marks and stay.
-    ReleaseNamespaces,
-}
-
-impl Phase {
-    /// When an object of that kind is applied.
-    pub fn applies(kind: &str) -> Phase {
-        match kind {
-            "Namespace" => Phase::Namespaces,
-            "ServiceAccount" => Phase::Accounts,
-            "RoleBinding" | "ClusterRoleBinding" => Phase::Bindings,
-            _ => Phase::Roles,
-        }
-    }
-
-    /// When an object of that kind is taken away.
-    pub fn removes(kind: &str) -> Phase {
-        match Phase::applies(kind) {
-            Phase::Namespaces => Phase::ReleaseNamespaces,
-            Phase::Accounts => Phase::RemoveAccounts,
-            Phase::Bindings => Phase::RemoveBindings,
-            _ => Phase::RemoveRoles,
-        }
-    }
-}
-
 /// One object and what is done about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
@@ -91,6 +49,29 @@ pub struct Step {
     pub reference: ObjectRef,
     /// What is done.
     pub action: Action,
+    /// What somebody else did to the object since it was confirmed, and this step puts back.
+    pub undoes: Option<Change>,
+}
+
+/// What somebody else did to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Change {
+    /// It was gone.
+    Deleted,
+    /// It said something else.
+    Changed,
+    /// It was bound to another role, which takes a new object to undo.
+    Rebound,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Change::Deleted => "deleted",
+            Change::Changed => "changed",
+            Change::Rebound => "bound to another role",
+        })
+    }
 }
 
 /// What is done about an object.
@@ -117,6 +98,9 @@ pub enum Action {
         resource_version: String,
         /// The content to send, with our marks.
         content: Value,
+        /// The old binding without the subjects that leave, to be sent before anything else: who
+        /// loses access does not keep it while the roles change over.
+        narrowed: Option<Value>,
     },
     /// It is ours and has left the policy.
     Delete {
@@ -124,8 +108,12 @@ pub enum Action {
         uid: String,
         /// The state that was observed.
         resource_version: String,
+        /// Its own content with our marks, to be sent first because somebody took them off. A
+        /// cluster's owner may refuse deletions of what does not carry them, and a grant must not
+        /// outlive its policy because a label went.
+        remarked: Option<Value>,
     },
-    /// A Namespace that has left the policy: it stays, without our labels.
+    /// It has left the policy and stays, without our labels.
     Release {
         /// The object that was observed.
         uid: String,
@@ -152,6 +140,8 @@ pub struct Held {
     pub reason: Reason,
     /// Why, for people.
     pub message: String,
+    /// What somebody else did to it since it was confirmed, and is left as it is.
+    pub leaves: Option<Change>,
 }
 
 /// The binding that stands in while another is replaced. It is ours like any other: recorded before

@@ -34,7 +34,7 @@ pub enum Membership {
     Later,
     /// A target that was taken out of the registry since.
     Left,
-    /// A target that only observes.
+    /// Selected, or a target once, and only observes now: nothing is applied there.
     Observing,
 }
 
@@ -192,7 +192,7 @@ impl Policy {
     }
 }
 
-/// A line per target and per later joiner, by name.
+/// A line per target, later joiner and observer, by name.
 pub(super) fn lines(
     tracker: &Tracker,
     policy: &Policy,
@@ -206,10 +206,7 @@ pub(super) fn lines(
         let entry = member.and_then(|member| member.entry.as_ref());
         match (member, entry, tracker.liveness(target, now)) {
             (Some(member), Some(entry), Some(liveness)) => {
-                let membership = match entry.mode {
-                    Mode::Observe => Membership::Observing,
-                    Mode::Enforce => Membership::Target,
-                };
+                let membership = membership(entry, Membership::Target);
                 lines.push(line(member, &name, edit, liveness, membership));
             }
             _ => lines.push(left(target)),
@@ -221,11 +218,20 @@ pub(super) fn lines(
             continue;
         }
         if let Some(liveness) = tracker.liveness(cluster, now) {
-            lines.push(line(member, &name, edit, liveness, Membership::Later));
+            let membership = membership(entry, Membership::Later);
+            lines.push(line(member, &name, edit, liveness, membership));
         }
     }
     lines.sort_by(|a, b| a.cluster.cmp(&b.cluster));
     lines
+}
+
+/// Where a cluster counts: one that observes counts apart, whether it was a target or not.
+fn membership(entry: &Cluster, enforcing: Membership) -> Membership {
+    match entry.mode {
+        Mode::Observe => Membership::Observing,
+        Mode::Enforce => enforcing,
+    }
 }
 
 fn left(cluster: &ClusterName) -> ClusterLine {

@@ -1,10 +1,17 @@
 //! From reasons to gRPC codes, with field violations where a field is wrong.
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt as _};
 use writ_core::model::Violation;
 
 use crate::{alarm::describe, error::EditError, view::Behind};
+
+/// The guards, as the type of a `google.rpc.PreconditionFailure` names them.
+const PROTECTED: &str = "DELETION_PROTECTION";
+const CLAIMED: &str = "CLAIMED_BY_POLICY";
+
+/// Most preconditions that an answer lists: details travel in a header, which is small.
+const PRECONDITIONS_MAX: usize = 20;
 
 /// The status of an edit that did not happen.
 pub(crate) fn edit(error: &EditError) -> Status {
@@ -16,6 +23,10 @@ pub(crate) fn edit(error: &EditError) -> Status {
             let violation = FieldViolation::new("", invalid.to_string());
             let details = ErrorDetails::with_bad_request(vec![violation]);
             Status::with_error_details(Code::InvalidArgument, message, details)
+        }
+        EditError::Protected { name, lost } => guarded(message, PROTECTED, name, lost),
+        EditError::Claimed { other, object, .. } => {
+            guarded(message, CLAIMED, other, std::slice::from_ref(object))
         }
         EditError::NotFound { .. } => Status::not_found(message),
         EditError::BaseMoved { .. } => Status::aborted(message),
@@ -39,6 +50,19 @@ pub(crate) fn behind(behind: &Behind) -> Status {
 /// The status of one wrong field of a request.
 pub(crate) fn field(field: &str, message: impl Into<String>) -> Status {
     edit(&EditError::field(field, message))
+}
+
+/// A guard's refusal: what stands in the way, each in machine-readable form too.
+fn guarded(message: String, guard: &str, subject: &str, descriptions: &[String]) -> Status {
+    let violation =
+        |description: &String| PreconditionViolation::new(guard, subject, description.as_str());
+    let violations: Vec<PreconditionViolation> = descriptions
+        .iter()
+        .take(PRECONDITIONS_MAX)
+        .map(violation)
+        .collect();
+    let details = ErrorDetails::with_precondition_failure(violations);
+    Status::with_error_details(Code::FailedPrecondition, message, details)
 }
 
 fn invalid(message: String, violations: &[Violation]) -> Status {

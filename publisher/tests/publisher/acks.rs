@@ -27,7 +27,7 @@ fn ask_cluster(name: &str) -> v1::StatusRequest {
     }
 }
 
-async fn status(fleet: &Fleet, name: &str) -> v1::PolicyStatus {
+pub(crate) async fn status(fleet: &Fleet, name: &str) -> v1::PolicyStatus {
     let answer = fleet
         .acks()
         .get_status(ask_policy(name))

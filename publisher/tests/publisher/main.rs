@@ -4,4 +4,5 @@ mod acks;
 mod edits;
 mod fake;
 mod fleet;
+mod guards;
 mod reads;

@@ -71,6 +71,8 @@ impl Starter<'_> {
             .flag("nats-url", self.bus_url)
             .flag("keys-dir", &keys.folder)
             .flag("trust-file", self.trust_file)
+            // One process at a time runs here, and the next one is started when it has ended.
+            .flag("identity", name)
             .flag("pulse-period-s", self.periods.pulse_s.to_string());
         Ok(self.launcher.start(spec).await?)
     }

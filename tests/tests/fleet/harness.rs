@@ -183,6 +183,8 @@ impl Shared {
         let (api_version, plural) = match kind {
             "Namespace" => ("v1", "namespaces"),
             "ServiceAccount" => ("v1", "serviceaccounts"),
+            "ResourceQuota" => ("v1", "resourcequotas"),
+            "NetworkPolicy" => ("networking.k8s.io/v1", "networkpolicies"),
             "Role" => (RBAC, "roles"),
             "RoleBinding" => (RBAC, "rolebindings"),
             "ClusterRole" => (RBAC, "clusterroles"),

@@ -9,6 +9,7 @@ use writ_core::model;
 use crate::harness::{PROD, STAGE, Shared, namespace, role, run};
 
 const NAMESPACE: &str = "imported";
+const ADOPTED: &str = "import-adopts";
 
 async fn import(fleet: &Shared, more: &[&str]) -> Output {
     let line = [&["import", "--context", PROD], more].concat();
@@ -37,6 +38,12 @@ async fn create(fleet: &Shared, object: Value) {
     let api = fleet.objects(PROD, kind, place);
     let object: DynamicObject = serde_json::from_value(object).unwrap();
     api.create(&PostParams::default(), &object).await.unwrap();
+}
+
+/// With its owner's consent.
+fn adoptable(mut object: Value) -> Value {
+    object["metadata"]["annotations"]["writ.dev/adoptable"] = "true".into();
+    object
 }
 
 fn account(name: &str) -> Value {
@@ -100,6 +107,41 @@ fn a_namespace_is_imported_twice_alike_and_applies_to_another_cluster() {
         let again = fleet.writ(&line).await;
         assert!(again.status.success(), "{again:?}");
         assert_eq!(documents(&again), [] as [Value; 0]);
+    });
+}
+
+#[test]
+fn what_its_owner_agrees_to_is_adopted_on_the_same_cluster_without_a_change() {
+    run(async |fleet| {
+        let objects = [
+            namespace(ADOPTED),
+            role("Role", "reader", Some(ADOPTED), &["get"]),
+            json!({
+                "apiVersion": "v1", "kind": "ResourceQuota",
+                "metadata": {"name": "team", "namespace": ADOPTED},
+                "spec": {"hard": {"pods": "10", "requests.memory": "1024Mi"}},
+            }),
+            json!({
+                "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+                "metadata": {"name": "closed", "namespace": ADOPTED},
+                "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+            }),
+        ];
+        for object in objects {
+            create(fleet, adoptable(object)).await;
+        }
+        let quotas = fleet.objects(PROD, "ResourceQuota", ADOPTED);
+        let before = quotas.get("team").await.unwrap();
+
+        let found = documents(&import(fleet, &["--namespace", ADOPTED]).await);
+        assert_eq!(found.len(), 1);
+        fleet.apply_on(&found[0], &[PROD]).await;
+        let after = quotas.get("team").await.unwrap();
+        assert_eq!(before.data["spec"], after.data["spec"]);
+        assert_eq!(before.metadata.uid, after.metadata.uid, "it was not made anew");
+        assert_eq!(after.metadata.labels.unwrap()["writ.dev/managed"], "true");
+        let again = documents(&import(fleet, &["--namespace", ADOPTED]).await);
+        assert_eq!(again, [] as [Value; 0], "it is Writ's now");
     });
 }
 

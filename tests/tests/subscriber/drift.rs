@@ -40,7 +40,8 @@ impl Watch {
         let mut listed = 0;
         while listed < resource::watched().count() {
             let event = watch.next().await;
-            listed += usize::from(matches!(event, Event::Listed { .. }));
+            let is_list = matches!(event, Event::Listed { .. } | Event::Namespaces { .. });
+            listed += usize::from(is_list);
             let repairs = watch.engine.handle(event).await;
             assert!(repairs.is_empty(), "{repairs:?}");
         }

@@ -5,5 +5,6 @@ mod drift;
 mod engine;
 mod fixture;
 mod foreign;
+mod lease;
 mod mirrors;
 mod restart;

@@ -188,7 +188,7 @@ async fn after_a_restart_only_verified_content_is_repaired() {
     fixture
         .edit(
             &mirror("team"),
-            serde_json::json!({"status": {"record": null}}),
+            serde_json::json!({"status": {"record": {"feed": "nowhere"}}}),
         )
         .await;
     let engine = Engine::new(fixture.api.clone());

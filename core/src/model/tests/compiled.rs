@@ -117,12 +117,19 @@ fn decoding_refuses_what_this_version_does_not_know_and_what_parsing_refuses() {
             "spec.newField: unknown field",
         ),
         (
-            set(good.clone(), "/spec/grants", json!([])),
-            "spec.grants: unknown field",
+            set(
+                good.clone(),
+                "/spec/grants",
+                json!([{
+                    "name": "g", "subjects": [{"user": "a"}], "clusterRole": "view",
+                    "namespaces": ["a"],
+                }]),
+            ),
+            "spec.grants[0].namespaces: unknown field",
         ),
         (
-            set(good.clone(), "/spec/removal", json!("orphan")),
-            "not supported yet",
+            set(good.clone(), "/spec/removal", json!("keep")),
+            "unknown value",
         ),
         (
             set(good.clone(), "/spec/clusters", json!({})),
@@ -189,4 +196,66 @@ fn a_refusal_lists_a_few_violations_and_counts_the_rest() {
     });
     let text = decoded(&value).unwrap_err().to_string();
     assert!(text.ends_with("; and 2 more"), "{text}");
+}
+
+#[test]
+fn a_policy_that_uses_nothing_new_has_the_bytes_that_it_always_had() {
+    let document = json!({
+        "apiVersion": "writ.dev/v1alpha1", "kind": "ClusterPolicy", "metadata": {"name": "a"},
+        "spec": {
+            "clusters": {"stages": ["prod"]},
+            "grants": [{
+                "name": "g", "subjects": [{"user": "u"}], "clusterRole": "view",
+                "namespaces": ["n"],
+            }],
+        },
+    });
+    let expected = concat!(
+        r#"{"apiVersion":"writ.dev/v1alpha1","kind":"ClusterPolicy","metadata":{"name":"a"},"#,
+        r#""spec":{"adopt":"never","clusters":{"stages":["prod"]},"enforcement":"correct","#,
+        r#""objects":[{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","#,
+        r#""metadata":{"name":"writ:a:g","namespace":"n"},"#,
+        r#""roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"view"},"#,
+        r#""subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"u"}]}],"#,
+        r#""removal":"prune"}}"#,
+    );
+    assert_eq!(String::from_utf8(compile(&document)).unwrap(), expected);
+    let policy = parse_policy(&document);
+    assert!(Document::Policy(policy).requires().is_empty());
+}
+
+#[test]
+fn a_grant_with_a_namespace_selector_travels_as_it_is_and_binds_as_others_do() {
+    let grant = json!({
+        "name": "later", "subjects": [{"serviceAccount": "ci/bot"}, {"group": "g"}],
+        "role": "reader", "namespaceSelector": {
+            "matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["b", "a"]}],
+            "matchLabels": {"team": "payments"},
+        },
+    });
+    let document = set(policy_document(), "/spec/grants/-", grant);
+    let policy = CompiledPolicy::decode(&compile(&document)).unwrap();
+    let [grant] = &policy.grants[..] else {
+        panic!("{:?}", policy.grants);
+    };
+    let labels = |pairs: &[(&str, &str)]| {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
+    };
+    let name = "kubernetes.io/metadata.name";
+    assert!(grant.matches(&labels(&[("team", "payments"), (name, "ledger")])));
+    assert!(!grant.matches(&labels(&[("team", "payments"), ("tier", "a")])));
+    assert!(!grant.matches(&labels(&[("team", "payments"), (name, "writ-system")])));
+    assert!(!grant.matches(&labels(&[])));
+
+    let binding = grant.binding(&policy.name, "ledger");
+    let reference = binding.reference.to_string();
+    assert_eq!(reference, "RoleBinding ledger/writ:team-payments:later");
+    assert_eq!(binding.content["roleRef"]["kind"], "Role");
+    let fixed = set(document, "/spec/grants/3/namespaceSelector", Value::Null);
+    let fixed = set(fixed, "/spec/grants/3/namespaces", json!(["ledger"]));
+    let fixed = CompiledPolicy::decode(&compile(&fixed)).unwrap();
+    assert!(fixed.objects.contains(&binding));
 }

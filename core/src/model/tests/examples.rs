@@ -100,3 +100,61 @@ fn policies_hold_the_bindings_that_their_comments_name() {
         assert!(references.contains(&reference.to_owned()), "{references:?}");
     }
 }
+
+#[test]
+fn the_examples_show_the_format() {
+    let protected = policy("common-roles");
+    assert!(protected.deletion_protection);
+    let mut kinds = BTreeSet::new();
+    let mut features = BTreeSet::new();
+    for name in ["common-roles", "sre-oncall", "team-payments", "ci-bot"] {
+        let policy = policy(name);
+        let objects = policy.objects.iter();
+        kinds.extend(objects.map(|object| object.reference.kind.clone()));
+        features.extend(Document::Policy(policy).requires());
+    }
+    let expected = [
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "LimitRange",
+        "Namespace",
+        "NetworkPolicy",
+        "ResourceQuota",
+        "Role",
+        "ServiceAccount",
+    ];
+    assert_eq!(
+        kinds.iter().map(String::as_str).collect::<Vec<_>>(),
+        expected
+    );
+    let expected = ["namespace-selector", "network-policies", "quotas"];
+    assert_eq!(
+        features.iter().map(String::as_str).collect::<Vec<_>>(),
+        expected
+    );
+}
+
+#[test]
+fn what_a_policy_may_ask_for_beyond_the_examples_is_accepted() {
+    let document = json!({
+        "apiVersion": "writ.dev/v1alpha1", "kind": "ClusterPolicy",
+        "metadata": {"name": "all-words"},
+        "spec": {
+            "clusters": {
+                "regions": ["eu", "us"], "stages": ["prod"], "matchLabels": {"provider": "aws"},
+                "exclude": {"names": ["us-prod-7"]},
+            },
+            "enforcement": "report", "removal": "orphan", "adopt": "ifIdentical",
+            "deletionProtection": true, "reason": "all words of the format",
+            "objects": [{
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": {"name": "a", "annotations": {"writ.dev/removal": "delete"}},
+            }],
+        },
+    });
+    let policy = parse_policy(&document);
+    assert!(policy.objects[0].may_be_deleted_with_policy());
+    let observer = set(cluster_document(), "/spec/mode", json!("observe"));
+    let observer = parse_cluster(&observer);
+    assert_eq!(Document::Cluster(observer).requires(), ["observe"]);
+}

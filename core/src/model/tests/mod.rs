@@ -8,8 +8,10 @@ mod placed;
 mod refused;
 mod refused_bodies;
 mod refused_grants;
+mod refused_kinds;
 mod refused_objects;
 mod refused_selectors;
+mod stripped;
 
 use serde_json::{Value, json};
 

@@ -11,6 +11,10 @@ fn grants_are_refused() {
     let account = "spec.grants[0].subjects[0].serviceAccount";
     let own = "system:serviceaccount:writ-system:writ-subscriber";
     let selector = grant("namespaceSelector", json!({"matchLabels": {"team": "a"}}));
+    let selected = |value| {
+        let selected = set(selector.clone(), "/spec/grants/0/namespaces", Value::Null);
+        set(selected, "/spec/grants/0/namespaceSelector", value)
+    };
     assert_refused(vec![
         (
             grant("name", Value::Null),
@@ -120,12 +124,12 @@ fn grants_are_refused() {
         (
             grant("namespaces", Value::Null),
             first,
-            "needs namespaces, or clusterWide: true",
+            "needs namespaces, a namespaceSelector, or clusterWide: true",
         ),
         (
             grant("namespaces", json!([])),
             first,
-            "needs namespaces, or clusterWide: true",
+            "needs namespaces, a namespaceSelector, or clusterWide: true",
         ),
         (
             grant("namespaces", json!(["A"])),
@@ -144,18 +148,42 @@ fn grants_are_refused() {
         ),
         (
             grant("clusterWide", json!(true)),
-            "spec.grants[0].clusterWide",
-            "one or the other",
+            "spec.grants[0].namespaces",
+            "must not stand beside clusterWide",
         ),
         (
             selector.clone(),
             "spec.grants[0].namespaceSelector",
-            "is not supported yet",
+            "must not stand beside namespaces",
         ),
         (
-            set(selector, "/spec/grants/0/namespaces", Value::Null),
+            set(
+                set(selector.clone(), "/spec/grants/0/namespaces", Value::Null),
+                "/spec/grants/0/clusterWide",
+                json!(true),
+            ),
             "spec.grants[0].namespaceSelector",
-            "is not supported yet",
+            "must not stand beside clusterWide",
+        ),
+        (
+            selected(json!({})),
+            "spec.grants[0].namespaceSelector",
+            "is empty",
+        ),
+        (
+            selected(json!({"matchLabels": {}})),
+            "spec.grants[0].namespaceSelector",
+            "is empty",
+        ),
+        (
+            selected(json!({"matchLabels": {"a b": "c"}})),
+            "spec.grants[0].namespaceSelector.matchLabels[a b]",
+            "may hold",
+        ),
+        (
+            selected(json!({"matchNames": ["a"]})),
+            "spec.grants[0].namespaceSelector.matchNames",
+            "unknown field",
         ),
         (
             grant("expires", json!({"at": "x"})),

@@ -6,17 +6,13 @@ use super::*;
 fn unsupported_kinds_are_refused_by_name() {
     let of = |api_version: &str, kind: &str| json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}});
     assert_objects_refused(vec![
-        (
-            of("v1", "ResourceQuota"),
-            "kind",
-            "kind ResourceQuota is not supported yet",
-        ),
+        (of("v1", "Gadget"), "kind", "unknown kind \"Gadget\""),
         (
             of("v1", "Secret"),
             "kind",
-            "kind Secret is not supported yet",
+            "a Secret never travels: it holds secrets",
         ),
-        (of("v1", "List"), "kind", "kind List is not supported yet"),
+        (of("v1", "List"), "kind", "list its items one by one"),
         (of("v1", "namespace"), "kind", "did you mean \"Namespace\"?"),
         (
             of("v2", "Namespace"),
@@ -103,12 +99,26 @@ fn metadata_is_checked_as_the_api_server_does() {
         (
             label("writ.dev/removal", "delete"),
             "metadata.labels[writ.dev/removal]",
-            "not supported yet",
+            "only of a Namespace",
         ),
         (
             meta("annotations", json!({"writ.dev/adoptable": "true"})),
             "metadata.annotations[writ.dev/adoptable]",
-            "not supported yet",
+            "by the owner of the object",
+        ),
+        (
+            meta("annotations", json!({"writ.dev/removal": "delete"})),
+            "metadata.annotations[writ.dev/removal]",
+            "only of a Namespace",
+        ),
+        (
+            set(
+                namespace("a"),
+                "/metadata/annotations",
+                json!({"writ.dev/removal": "keep"}),
+            ),
+            "metadata.annotations[writ.dev/removal]",
+            "must be \"delete\"",
         ),
         (
             label("app.kubernetes.io/managed-by", "Helm"),
@@ -152,6 +162,16 @@ fn a_policy_cannot_lock_writ_out() {
             role("ClusterRole", None, "writ-subscriber"),
             "metadata.name",
             "the subscriber's own",
+        ),
+        (
+            role("ClusterRole", None, "writ-ceiling"),
+            "metadata.name",
+            "Writ's own here",
+        ),
+        (
+            binding("RoleBinding", Some("a"), "writ-x"),
+            "metadata.name",
+            "Writ's own here",
         ),
         (
             binding("ClusterRoleBinding", None, "writ-subscriber-x"),

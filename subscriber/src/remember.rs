@@ -1,0 +1,87 @@
+//! Writes a policy's mirror: what the engine remembers in the cluster, and shows people.
+
+use std::time::SystemTime;
+
+use writ_core::name::PolicyName;
+use writ_core::plan::{Record, content_hash};
+
+use crate::cluster::{ClusterApi, Error, ErrorKind, Expect};
+use crate::inventory::covers;
+use crate::mirror::{MIRROR_BYTES_MAX, PolicyMirror, Stage, policy_reference};
+use crate::slot::{Slot, WrittenMirror};
+
+/// Writes into the cluster where an attempt goes and what it may touch, unless that is there. Says
+/// when it did.
+pub(crate) async fn record_ahead<C: ClusterApi>(
+    api: &C,
+    policy: &PolicyName,
+    slot: &mut Slot,
+    ahead: &Record,
+) -> Result<Option<SystemTime>, Error> {
+    slot.record = Some(ahead.clone());
+    if slot
+        .mirror
+        .as_ref()
+        .is_some_and(|written| covers(&written.stored, ahead))
+    {
+        return Ok(None);
+    }
+    slot.shown = (Stage::Underway, None);
+    write_mirror(api, policy, slot).await?;
+    Ok(Some(SystemTime::now()))
+}
+
+/// Writes a policy's mirror as the slot has it, unless it was written like that before.
+pub(crate) async fn write_mirror<C: ClusterApi>(
+    api: &C,
+    policy: &PolicyName,
+    slot: &mut Slot,
+) -> Result<(), Error> {
+    let Some(record) = &slot.record else {
+        return Ok(());
+    };
+    // Without content nothing is known yet but what the mirror itself says.
+    if !slot.is_known() || says(slot, record) {
+        return Ok(());
+    }
+    let mirror = PolicyMirror {
+        document: slot.content.as_ref().map(|content| &content.document),
+        record,
+        signed: &slot.signed,
+        stage: slot.shown.0,
+        message: slot.shown.1.as_deref(),
+    }
+    .render(policy);
+    let sent = Some(content_hash(&mirror));
+    if let Some(written) = slot.mirror.as_mut().filter(|it| it.sent == sent) {
+        written.stored = record.clone();
+        written.shown = Some(slot.shown.clone());
+        return Ok(());
+    }
+    let reference = policy_reference(policy);
+    let size = mirror.to_string().len();
+    if size > MIRROR_BYTES_MAX {
+        let message = format!("the mirror has {size} bytes, the limit is {MIRROR_BYTES_MAX}");
+        return Err(Error::new(ErrorKind::Invalid, "apply", &reference, message));
+    }
+    let written = api.apply(&reference, &mirror, Expect::Own).await?;
+    let (uid, resource_version) = (written.uid, written.resource_version);
+    slot.mirror = Some(WrittenMirror {
+        sent,
+        uid,
+        resource_version,
+        stored: record.clone(),
+        shown: Some(slot.shown.clone()),
+    });
+    Ok(())
+}
+
+/// Whether the mirror says that already. The same log state means the same document and signed
+/// bytes, so that neither is rendered to find out.
+fn says(slot: &Slot, record: &Record) -> bool {
+    slot.mirror.as_ref().is_some_and(|written| {
+        written.sent.is_some()
+            && written.stored == *record
+            && written.shown.as_ref() == Some(&slot.shown)
+    })
+}
