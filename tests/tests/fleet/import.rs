@@ -138,7 +138,10 @@ fn what_its_owner_agrees_to_is_adopted_on_the_same_cluster_without_a_change() {
         fleet.apply_on(&found[0], &[PROD]).await;
         let after = quotas.get("team").await.unwrap();
         assert_eq!(before.data["spec"], after.data["spec"]);
-        assert_eq!(before.metadata.uid, after.metadata.uid, "it was not made anew");
+        assert_eq!(
+            before.metadata.uid, after.metadata.uid,
+            "it was not made anew"
+        );
         assert_eq!(after.metadata.labels.unwrap()["writ.dev/managed"], "true");
         let again = documents(&import(fleet, &["--namespace", ADOPTED]).await);
         assert_eq!(again, [] as [Value; 0], "it is Writ's now");
