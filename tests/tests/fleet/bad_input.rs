@@ -58,7 +58,7 @@ fn each_bad_manifest_is_refused_at_its_field_and_nothing_is_stored() {
                 with("/spec/clusters", json!({"regions": ["all"]})),
                 "spec.clusters.regions[0]",
             ),
-            (with("/spec/removal", json!("orphan")), "spec.removal"),
+            (with("/spec/removal", json!("destroy")), "spec.removal"),
             (
                 with(
                     "/spec/objects",
