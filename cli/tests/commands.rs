@@ -337,3 +337,33 @@ async fn without_a_publisher_the_way_out_is_named() {
     );
     refuse(&refused.err, "transport error: transport error");
 }
+
+#[tokio::test]
+async fn explain_needs_no_publisher_and_an_unknown_word_fails_with_the_nearest() {
+    let nobody = support::closed_port().await;
+    let page = support::run_at(&nobody, "explain foreignobject", "").await;
+    assert_eq!((page.code, page.err.as_str()), (0, ""));
+    assert!(page.out.starts_with("# ForeignObject\n"), "{}", page.out);
+    let field = support::run_at(&nobody, "explain ClusterPolicy.spec.grants", "").await;
+    assert!(field.out.contains("FIELD:  spec.grants"), "{}", field.out);
+    let unknown = support::run_at(&nobody, "explain CeilingExceded", "").await;
+    assert_eq!((unknown.code, unknown.out.as_str()), (1, ""));
+    assert_eq!(
+        unknown.err,
+        "error: `CeilingExceded` is neither a reason nor a field: did you mean `writ explain CeilingExceeded`?\n"
+    );
+}
+
+#[tokio::test]
+async fn why_of_a_policy_that_is_not_for_the_cluster_says_so() {
+    let publisher = Publisher::start().await;
+    run_with(&publisher, "apply -f -", PAYMENTS).await;
+    let Ran { code, out, err } = run(&publisher, "why eu-prod-1 payments").await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(
+        err.contains("policy payments is not for cluster eu-prod-1"),
+        "{err}"
+    );
+    let wrong = run(&publisher, "why policy/payments").await;
+    assert_eq!(wrong.code, 2, "{}", wrong.err);
+}

@@ -66,16 +66,21 @@ fn check_protection(
 
 /// Bindings of grants carry the name of their policy, so that only written objects can meet.
 fn check_claims(next: &ClusterPolicy, view: &View) -> Result<(), EditError> {
-    let references: HashSet<_> = next.objects.iter().map(|of| &of.reference).collect();
+    let references: HashSet<_> = next
+        .objects
+        .iter()
+        .map(|of| of.reference.identity())
+        .collect();
     // Most names of other policies are told apart by this cheaper question.
-    let names: HashSet<&str> = references.iter().map(|of| of.name.as_str()).collect();
+    let names: HashSet<&str> = references.iter().map(|(.., name)| *name).collect();
     let mut selected: Option<Vec<ClusterIdentity>> = None;
     for (_, document) in view.documents_after(Kind::Policy, None) {
         let Some(other) = policy(Some(document)).filter(|other| other.name != next.name) else {
             continue;
         };
         let met = other.objects.iter().find(|object| {
-            names.contains(object.reference.name.as_str()) && references.contains(&object.reference)
+            names.contains(object.reference.name.as_str())
+                && references.contains(&object.reference.identity())
         });
         let Some(object) = met else { continue };
         let selected = selected.get_or_insert_with(|| {

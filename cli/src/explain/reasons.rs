@@ -52,10 +52,19 @@ impl Page {
             .filter_map(|line| line.strip_prefix("- "))
     }
 
-    /// The page for a terminal: without fences, links as their words.
+    /// The page for a terminal: what is fenced is indented, links are their words.
     pub(crate) fn plain(&self) -> String {
-        let lines = self.text.lines().filter(|line| !line.starts_with("```"));
-        let lines: Vec<String> = lines.map(unlink).collect();
+        let mut lines = Vec::new();
+        let mut is_fenced = false;
+        for line in self.text.lines() {
+            if line.starts_with("```") {
+                is_fenced = !is_fenced;
+            } else if is_fenced {
+                lines.push(format!("    {line}"));
+            } else {
+                lines.push(unlink(line));
+            }
+        }
         lines.join("\n")
     }
 }

@@ -22,6 +22,9 @@ use advice::Advice;
 /// Policies told one by one; beyond that a person asks for JSON.
 const POLICIES_SHOWN_MAX: usize = 20;
 
+/// Objects that an acknowledgement names.
+const FAILING_NAMED_MAX: usize = 8;
+
 /// What Writ says where it would write and may only look.
 const OBSERVING: &str = "Observing";
 
@@ -92,7 +95,7 @@ impl Finding {
         let heard = words::liveness_state(self.cluster.liveness.as_ref());
         if counts.refused > 0 {
             Verdict::Refused
-        } else if counts.pending > self.would_change() {
+        } else if counts.pending > self.count(is_observing) {
             Verdict::Pending
         } else if counts.silent > 0 || heard == "silent" {
             Verdict::Silent
@@ -113,12 +116,14 @@ impl Finding {
         self.cluster.mode == "observe"
     }
 
-    /// Policies that only wait for the cluster to be let write.
+    /// Policies of an observing cluster that Writ would do something about.
     fn would_change(&self) -> u32 {
-        let observing = |line: &&v1::PolicyLine| {
-            line.state() == v1::AckState::Pending && line.reason == OBSERVING
-        };
-        let count = self.cluster.exceptions.iter().filter(observing).count();
+        self.count(|line| is_observing(line) && !is_settled(line))
+    }
+
+    fn count(&self, is_counted: impl Fn(&v1::PolicyLine) -> bool) -> u32 {
+        let lines = self.cluster.exceptions.iter();
+        let count = lines.filter(|line| is_counted(line)).count();
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
@@ -126,6 +131,7 @@ impl Finding {
     fn told(&self) -> Vec<&v1::PolicyLine> {
         let mut lines: Vec<_> = self.cluster.exceptions.iter().collect();
         lines.retain(|line| line.state() != v1::AckState::Silent || !line.reason.is_empty());
+        lines.retain(|line| !(is_observing(line) && is_settled(line)));
         lines.sort_by_key(|line| match line.state() {
             v1::AckState::Refused => 0,
             v1::AckState::Pending => 1,
@@ -234,7 +240,7 @@ impl Finding {
 
     fn policy(&self, line: &v1::PolicyLine) -> String {
         let state = match line.state() {
-            v1::AckState::Pending if line.reason == OBSERVING => "would change",
+            _ if is_observing(line) => "would change",
             other => words::ack_state(other),
         };
         let mut text = format!("\n  {}@{}  {state}", clean(&line.policy), line.generation);
@@ -259,6 +265,10 @@ impl Finding {
                 false => format!("{}: ", clean(&failing.reason)),
             };
             text.push_str(&format!("\n     {object}: {reason}{message}"));
+        }
+        if line.failing.len() >= FAILING_NAMED_MAX {
+            let more = format!("\n     … perhaps more: at most {FAILING_NAMED_MAX} are named");
+            text.push_str(&more);
         }
         if generations_behind(line).is_some() {
             let last = line.last_applied_generation;
@@ -341,6 +351,17 @@ fn policies(count: u32) -> String {
         1 => "1 policy".to_owned(),
         count => format!("{count} policies"),
     }
+}
+
+/// It is planned and not done, since the cluster only observes.
+fn is_observing(line: &v1::PolicyLine) -> bool {
+    line.state() == v1::AckState::Pending && line.reason == OBSERVING
+}
+
+/// An observing cluster never calls a policy applied; without a word on an object there is nothing
+/// to do.
+fn is_settled(line: &v1::PolicyLine) -> bool {
+    line.message.is_empty() && line.failing.is_empty()
 }
 
 fn generations_behind(line: &v1::PolicyLine) -> Option<u64> {

@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64;
 
-use super::fields::{Fields, text};
+use super::fields::{Fields, path_of, text};
 use super::report::{Report, quoted};
 
 /// Longest key of `data` and `binaryData`, in bytes (apimachinery, `IsConfigMapKey`).
@@ -18,7 +18,7 @@ pub(super) fn check(object: &Fields<'_>, report: &mut Report) {
     };
     for key in read_entries(object, "binaryData", is_base64, report) {
         if data.contains(&key) {
-            let path = format!("{}[{key}]", object.path("binaryData"));
+            let path = path_of(&object.path("binaryData"), key);
             report.refuse(path, "is in data already");
         }
     }

@@ -51,13 +51,7 @@ impl<'a> Fields<'a> {
 
     /// The path of a field of this object; with no key it is the object's own.
     pub(super) fn path(&self, key: &str) -> String {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        match (self.path.is_empty(), key.bytes().all(plain)) {
-            (_, true) if key.is_empty() => self.path.clone(),
-            (true, true) => key.to_owned(),
-            (false, true) => format!("{}.{key}", self.path),
-            (_, false) => format!("{}[{}]", self.path, quoted(key).trim_matches('"')),
-        }
+        path_of(&self.path, key)
     }
 
     /// The field's value, unless it is absent or null.
@@ -172,6 +166,17 @@ impl<'a> Fields<'a> {
         if self.get(key).is_some() && !self.is_empty(key) {
             report.refuse(self.path(key), format!("{key} is not supported yet"));
         }
+    }
+}
+
+/// The path of a field of the object at `parent`; with no key it is the object's own.
+pub(super) fn path_of(parent: &str, key: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    match (parent.is_empty(), key.bytes().all(plain)) {
+        (_, true) if key.is_empty() => parent.to_owned(),
+        (true, true) => key.to_owned(),
+        (false, true) => format!("{parent}.{key}"),
+        (_, false) => format!("{parent}[{}]", quoted(key).trim_matches('"')),
     }
 }
 

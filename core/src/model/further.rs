@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value};
 
-use super::fields::unknown;
+use super::fields::{path_of, unknown};
 use super::kind::{ObjectKind, group_of};
 use super::report::{Report, quoted};
 use super::syntax;
@@ -122,7 +122,7 @@ pub(super) fn read_body(item: &Value, path: &str, report: &mut Report) -> Map<St
     let own = fields.filter(|(key, _)| !FRAME.contains(&key.as_str()));
     own.map(|(key, value)| {
         let mut value = value.clone();
-        settle_numbers(&mut value, &format!("{path}.{key}"), report);
+        settle_numbers(&mut value, &path_of(path, key), report);
         (key.clone(), value)
     })
     .collect()
@@ -145,7 +145,7 @@ fn settle_numbers(value: &mut Value, path: &str, report: &mut Report) {
         }
         Value::Object(map) => {
             for (key, item) in map.iter_mut() {
-                settle_numbers(item, &format!("{path}.{key}"), report);
+                settle_numbers(item, &path_of(path, key), report);
             }
         }
         _ => {}

@@ -138,7 +138,16 @@ pub struct ObjectRef {
     pub name: String,
 }
 
+/// An object whatever the version that it is written in: group, kind, namespace and name.
+pub type ObjectIdentity<'a> = (&'a str, &'a str, Option<&'a str>, &'a str);
+
 impl ObjectRef {
+    /// The object itself: two references that differ in their version alone mean the same one.
+    pub fn identity(&self) -> ObjectIdentity<'_> {
+        let group = group_of(&self.api_version);
+        (group, &self.kind, self.namespace.as_deref(), &self.name)
+    }
+
     pub(super) fn of(kind: ObjectKind, namespace: Option<&str>, name: &str) -> ObjectRef {
         ObjectRef {
             api_version: kind.api_version().to_owned(),

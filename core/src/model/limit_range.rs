@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fields::{Fields, unknown};
+use super::fields::{Fields, path_of, unknown};
 use super::limits::ENTRIES_MAX;
 use super::quantity::{Quantities, Quantity};
 use super::report::{Report, quoted};
@@ -124,7 +124,7 @@ impl Bounds<'_> {
     }
 
     fn refuse(&self, key: &str, name: &str, message: String, report: &mut Report) {
-        report.refuse(format!("{}[{name}]", self.limit.path(key)), message);
+        report.refuse(path_of(&self.limit.path(key), name), message);
     }
 
     fn check_order(&self, low: &str, high: &str, report: &mut Report) {

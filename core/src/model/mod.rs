@@ -46,7 +46,7 @@ pub use document::{API_VERSION, Document, Parsed, parse};
 pub use feature::FEATURES;
 pub use grant::{Grant, Reach, SelectorGrant};
 pub use guard::OWN_NAMESPACE;
-pub use kind::ObjectRef;
+pub use kind::{ObjectIdentity, ObjectRef};
 pub use label_selector::LabelSelector;
 pub use object::Object;
 pub use policy::ClusterPolicy;

@@ -1,12 +1,13 @@
 //! A policy: what a set of clusters must hold, as a user states it or as it was compiled.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::choice::{self, Adopt, Enforcement, Removal};
 use super::compile;
 use super::fields::Fields;
 use super::grant::{Grant, SelectorGrant};
-use super::kind::ObjectRef;
+use super::kind::ObjectIdentity;
 use super::limits::{COMPILED_SIZE_MAX_BYTES, ENTRIES_MAX, OBJECTS_MAX, REASON_MAX_BYTES};
 use super::metadata::{self, Metadata};
 use super::object::Object;
@@ -203,23 +204,24 @@ fn read_objects(
     read: impl Fn(&serde_json::Value, &str, &mut Report) -> Option<Object>,
     report: &mut Report,
 ) -> Vec<Object> {
-    let mut places: BTreeMap<ObjectRef, String> = BTreeMap::new();
-    let mut objects = Vec::new();
-    for (path, item) in spec.items("objects", OBJECTS_MAX, report) {
-        let Some(object) = read(item, &path, report) else {
-            continue;
-        };
-        match places.get(&object.reference) {
-            Some(first) => {
-                report.refuse(path, format!("{} is already at {first}", object.reference));
+    let items = spec.items("objects", OBJECTS_MAX, report).into_iter();
+    let objects: Vec<(String, Object)> = items
+        .filter_map(|(path, item)| read(item, &path, report).map(|object| (path, object)))
+        .collect();
+    let mut places: BTreeMap<ObjectIdentity<'_>, &str> = BTreeMap::new();
+    for (path, object) in &objects {
+        let reference = &object.reference;
+        match places.entry(reference.identity()) {
+            Entry::Occupied(first) => {
+                let first = first.get();
+                report.refuse(path.as_str(), format!("{reference} is already at {first}"));
             }
-            None => {
-                places.insert(object.reference.clone(), path);
-                objects.push(object);
+            Entry::Vacant(place) => {
+                place.insert(path);
             }
         }
     }
-    objects
+    objects.into_iter().map(|(_, object)| object).collect()
 }
 
 fn read_grants(

@@ -1,7 +1,8 @@
 //! Quantities of Kubernetes, exactly: `1024Mi` is `1Gi`, `0.5` is `500m`, `1e3` is `1k`.
 //!
-//! The API server keeps quantities below 2^63 in steps of a billionth, and silently caps or rounds what
-//! is larger or finer. That is refused here, so that what a cluster holds is what was written.
+//! The API server keeps quantities below 2^63 in steps of a billionth, and those of resources in steps
+//! of a thousandth; what is larger or finer it silently caps or rounds up. That is refused here, so that
+//! what a cluster holds is what was written.
 
 use std::fmt;
 
@@ -118,6 +119,11 @@ impl Quantity {
     /// Whether it is a whole number of its unit.
     pub(super) fn is_whole(self) -> bool {
         self.0 % ONE == 0
+    }
+
+    /// Whether the API server keeps it as the amount of a resource.
+    fn is_in_thousandths(self) -> bool {
+        self.0 % (ONE / 1_000) == 0
     }
 
     /// How often `other` goes into it, as exactly as the API server counts ratios.
@@ -240,6 +246,10 @@ fn read_value(value: &Value) -> Result<(String, Quantity), String> {
     let quantity = Quantity::parse(&text).map_err(|error| format!("{} {error}", quoted(&text)))?;
     if quantity.is_negative() {
         return Err("must not be negative".to_owned());
+    }
+    if !quantity.is_in_thousandths() {
+        let message = "is too fine: the API server rounds resources up to a thousandth";
+        return Err(format!("{} {message}", quoted(&text)));
     }
     Ok((text, quantity))
 }

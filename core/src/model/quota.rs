@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::fields::{Fields, unknown};
+use super::fields::{Fields, path_of, unknown};
 use super::limits::ENTRIES_MAX;
 use super::quantity::Quantities;
 use super::report::{Report, quoted};
@@ -36,7 +36,7 @@ pub(super) fn read(object: &Fields<'_>, report: &mut Report) -> Option<Map<Strin
     let hard_path = spec.path("hard");
     for (name, quantity) in hard.iter() {
         if resource::is_counted(name) && !quantity.is_whole() {
-            report.refuse(format!("{hard_path}[{name}]"), "must be a whole number");
+            report.refuse(path_of(&hard_path, name), "must be a whole number");
         }
     }
     let mut scopes = read_scopes(&spec, report);

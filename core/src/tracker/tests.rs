@@ -259,11 +259,17 @@ fn later_joiners_leavers_and_observers_are_counted_apart() {
         entry.mode = Mode::Observe;
     }
     tracker.edit(observer, now(1));
+    // It joined later and observes: nothing is applied there, so it is no later joiner.
+    let mut observer = cluster("eu-prod-3", 9);
+    if let Subject::Cluster(Some(entry)) = &mut observer.subject {
+        entry.mode = Mode::Observe;
+    }
+    tracker.edit(observer, now(1));
     let counts = status(&tracker, now(2)).counts;
     let apart = Counts {
         later: 1,
         left: 1,
-        observing: 1,
+        observing: 2,
         ..Counts::default()
     };
     assert_eq!(counts, apart);

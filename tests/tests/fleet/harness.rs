@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     path::PathBuf,
+    process::{Output, Stdio},
     sync::LazyLock,
     time::{Duration, Instant},
 };
@@ -13,6 +14,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use tokio::{
+    process::Command,
     runtime::Runtime,
     sync::{Mutex, OnceCell},
 };
@@ -101,6 +103,26 @@ impl Shared {
         AckServiceClient::new(self.channel.clone())
     }
 
+    /// Runs the command line as a person does who sourced the fleet's `env`.
+    pub(crate) async fn writ(&self, line: &[&str]) -> Output {
+        let (kubeconfig, address) = {
+            let fleet = self.fleet.lock().await;
+            (fleet.kubeconfig_file(), fleet.address().to_owned())
+        };
+        let path = std::env::var("PATH").unwrap_or_default();
+        let programs = self.dir.join("bin");
+        Command::new(env!("CARGO_BIN_EXE_writ-under-test"))
+            .args(line)
+            .env("KUBECONFIG", kubeconfig)
+            .env("WRIT_ADDRESS", address)
+            .env("PATH", format!("{}:{path}", programs.display()))
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .unwrap()
+    }
+
     /// Submits a policy that must be accepted.
     pub(crate) async fn apply(&self, manifest: &Value) -> EditResponse {
         let request = ApplyRequest {
@@ -161,6 +183,8 @@ impl Shared {
         let (api_version, plural) = match kind {
             "Namespace" => ("v1", "namespaces"),
             "ServiceAccount" => ("v1", "serviceaccounts"),
+            "ResourceQuota" => ("v1", "resourcequotas"),
+            "NetworkPolicy" => ("networking.k8s.io/v1", "networkpolicies"),
             "Role" => (RBAC, "roles"),
             "RoleBinding" => (RBAC, "rolebindings"),
             "ClusterRole" => (RBAC, "clusterroles"),

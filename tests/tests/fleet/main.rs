@@ -7,5 +7,7 @@ mod bad_input;
 mod drift;
 mod forged;
 mod harness;
+mod import;
 mod ownership;
 mod restart;
+mod why;

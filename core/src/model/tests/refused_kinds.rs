@@ -103,10 +103,10 @@ fn quotas_count_what_kubernetes_counts() {
             "spec.hard.memory",
             "too large",
         ),
-        (hard("cpu", json!("0.1n")), "spec.hard.cpu", "too fine"),
+        (hard("cpu", json!("100u")), "spec.hard.cpu", "too fine"),
         (
             hard("pods", json!("1500m")),
-            "spec.hard[pods]",
+            "spec.hard.pods",
             "whole number",
         ),
         (
@@ -232,36 +232,36 @@ fn limit_ranges_are_of_one_piece() {
         ),
         (
             container(json!({"min": {"cpu": "2"}, "max": {"cpu": "1999m"}})),
-            &field(".min[cpu]"),
+            &field(".min.cpu"),
             "is above max",
         ),
         (
             container(json!({"defaultRequest": {"cpu": "2"}, "default": {"cpu": "1"}})),
-            &field(".defaultRequest[cpu]"),
+            &field(".defaultRequest.cpu"),
             "is above default",
         ),
         (
             container(json!({"default": {"memory": "1025Mi"}, "max": {"memory": "1Gi"}})),
-            &field(".default[memory]"),
+            &field(".default.memory"),
             "is above max",
         ),
         (
             container(json!({
                 "default": {"hugepages-2Mi": "4Mi"}, "defaultRequest": {"hugepages-2Mi": "2Mi"},
             })),
-            &field(".defaultRequest[hugepages-2Mi]"),
+            &field(".defaultRequest.hugepages-2Mi"),
             "can't be overcommitted",
         ),
         (
             container(json!({"maxLimitRequestRatio": {"cpu": "0.9"}})),
-            &field(".maxLimitRequestRatio[cpu]"),
+            &field(".maxLimitRequestRatio.cpu"),
             "at least 1",
         ),
         (
             container(json!({
                 "min": {"cpu": "1"}, "max": {"cpu": "2"}, "maxLimitRequestRatio": {"cpu": "2.1"},
             })),
-            &field(".maxLimitRequestRatio[cpu]"),
+            &field(".maxLimitRequestRatio.cpu"),
             "min and max allow",
         ),
     ]);
@@ -437,7 +437,7 @@ fn config_maps_hold_texts() {
         ),
         (
             config(json!({"data": {"a": ""}, "binaryData": {"a": ""}})),
-            "binaryData[a]",
+            "binaryData.a",
             "is in data already",
         ),
         (config(json!({"spec": {}})), "spec", "unknown field"),
@@ -540,6 +540,15 @@ fn further_kinds_travel_as_they_were_written() {
             "no policy may touch it",
         ),
     ]);
+    // One object, written in two versions.
+    let versions = ["example.com/v1", "example.com/v2"];
+    let mut document = policy_with(Value::Null);
+    document["spec"]["objects"] = versions
+        .map(|version| of(version, "Widget", None, json!({})))
+        .to_vec()
+        .into();
+    let message = "Widget x is already at spec.objects[0]";
+    assert_refused(vec![(document, "spec.objects[1]", message)]);
     // Beside its own name, a kind may be called as one of Kubernetes is.
     let role = of("example.com/v1", "Role", Some("a"), json!({"spec": {}}));
     assert_accepted(vec![role, named("writ-x", Some("a"))]);
