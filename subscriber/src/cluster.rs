@@ -12,7 +12,7 @@ use serde_json::Value;
 use writ_core::model::ObjectRef;
 use writ_core::plan::Reason;
 
-use crate::resource::Resource;
+use crate::resource::{Found, Resource};
 
 /// A Kubernetes API as the subscriber sees it.
 pub trait ClusterApi: Send + Sync + 'static {
@@ -21,6 +21,12 @@ pub trait ClusterApi: Send + Sync + 'static {
         &self,
         reference: &ObjectRef,
     ) -> impl Future<Output = Result<Option<Value>, Error>> + Send;
+
+    /// Asks how a kind is served; `None` only if the API server said that it serves no such kind.
+    fn find_kind(
+        &self,
+        reference: &ObjectRef,
+    ) -> impl Future<Output = Result<Option<Found>, Error>> + Send;
 
     /// Reads all objects of a kind, over all namespaces.
     fn list(&self, resource: Resource) -> impl Future<Output = Result<Vec<Value>, Error>> + Send;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use kube::api::{ApiResource, DynamicObject};
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -18,7 +19,7 @@ use writ_core::model::ObjectRef;
 use writ_core::plan::MANAGED;
 
 use crate::namespaces::{All, Seen};
-use crate::resource::{NAMESPACES, Resource, watched};
+use crate::resource::{self, NAMESPACES, Resource, watched};
 
 /// Events waiting to be handled. A full queue holds the watches back; nothing is lost, because a
 /// watch that falls too far behind is started again with a list.
@@ -62,13 +63,23 @@ pub enum Event {
     },
 }
 
-/// Watches all kinds until it is shut down or nobody takes the events any more. The first `Listed`
-/// of each kind says that its watch stands. Failures are logged and tried again with backoff.
+/// Watches all kinds until it is shut down or nobody takes the events any more; further kinds from
+/// when a policy holds one. The first `Listed` of each kind says that its watch stands. Failures are
+/// logged and tried again with backoff.
 pub async fn watch(client: kube::Client, events: mpsc::Sender<Event>, shutdown: CancellationToken) {
-    let watches = watched().map(|resource| follow(client.clone(), resource, events.clone()));
-    tokio::select! {
-        () = shutdown.cancelled() => {}
-        _ = futures::future::join_all(watches) => {}
+    let follow_kind = |resource| follow(client.clone(), resource, events.clone());
+    let mut watches: FuturesUnordered<_> = watched().map(follow_kind).collect();
+    let mut further = resource::further();
+    let mut begun = 0;
+    loop {
+        let more: Vec<Resource> = further.borrow_and_update()[begun..].to_vec();
+        begun += more.len();
+        watches.extend(more.into_iter().map(follow_kind));
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            ended = watches.next() => if ended.is_none() { return },
+            changed = further.changed() => if changed.is_err() { return },
+        }
     }
 }
 

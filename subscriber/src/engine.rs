@@ -25,7 +25,7 @@ use crate::confirmed::Confirmed;
 pub use crate::load::{Loaded, LoadedPolicy, NotRecorded};
 use crate::mirror::policy_reference;
 use crate::namespaces::Namespaces;
-use crate::outcome::{ObjectFailure, Outcome};
+use crate::outcome::{ObjectFailure, Outcome, State};
 use crate::permit::{Permit, Permits};
 use crate::remember::write_mirror;
 use crate::roles::Roles;
@@ -178,6 +178,7 @@ impl<C: ClusterApi> Engine<C> {
             Some(record) if permit.is_enforcing() && record.holds(removed, hash) => {
                 self.inner.slots.select(&policy, content.as_ref());
                 slot.content = content;
+                slot.said = Some((State::Applied, Vec::new(), 0));
                 return Outcome::unchanged();
             }
             Some(record) if record.is_newer_than(as_of) => {

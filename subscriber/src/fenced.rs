@@ -7,7 +7,7 @@ use writ_core::model::ObjectRef;
 
 use crate::cluster::{ClusterApi, Deletion, Error, ErrorKind, Expect, Identity, Written};
 use crate::lease::Fence;
-use crate::resource::Resource;
+use crate::resource::{Found, Resource};
 
 /// The API behind a fence.
 #[derive(Debug, Clone)]
@@ -39,6 +39,10 @@ impl<C> Fenced<C> {
 impl<C: ClusterApi> ClusterApi for Fenced<C> {
     async fn get(&self, reference: &ObjectRef) -> Result<Option<Value>, Error> {
         self.api.get(reference).await
+    }
+
+    async fn find_kind(&self, reference: &ObjectRef) -> Result<Option<Found>, Error> {
+        self.api.find_kind(reference).await
     }
 
     async fn list(&self, resource: Resource) -> Result<Vec<Value>, Error> {

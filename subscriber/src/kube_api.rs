@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use kube::client::Body;
+use kube::core::GroupVersionKind;
+use kube::discovery::Scope;
+use kube::error::DiscoveryError;
 use serde_json::{Value, json};
 use writ_core::model::ObjectRef;
 use writ_core::plan::{self, FIELD_MANAGER};
 
 use crate::classify::classify;
 use crate::cluster::{ClusterApi, Deletion, Error, ErrorKind, Expect, Identity, Written};
-use crate::resource::{self, Resource, escape};
+use crate::resource::{self, Found, Resource, escape};
 
 /// An answer that takes longer counts as none. An API server under load answers 429 long before.
 pub const REQUEST_TIMEOUT_S: u64 = 10;
@@ -112,6 +115,36 @@ impl ClusterApi for KubeApi {
             Ok((_, body)) => read_json("get", &reference.to_string(), &body).map(Some),
             Err(error) if error.kind == ErrorKind::Missing => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    async fn find_kind(&self, reference: &ObjectRef) -> Result<Option<Found>, Error> {
+        let fail = |message: &str| {
+            Error::new(
+                ErrorKind::Unavailable,
+                "find the kind of",
+                reference,
+                message,
+            )
+        };
+        let (group, version) = match reference.api_version.split_once('/') {
+            Some((group, version)) => (group, version),
+            None => ("", reference.api_version.as_str()),
+        };
+        let kind = GroupVersionKind::gvk(group, version, &reference.kind);
+        let asked = kube::discovery::pinned_kind(&self.client, &kind);
+        match tokio::time::timeout(Duration::from_secs(REQUEST_TIMEOUT_S), asked).await {
+            Ok(Ok((found, capabilities))) => Ok(Some(Found {
+                api_version: found.api_version,
+                kind: found.kind,
+                plural: found.plural,
+                namespaced: capabilities.scope == Scope::Namespaced,
+            })),
+            // Of this very group and version, so a part of the API that is down elsewhere says nothing.
+            Ok(Err(kube::Error::Discovery(DiscoveryError::MissingKind(_)))) => Ok(None),
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(None),
+            Ok(Err(cause)) => Err(fail("the API server did not say").with_source(cause)),
+            Err(_) => Err(fail("no answer in time")),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Reads what a plan needs to know of the cluster. Writes nothing.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt;
@@ -7,7 +8,7 @@ use writ_core::model::ObjectRef;
 use writ_core::plan::{NamespaceState, Observed, ObservedObject};
 
 use crate::cluster::{ClusterApi, Error, ErrorKind};
-use crate::resource::NAMESPACES;
+use crate::resource::{self, FURTHER_KINDS_MAX, Found, NAMESPACES};
 
 /// Calls that one policy has open at once. More only wait in the API server's own fair queue.
 pub const CALLS_AT_ONCE_MAX: usize = 16;
@@ -38,9 +39,14 @@ pub(crate) async fn observe<C: ClusterApi>(api: &C, questions: Questions) -> Obs
         roles,
         active,
     } = questions;
-    let unknown = wanted.iter().filter(|at| !known.contains_key(at)).cloned();
+    let unserved = find_kinds(api, &wanted).await;
+    let unknown = wanted
+        .iter()
+        .filter(|at| !known.contains_key(at) && !unserved.contains_key(at))
+        .cloned();
     let ((read, mut failures), (found_roles, unread_roles)) =
         futures::join!(read_all(api, unknown.collect()), read_all(api, roles));
+    failures.extend(unserved);
     for (role, error) in unread_roles {
         tracing::debug!(%role, error = &error as &dyn std::error::Error, "role not read");
     }
@@ -83,6 +89,54 @@ pub(crate) async fn observe<C: ClusterApi>(api: &C, questions: Questions) -> Obs
         ..Observed::default()
     };
     Observation { observed, failures }
+}
+
+/// Finds out how further kinds are served, which are watched from then on. Says which objects are of
+/// a kind that cannot be reached, and why.
+async fn find_kinds<C: ClusterApi>(
+    api: &C,
+    wanted: &BTreeSet<ObjectRef>,
+) -> BTreeMap<ObjectRef, Error> {
+    let mut unserved = BTreeMap::new();
+    let mut asked: BTreeMap<(&str, &str), Option<(ErrorKind, String)>> = BTreeMap::new();
+    for at in wanted {
+        let kind = (at.api_version.as_str(), at.kind.as_str());
+        let found = match asked.entry(kind) {
+            Entry::Occupied(found) => found.into_mut(),
+            Entry::Vacant(place) => place.insert(match resource::is_watched(at) {
+                true => None,
+                false => find_kind(api, at).await,
+            }),
+        };
+        let problem = found.clone().or_else(|| {
+            let message = "the kind has no namespaces, or its objects need one";
+            let fits = resource::of(at).is_some();
+            (!fits).then(|| (ErrorKind::Invalid, message.to_owned()))
+        });
+        if let Some((kind, message)) = problem {
+            unserved.insert(
+                at.clone(),
+                Error::new(kind, "find the kind of", at, message),
+            );
+        }
+    }
+    unserved
+}
+
+async fn find_kind<C: ClusterApi>(api: &C, at: &ObjectRef) -> Option<(ErrorKind, String)> {
+    let found = match resource::of(at) {
+        Some(known) => Found::from(known),
+        None => match api.find_kind(at).await {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                let message = format!("{} {} is not served here", at.api_version, at.kind);
+                return Some((ErrorKind::NotServed, message));
+            }
+            Err(error) => return Some((error.kind, error.message)),
+        },
+    };
+    let message = || format!("more than {FURTHER_KINDS_MAX} further kinds");
+    (!resource::keep(&found)).then(|| (ErrorKind::NotServed, message()))
 }
 
 type Read = (

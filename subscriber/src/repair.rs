@@ -15,7 +15,7 @@ use crate::namespaces::{Seen, Turn};
 use crate::outcome::Repair;
 use crate::resource::{CLUSTER_POLICIES, NAMESPACES, Resource, WRIT_API_VERSION};
 use crate::settle::{Part, Reads, settle};
-use crate::slot::Slot;
+use crate::slot::{Said, Slot};
 use crate::waiting::For;
 
 impl<C: ClusterApi> Engine<C> {
@@ -142,7 +142,9 @@ impl<C: ClusterApi> Engine<C> {
             .map(|policy| async move {
                 let mut slot = self.inner.slots.find(&policy)?.lock_owned().await;
                 let (part, reads) = (Part::Whole, Reads::Unconfirmed);
+                let said = slot.said.clone();
                 let repair = self.repair(&policy, &mut slot, part, reads).await;
+                let repair = repair.filter(|repair| is_news(repair, said.as_ref(), &slot));
                 self.close_record(&policy, slot).await;
                 repair
             })
@@ -172,12 +174,11 @@ impl<C: ClusterApi> Engine<C> {
         if !slot.is_known() || !(wanted || recorded) {
             return None;
         }
-        let was_done = slot.record.as_ref().is_some_and(|record| record.done);
+        let said = slot.said.clone();
         let repair = self.repair_around(policy, &mut slot, reference).await;
+        let repair = repair.filter(|repair| is_news(repair, said.as_ref(), &slot));
         self.close_record(policy, slot).await;
-        // What was pending and is applied now is news, although nobody drifted.
         repair
-            .filter(|repair| !was_done || !repair.drift.is_empty() || !repair.outcome.is_applied())
     }
 
     async fn repair_around(
@@ -258,4 +259,11 @@ impl<C: ClusterApi> Engine<C> {
         }
         self.close_record(&policy, slot).await;
     }
+}
+
+/// Whether anybody has to hear of it: something was written, or the policy stands otherwise than was
+/// said before. A look that finds all as it was is no news, however bad that is.
+fn is_news(repair: &Repair, said: Option<&Said>, slot: &Slot) -> bool {
+    let put_back = repair.drift.iter().any(|drift| drift.put_back);
+    put_back || repair.outcome.writes > 0 || said != slot.said.as_ref()
 }

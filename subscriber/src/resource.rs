@@ -1,8 +1,12 @@
 //! The kinds that the subscriber touches, and where the API server serves them.
 //!
-//! A closed table instead of discovery: the subscriber has rights on exactly these, and a kind that
-//! is not here cannot be reached by any content of a policy.
+//! A closed table for the kinds that every cluster serves and on which the subscriber has rights by
+//! default. Further kinds, which a cluster's owner opted into, are asked of the API server when a
+//! policy first names one, and are kept for the life of the process.
 
+use std::sync::LazyLock;
+
+use tokio::sync::watch;
 use writ_core::model::ObjectRef;
 
 /// Namespace of what the subscriber keeps for itself.
@@ -82,8 +86,92 @@ pub fn watched() -> impl Iterator<Item = Resource> {
     POLICY_KINDS.into_iter().chain([CLUSTER_POLICIES, CLUSTERS])
 }
 
+/// Most further kinds that are kept. Each has a watch of its own; a cluster's owner who opts into
+/// more than this gives policies the run of the cluster.
+pub const FURTHER_KINDS_MAX: usize = 64;
+
+/// Further kinds that policies of this process's cluster hold. A process has one cluster, and where a
+/// kind is served does not change while it is: an answer of the API server, not a state.
+static FURTHER: LazyLock<watch::Sender<Vec<Resource>>> =
+    LazyLock::new(|| watch::Sender::new(Vec::new()));
+
+/// The further kinds that are used, and news of more.
+pub(crate) fn further() -> watch::Receiver<Vec<Resource>> {
+    FURTHER.subscribe()
+}
+
+/// Keeps a further kind from now on; false if there are [`FURTHER_KINDS_MAX`] already.
+pub(crate) fn keep(found: &Found) -> bool {
+    let mut is_kept = true;
+    FURTHER.send_if_modified(|kept| {
+        let known = |known: &&Resource| {
+            (known.api_version, known.kind) == (found.api_version.as_str(), found.kind.as_str())
+        };
+        if kept.iter().any(|kind| known(&kind)) {
+            return false;
+        }
+        is_kept = kept.len() < FURTHER_KINDS_MAX;
+        if is_kept {
+            kept.push(found.leak());
+        }
+        is_kept
+    });
+    is_kept
+}
+
+/// A kind as an API server serves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// As in a manifest.
+    pub api_version: String,
+    /// As in a manifest.
+    pub kind: String,
+    /// As in a path.
+    pub plural: String,
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+}
+
+impl Found {
+    /// Kept for the life of the process, so that a resource stays a small value: there are at most
+    /// [`FURTHER_KINDS_MAX`].
+    fn leak(&self) -> Resource {
+        let keep = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
+        Resource {
+            api_version: keep(&self.api_version),
+            kind: keep(&self.kind),
+            plural: keep(&self.plural),
+            namespaced: self.namespaced,
+        }
+    }
+}
+
+impl From<Resource> for Found {
+    fn from(resource: Resource) -> Found {
+        Found {
+            api_version: resource.api_version.to_owned(),
+            kind: resource.kind.to_owned(),
+            plural: resource.plural.to_owned(),
+            namespaced: resource.namespaced,
+        }
+    }
+}
+
+/// Whether objects of that kind are watched already.
+pub(crate) fn is_watched(reference: &ObjectRef) -> bool {
+    let is = |known: Resource| {
+        (known.api_version, known.kind) == (&reference.api_version, &reference.kind)
+    };
+    watched().any(is) || FURTHER.borrow().iter().any(|known| is(*known))
+}
+
 /// The resource of an object, or `None` for a kind that the subscriber does not know.
 pub fn of(reference: &ObjectRef) -> Option<Resource> {
+    let is = |known: &Resource| {
+        known.api_version == reference.api_version
+            && known.kind == reference.kind
+            && known.namespaced == reference.namespace.is_some()
+    };
     POLICY_KINDS
         .into_iter()
         .chain([
@@ -93,11 +181,8 @@ pub fn of(reference: &ObjectRef) -> Option<Resource> {
             CONFIG_MAPS,
             LEASES,
         ])
-        .find(|known| {
-            known.api_version == reference.api_version
-                && known.kind == reference.kind
-                && known.namespaced == reference.namespace.is_some()
-        })
+        .find(is)
+        .or_else(|| FURTHER.borrow().iter().copied().find(is))
 }
 
 impl Resource {
@@ -200,6 +285,26 @@ mod tests {
         );
         // The right kind without the namespace that it needs.
         assert_eq!(of(&POLICY_KINDS[2].reference(None, "reader")), None);
+    }
+
+    #[test]
+    fn a_further_kind_is_known_from_when_it_is_kept_and_only_in_its_own_place() {
+        let widgets = Found {
+            api_version: "example.com/v1".to_owned(),
+            kind: "Widget".to_owned(),
+            plural: "widgets".to_owned(),
+            namespaced: true,
+        };
+        let at = widgets.leak().reference(Some("a"), "b");
+        assert_eq!(of(&at), None);
+        assert!(keep(&widgets) && keep(&widgets));
+        assert_eq!(
+            of(&at).unwrap().object_path(&at),
+            "/apis/example.com/v1/namespaces/a/widgets/b"
+        );
+        let cluster_wide = widgets.leak().reference(None, "b");
+        assert_eq!(of(&cluster_wide), None);
+        assert!(is_watched(&at) && further().borrow().len() == 1);
     }
 
     #[test]

@@ -127,6 +127,11 @@ pub(crate) async fn settle<C: ClusterApi>(
         .first()
         .map(|failure| failure.message.clone());
     slot.shown = (Stage::Reached(outcome.state), message);
+    slot.said = Some((
+        outcome.state,
+        outcome.failures.clone(),
+        outcome.failures_total,
+    ));
     (outcome, drift)
 }
 
@@ -179,7 +184,7 @@ impl<C: ClusterApi> Attempt<'_, C> {
         observed.claims = claims;
         observed.undecided = here.undecided;
         let made = self.plan(slot, record, &objects, &inventory, &observed);
-        let drift = drift_of(&made, &observed, !self.observing);
+        let mut drift = drift_of(&made, &observed, !self.observing);
         let mut unlisted: Vec<ObjectFailure> = here
             .unlisted
             .iter()
@@ -228,6 +233,9 @@ impl<C: ClusterApi> Attempt<'_, C> {
             .values()
             .chain(report.failures.iter().map(|(_, error)| error));
         self.outcome.retry_after = errors.filter_map(|error| error.retry_after).max();
+        for drift in &mut drift {
+            drift.put_back &= !report.failures.iter().any(|(at, _)| *at == drift.reference);
+        }
         let failures = failures_of(&made, &unread, &report);
         self.waits = waits_of(&failures, all);
         unlisted.extend(failures);

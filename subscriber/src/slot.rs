@@ -34,11 +34,16 @@ pub(crate) struct Slot {
     pub(crate) mirror: Option<WrittenMirror>,
     /// What the mirror shows people: the result of the last attempt, and its message.
     pub(crate) shown: (Stage, Option<String>),
+    /// What the last attempt said that people may hear of: state, failing objects, and how many.
+    pub(crate) said: Option<Said>,
     /// Since when that has been "applied", or not.
     pub(crate) turned: Option<Turned>,
     /// Failures of the last attempt by the API server itself, and how often each came in a row.
     pub(crate) repeated: BTreeMap<ObjectRef, (String, u32)>,
 }
+
+/// The result of an attempt: state, the objects that it names, and how many there are.
+pub(crate) type Said = (State, Vec<ObjectFailure>, usize);
 
 /// The mirror as the API server last confirmed it.
 #[derive(Debug, Clone)]
@@ -98,6 +103,7 @@ impl Default for Slot {
             unreadable: None,
             mirror: None,
             shown: (Stage::Reached(State::Applied), None),
+            said: None,
             turned: None,
             repeated: BTreeMap::new(),
         }

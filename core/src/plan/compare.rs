@@ -6,80 +6,67 @@
 
 use serde_json::Value;
 
-use super::quantity;
-use crate::model::ObjectRef;
+use crate::model::{ObjectRef, quantities_equal};
 
 /// Whether an object says all that is wanted of it. Quantities compare by their value: the API
 /// server answers `1Gi` where `1024Mi` was sent.
 pub fn holds(reference: &ObjectRef, observed: &Value, desired: &Value) -> bool {
-    if !matches!(reference.kind.as_str(), "ResourceQuota" | "LimitRange") {
+    let bounds = matches!(reference.kind.as_str(), "ResourceQuota" | "LimitRange");
+    let (Value::Object(found), Value::Object(wanted), true) = (observed, desired, bounds) else {
         return contains(observed, desired);
-    }
-    contains(&parsed(observed), &parsed(desired))
-}
-
-/// The same object with the quantities of its spec in one spelling.
-fn parsed(object: &Value) -> Value {
-    let mut object = object.clone();
-    if let Some(hard) = object.pointer_mut("/spec/hard") {
-        normalise(hard);
-    }
-    let limits = object
-        .pointer_mut("/spec/limits")
-        .and_then(Value::as_array_mut);
-    for limit in limits.into_iter().flatten() {
-        for key in LIMITS {
-            if let Some(amounts) = limit.get_mut(key) {
-                normalise(amounts);
-            }
-        }
-    }
-    object
-}
-
-/// The maps of a LimitRange that hold quantities.
-const LIMITS: [&str; 5] = [
-    "default",
-    "defaultRequest",
-    "max",
-    "maxLimitRequestRatio",
-    "min",
-];
-
-fn normalise(amounts: &mut Value) {
-    for amount in amounts
-        .as_object_mut()
-        .into_iter()
-        .flat_map(|map| map.values_mut())
-    {
-        let text = match &*amount {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            _ => continue,
+    };
+    wanted.iter().all(|(key, wanted)| {
+        let same: Same = if key == "spec" {
+            same_amount
+        } else {
+            same_value
         };
-        if let Some(canonical) = quantity::canonical(&text) {
-            *amount = canonical.into();
-        }
-    }
+        found
+            .get(key)
+            .map_or_else(|| is_empty(wanted), |found| has(found, wanted, same))
+    })
 }
 
 /// Whether `observed` contains all of `desired`. What is empty equals what is absent: the API server
 /// drops empty lists and maps.
 pub fn contains(observed: &Value, desired: &Value) -> bool {
+    has(observed, desired, same_value)
+}
+
+/// Whether two values that are neither lists nor maps mean the same.
+type Same = fn(&Value, &Value) -> bool;
+
+fn same_value(observed: &Value, desired: &Value) -> bool {
+    observed == desired
+}
+
+fn same_amount(observed: &Value, desired: &Value) -> bool {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    match (text(observed), text(desired)) {
+        (Some(observed), Some(desired)) => quantities_equal(&observed, &desired),
+        _ => observed == desired,
+    }
+}
+
+fn has(observed: &Value, desired: &Value, same: Same) -> bool {
     match (observed, desired) {
         (Value::Object(observed), Value::Object(desired)) => desired.iter().all(|(key, wanted)| {
             observed
                 .get(key)
-                .map_or_else(|| is_empty(wanted), |found| contains(found, wanted))
+                .map_or_else(|| is_empty(wanted), |found| has(found, wanted, same))
         }),
         (Value::Array(observed), Value::Array(desired)) => {
             observed.len() == desired.len()
                 && observed
                     .iter()
                     .zip(desired)
-                    .all(|(found, wanted)| contains(found, wanted))
+                    .all(|(found, wanted)| has(found, wanted, same))
         }
-        (observed, desired) => observed == desired || (is_empty(observed) && is_empty(desired)),
+        (observed, desired) => same(observed, desired) || (is_empty(observed) && is_empty(desired)),
     }
 }
 

@@ -33,6 +33,7 @@ struct Fight {
     /// When we put it back, within the window.
     put_back_ms: VecDeque<u64>,
     last_ms: u64,
+    put_backs: u32,
     rounds: u32,
     free_at_ms: u64,
     manager: Option<String>,
@@ -48,6 +49,7 @@ impl Contention {
         let fight = self.objects.entry(object.clone()).or_default();
         fight.manager = manager.map(str::to_owned).or(fight.manager.take());
         fight.last_ms = now_ms;
+        fight.put_backs = fight.put_backs.saturating_add(1);
         fight.put_back_ms.push_back(now_ms);
         let begin = now_ms.saturating_sub(WINDOW_MS);
         fight.put_back_ms.retain(|at| *at >= begin);
@@ -65,9 +67,10 @@ impl Contention {
         let left_ms = fight.free_at_ms.checked_sub(now_ms).filter(|ms| *ms > 0)?;
         let manager = fight.manager.as_deref().unwrap_or("somebody");
         // Rounded, so that the text does not change with every look.
-        let about_s = BACKOFF_MIN_MS.max(left_ms.next_multiple_of(BACKOFF_MIN_MS)) / 1_000;
+        let about_s = left_ms.next_multiple_of(BACKOFF_MIN_MS) / 1_000;
         Some(format!(
-            "{manager} keeps changing it; put back again within {about_s} s"
+            "put back {} times, and {manager} changes it again; left alone for up to {about_s} s",
+            fight.put_backs
         ))
     }
 

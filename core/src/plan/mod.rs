@@ -13,7 +13,6 @@ mod marks;
 mod observed;
 mod order;
 mod owner;
-mod quantity;
 mod reason;
 mod record;
 mod roles;

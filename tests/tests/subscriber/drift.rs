@@ -17,14 +17,14 @@ use crate::fixture::{Fixture, LIMIT, at, mirror, owners, policy, target, team};
 /// A watch is quiet when nothing came for this long.
 const QUIET: Duration = Duration::from_millis(300);
 
-struct Watch {
+pub(crate) struct Watch {
     engine: Engine<KubeApi>,
     events: mpsc::Receiver<Event>,
     _stop: tokio_util::sync::DropGuard,
 }
 
 impl Watch {
-    async fn start(fixture: &Fixture, engine: Engine<KubeApi>) -> Watch {
+    pub(crate) async fn start(fixture: &Fixture, engine: Engine<KubeApi>) -> Watch {
         let (sender, events) = mpsc::channel(drift::EVENTS_WAITING_MAX);
         let stop = CancellationToken::new();
         tokio::spawn(drift::watch(
@@ -48,7 +48,7 @@ impl Watch {
         watch
     }
 
-    async fn next(&mut self) -> Event {
+    pub(crate) async fn next(&mut self) -> Event {
         tokio::time::timeout(LIMIT, self.events.recv())
             .await
             .expect("an event")
@@ -56,7 +56,7 @@ impl Watch {
     }
 
     /// The next repair; what comes after it until all is quiet must cause none.
-    async fn repair(&mut self) -> Repair {
+    pub(crate) async fn repair(&mut self) -> Repair {
         let repair = loop {
             let event = self.next().await;
             if let Some(repair) = self.engine.handle(event).await.into_iter().next() {
@@ -67,7 +67,22 @@ impl Watch {
         repair
     }
 
-    async fn quiet(&mut self) {
+    /// Handles what comes until a repair satisfies that.
+    pub(crate) async fn until(&mut self, what: &str, test: impl Fn(&Repair) -> bool) -> Repair {
+        let found = async {
+            loop {
+                let event = self.events.recv().await.unwrap();
+                let repairs = self.engine.handle(event).await;
+                if let Some(repair) = repairs.into_iter().find(&test) {
+                    return repair;
+                }
+            }
+        };
+        let found = tokio::time::timeout(LIMIT, found).await;
+        found.unwrap_or_else(|_| panic!("not within {LIMIT:?}: {what}"))
+    }
+
+    pub(crate) async fn quiet(&mut self) {
         while let Ok(Some(event)) = tokio::time::timeout(QUIET, self.events.recv()).await {
             let repairs = self.engine.handle(event).await;
             assert!(repairs.is_empty(), "{repairs:?}");

@@ -103,6 +103,29 @@ impl Fixture {
             .unwrap();
     }
 
+    /// Gives the subscriber's account further rights, as a cluster's owner does.
+    pub(crate) async fn allow(&self, name: &str, rules: Value) {
+        let group = "rbac.authorization.k8s.io";
+        let role = json!({"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules});
+        let binding = json!({
+            "apiVersion": RBAC,
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "namespace": "writ-system", "name": "writ-subscriber"}],
+        });
+        self.create(&at("ClusterRole", None, name), &role).await;
+        self.create(&at("ClusterRoleBinding", None, name), &binding)
+            .await;
+    }
+
+    /// A namespace made by hand.
+    pub(crate) async fn namespace(&self, name: &str, labels: Value) {
+        let metadata = json!({"name": name, "labels": labels});
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
+        self.create(&at("Namespace", None, name), &namespace).await;
+    }
+
     /// The cluster's owner lets Writ write aggregated ClusterRoles, which the default does not; waits
     /// until that is in force.
     pub(crate) async fn allow_aggregation(&self) {
@@ -143,6 +166,7 @@ pub(crate) async fn until(what: &str, check: impl AsyncFn() -> bool) {
 /// A reference to an object of a kind that the subscriber knows.
 pub(crate) fn at(kind: &str, namespace: Option<&str>, name: &str) -> ObjectRef {
     let known = resource::watched()
+        .chain([resource::CONFIG_MAPS])
         .find(|known| known.kind == kind)
         .unwrap();
     known.reference(namespace, name)
@@ -166,11 +190,17 @@ pub(crate) struct Compiled {
 
 /// Compiles a policy for the whole fleet.
 pub(crate) fn compile(name: &str, objects: Value, grants: Value) -> Compiled {
+    compile_spec(name, json!({"objects": objects, "grants": grants}))
+}
+
+/// Compiles a policy for the whole fleet from the rest of its spec.
+pub(crate) fn compile_spec(name: &str, mut spec: Value) -> Compiled {
+    spec["clusters"] = json!({"all": true});
     let document = json!({
         "apiVersion": "writ.dev/v1alpha1",
         "kind": "ClusterPolicy",
         "metadata": {"name": name},
-        "spec": {"clusters": {"all": true}, "objects": objects, "grants": grants},
+        "spec": spec,
     });
     let parsed = model::parse(&document).unwrap_or_else(|refused| panic!("{refused:?}"));
     let Document::Policy(policy) = parsed.document else {

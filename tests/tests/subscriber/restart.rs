@@ -9,7 +9,7 @@ use writ_core::plan::temporary_reference;
 use writ_subscriber::cluster::{ClusterApi, Deletion, Error, ErrorKind, Expect, Identity, Written};
 use writ_subscriber::engine::Engine;
 use writ_subscriber::kube_api::KubeApi;
-use writ_subscriber::resource::Resource;
+use writ_subscriber::resource::{Found, Resource};
 
 use crate::fixture::{Compiled, Fixture, mirror, owners, policy, target, team};
 
@@ -46,6 +46,10 @@ impl Killed {
 impl ClusterApi for Killed {
     async fn get(&self, at: &ObjectRef) -> Result<Option<Value>, Error> {
         self.call(self.api.get(at)).await
+    }
+
+    async fn find_kind(&self, at: &ObjectRef) -> Result<Option<Found>, Error> {
+        self.call(self.api.find_kind(at)).await
     }
 
     async fn list(&self, resource: Resource) -> Result<Vec<Value>, Error> {
