@@ -6,12 +6,12 @@
 //! and when the `PolicyCeiling` changed. Never writes anything, and never takes an answer that it
 //! does not know for a denial: no proof is [`NotEnforced`].
 //!
-//! Two policies are not asked by themselves: deletions are judged by the same policy and binding as
-//! creations, and foreign Roles by the twin of the policy for foreign ClusterRoles.
+//! One policy is not asked by itself: that for foreign Roles, the twin of the one for foreign
+//! ClusterRoles. Deletions are judged by the fence, which is.
 
 use futures::future::try_join_all;
 use serde_json::{Value, json};
-use writ_core::ceiling::{self, Ceiling, NAME};
+use writ_core::ceiling::{self, Ceiling, NAME, PROBE_NAMESPACE};
 use writ_core::model::{OWN_NAMESPACE, ObjectRef};
 use writ_core::plan::POLICY;
 
@@ -179,9 +179,10 @@ fn probes() -> [Probe; 6] {
         Probe {
             policy: "writ-ceiling-objects",
             stricter: None,
-            what: "a Namespace that does not say that it is Writ's",
+            what: "a Namespace that is protected",
             content: json!({
-                "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "writ-ceiling-probe"},
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": {"name": PROBE_NAMESPACE, "labels": marks()},
             }),
         },
         Probe {

@@ -36,6 +36,9 @@ pub const BINDABLE: &str = "writ.dev/bindable";
 /// Annotation that a Namespace has to carry before Writ deletes it.
 pub const REMOVAL: &str = "writ.dev/removal";
 
+/// Namespace that no ceiling allows: asking for it by dry-run proves that the ceiling is in force.
+pub const PROBE_NAMESPACE: &str = "writ-ceiling-probe";
+
 /// API groups that Writ never writes, whatever the ceiling says.
 const NEVER_WRITTEN_GROUPS: [&str; 7] = [
     "admissionregistration.k8s.io",
@@ -105,7 +108,8 @@ impl Ceiling {
 
     /// Whether Writ has to keep out of a namespace.
     pub fn forbids_namespace(&self, namespace: &str) -> bool {
-        namespace == OWN_NAMESPACE || pattern::any(&self.protected_namespaces, namespace)
+        [OWN_NAMESPACE, PROBE_NAMESPACE].contains(&namespace)
+            || pattern::any(&self.protected_namespaces, namespace)
     }
 
     /// Whether the ceiling agrees that Writ adopts an object. Its owner may agree too, by the

@@ -20,8 +20,10 @@ const IDENTITY: &str = "system:serviceaccount:writ-system:writ-subscriber";
 /// `deploy/ceiling.yaml` deny that have parameters, until both do. An API server takes up all the
 /// policies that it knows of at once, so the last one stands for those before it.
 pub(super) async fn enforced(server: &Client) -> Result<(), Error> {
-    let unmarked = json!({
-        "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "not-by-writ"},
+    let labels = json!({"writ.dev/policy": "probe"});
+    let protected = json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": "writ-ceiling-probe", "labels": labels},
     });
     let labels = json!({"writ.dev/policy": "probe", "writ.dev/ceiling-probe": "true"});
     let aggregated = json!({
@@ -30,7 +32,7 @@ pub(super) async fn enforced(server: &Client) -> Result<(), Error> {
     });
     let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
     let denied = async {
-        while !is_denied(server, "/api/v1/namespaces", &unmarked).await
+        while !is_denied(server, "/api/v1/namespaces", &protected).await
             || !is_denied(server, roles, &aggregated).await
         {
             tokio::time::sleep(POLL_PERIOD).await;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Ceiling, Object, ObjectRef};
 
 const CASES: &str = include_str!("cases.yaml");
-const OPEN: &str = include_str!("open.yaml");
+pub(super) const OPEN: &str = include_str!("open.yaml");
 const DEFAULT: &str = include_str!("../../../../deploy/ceiling.yaml");
 
 pub(super) struct Case {
