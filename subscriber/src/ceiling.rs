@@ -24,10 +24,8 @@ pub const PROOF_PERIOD_S: u64 = 30;
 
 /// What a probe names where it needs a name. It never comes to exist.
 const PROBE: &str = "writ:ceiling-probe";
-/// The ClusterRole of `deploy/ceiling.yaml` that is nobody's to bind or to add to.
+/// The ClusterRole of `deploy/ceiling.yaml` that is nobody's to bind.
 const PROBE_ROLE: &str = "ceiling-probe.writ.dev";
-/// The label by which a ClusterRole would add to it.
-const PROBE_LABEL: &str = "writ.dev/ceiling-probe";
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
 /// Why the ceiling cannot be relied on. Nothing may be written then.
@@ -163,7 +161,7 @@ impl Probe {
 
 /// The probes. Each breaks a rule of its policy that no field of the ceiling can lift, and no rule
 /// of another policy, so that the answer does not depend on the order in which policies are asked.
-fn probes() -> [Probe; 6] {
+fn probes() -> [Probe; 5] {
     let marks = || json!({POLICY: "ceiling-probe"});
     let role_ref = |name: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name});
     [
@@ -214,15 +212,6 @@ fn probes() -> [Probe; 6] {
             content: json!({
                 "apiVersion": RBAC, "kind": "ClusterRoleBinding",
                 "metadata": {"name": PROBE, "labels": marks()}, "roleRef": role_ref(PROBE_ROLE),
-            }),
-        },
-        Probe {
-            policy: "writ-ceiling-aggregation",
-            stricter: None,
-            what: "a ClusterRole that adds to one that is not Writ's",
-            content: json!({
-                "apiVersion": RBAC, "kind": "ClusterRole", "rules": [],
-                "metadata": {"name": PROBE, "labels": {POLICY: "ceiling-probe", PROBE_LABEL: "true"}},
             }),
         },
     ]

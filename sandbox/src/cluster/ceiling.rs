@@ -16,24 +16,26 @@ const POLL_PERIOD: Duration = Duration::from_millis(50);
 /// Whom the policies are about.
 const IDENTITY: &str = "system:serviceaccount:writ-system:writ-subscriber";
 
-/// Asks, in the subscriber's name and by dry-run, for what the first and the last policy of
-/// `deploy/ceiling.yaml` deny that have parameters, until both do. An API server takes up all the
-/// policies that it knows of at once, so the last one stands for those before it.
+/// Asks, in the subscriber's name and by dry-run, for what two policies of `deploy/ceiling.yaml`
+/// deny, until both do: one with the PolicyCeiling as its parameter, and one of the last, which has
+/// ClusterRoles. An API server takes up all the policies that it knows of at once, so these stand
+/// for the others.
 pub(super) async fn enforced(server: &Client) -> Result<(), Error> {
     let labels = json!({"writ.dev/policy": "probe"});
     let protected = json!({
         "apiVersion": "v1", "kind": "Namespace",
         "metadata": {"name": "writ-ceiling-probe", "labels": labels},
     });
-    let labels = json!({"writ.dev/policy": "probe", "writ.dev/ceiling-probe": "true"});
-    let aggregated = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "rules": [],
+    let group = "rbac.authorization.k8s.io";
+    let foreign = json!({
+        "apiVersion": format!("{group}/v1"), "kind": "ClusterRoleBinding",
         "metadata": {"name": "writ:probe", "labels": labels},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "ceiling-probe.writ.dev"},
     });
-    let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
     let denied = async {
         while !is_denied(server, "/api/v1/namespaces", &protected).await
-            || !is_denied(server, roles, &aggregated).await
+            || !is_denied(server, bindings, &foreign).await
         {
             tokio::time::sleep(POLL_PERIOD).await;
         }

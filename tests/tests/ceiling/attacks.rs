@@ -175,7 +175,7 @@ async fn a_namespace_that_writ_made_and_left_may_be_taken_back_and_a_lost_label_
 }
 
 /// For each admission policy, what only it refuses.
-const ONLY_BY: [(&str, &str); 7] = [
+const ONLY_BY: [(&str, &str); 6] = [
     ("writ-ceiling-fence", "binds in its own namespace"),
     (
         "writ-ceiling-objects",
@@ -187,10 +187,6 @@ const ONLY_BY: [(&str, &str); 7] = [
     (
         "writ-ceiling-bound-roles",
         "binds a role of others in a namespace",
-    ),
-    (
-        "writ-ceiling-aggregation",
-        "adds to a collecting role of others",
     ),
 ];
 

@@ -48,12 +48,32 @@ async fn times(api: &KubeApi, kind: &str, round: &str) -> Vec<Duration> {
     times
 }
 
+/// ClusterRoles of others, each a parameter of two policies.
+fn foreign() -> Vec<serde_json::Value> {
+    let role = |number: usize| {
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "rules": [],
+            "metadata": {"name": format!("foreign-{number}")},
+        })
+    };
+    (0..200).map(role).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement"]
 async fn what_the_ceiling_costs_a_write() {
     let fixture = Fixture::start().await;
     let api = api(&fixture).await;
-    for round in ["with-1", "without-1", "with-2", "without-2"] {
+    for round in [
+        "with-1",
+        "without-1",
+        "with-2",
+        "without-2",
+        "with-3-foreign-200",
+    ] {
+        if round.ends_with("foreign-200") {
+            fixture.create(&foreign()).await;
+        }
         if round.starts_with("without") {
             let delete = ["delete", "validatingadmissionpolicybinding", "--all"];
             fixture.admin(&delete, None).await;
