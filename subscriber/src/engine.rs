@@ -289,6 +289,7 @@ impl<C: ClusterApi> Engine<C> {
         }
         *slot = Slot::default();
         self.inner.slots.close(policy);
+        self.inner.waiting.set(policy, BTreeSet::new());
         Ok(())
     }
 

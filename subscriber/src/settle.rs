@@ -5,18 +5,16 @@ use std::time::SystemTime;
 
 use writ_core::model::{Adopt, Enforcement, Object, ObjectRef};
 use writ_core::name::PolicyName;
-use writ_core::plan::{
-    InventoryItem, NamespaceState, Observed, OnDrift, Plan, Reason, Record, Wanted, plan, role_of,
-};
+use writ_core::plan::{InventoryItem, Observed, OnDrift, Plan, Reason, Record, Wanted, plan};
 
 use crate::apply::{Effect, Report, execute, failure};
 use crate::cluster::{ClusterApi, Error};
-use crate::confirmed::Confirmed;
 use crate::desired::{Desired, desired};
 use crate::engine::{Inner, references, stopped};
 use crate::inventory::{confirmed, drift_of, intended};
+use crate::learn;
+use crate::look::{Seen, Subject, look, narrow};
 use crate::mirror::{Stage, policy_reference};
-use crate::observe::{Observation, Questions, observe};
 use crate::outcome::{Drift, ObjectFailure, Outcome, State};
 use crate::permit::{Bounds, Permit};
 use crate::preview;
@@ -34,7 +32,7 @@ pub(crate) enum Part<'a> {
 }
 
 impl Part<'_> {
-    fn has(self, reference: &ObjectRef) -> bool {
+    pub(crate) fn has(self, reference: &ObjectRef) -> bool {
         match self {
             Part::Whole => true,
             Part::One(one) => one == reference,
@@ -73,8 +71,13 @@ pub(crate) async fn settle<C: ClusterApi>(
     let bounds = match permit.bounds() {
         Ok(bounds) => bounds,
         Err((reason, message)) => {
-            let message = message.to_owned();
-            return (stopped(policy, reason, message), Vec::new());
+            let outcome = stopped(policy, reason, message.to_owned());
+            if let Some(record) = &mut slot.record {
+                // Looked at again when something may be done: others may have changed it meanwhile.
+                record.done = false;
+            }
+            slot.said = Some((outcome.state, outcome.failures.clone(), 1));
+            return (outcome, Vec::new());
         }
     };
     let observing = !permit.is_enforcing();
@@ -173,9 +176,13 @@ impl<C: ClusterApi> Attempt<'_, C> {
         let all = &here.objects;
         let claims = slots.claim(self.policy, all.iter().map(|object| &object.reference));
         let (objects, inventory) = narrow(all, &record.objects, self.part);
-        let seen = self
-            .look(&objects, all, &inventory, here.active.clone(), reads)
-            .await;
+        let subject = Subject {
+            policy: self.policy,
+            objects: &objects,
+            all,
+            inventory: &inventory,
+        };
+        let seen = look(self.inner, subject, here.active.clone(), reads).await;
         let Seen {
             mut observed,
             unread,
@@ -199,7 +206,7 @@ impl<C: ClusterApi> Attempt<'_, C> {
             let kept = record.objects.iter().map(|item| &item.reference);
             let kept = references(kept.chain(all.iter().map(|object| &object.reference)));
             slots.keep_claims(self.policy, &kept);
-            unlisted.extend(failures_of(&made, &unread, &Report::default()));
+            unlisted.extend(learn::failures_of(&made, &unread, &Report::default()));
             unlisted.extend(preview::steps(&made));
             return Ok((unlisted, drift));
         }
@@ -217,7 +224,8 @@ impl<C: ClusterApi> Attempt<'_, C> {
 
         let report = execute(api, self.policy, &made).await;
         let objects = confirmed(&ahead.objects, &made, &report);
-        self.note(&made, &observed, &assumed, &report);
+        learn::confirm(&self.inner.confirmed, &made, &observed, &assumed, &report);
+        self.learn(&made, &observed, &report);
         let kept = objects.iter().map(|item| &item.reference);
         let kept = references(kept.chain(all.iter().map(|object| &object.reference)));
         slots.keep_claims(self.policy, &kept);
@@ -236,84 +244,10 @@ impl<C: ClusterApi> Attempt<'_, C> {
         for drift in &mut drift {
             drift.put_back &= !report.failures.iter().any(|(at, _)| *at == drift.reference);
         }
-        let failures = failures_of(&made, &unread, &report);
-        self.waits = waits_of(&failures, all);
+        let failures = learn::failures_of(&made, &unread, &report);
+        self.waits = learn::waits_of(&failures, all);
         unlisted.extend(failures);
         Ok((unlisted, drift))
-    }
-
-    /// Reads what is not known.
-    async fn look(
-        &self,
-        objects: &[Object],
-        all: &[Object],
-        inventory: &[InventoryItem],
-        mut active: BTreeSet<String>,
-        reads: Reads,
-    ) -> Seen {
-        let Inner {
-            api,
-            confirmed,
-            roles,
-            ..
-        } = self.inner;
-        let known = match reads {
-            Reads::Everything => BTreeMap::new(),
-            Reads::Unconfirmed => confirmed.of(self.policy, objects, inventory),
-        };
-        let assumed: BTreeSet<ObjectRef> = known.keys().cloned().collect();
-        let wanted = objects.iter().map(|object| &object.reference);
-        let own: BTreeSet<&ObjectRef> = all.iter().map(|object| &object.reference).collect();
-        let (sure, unsure): (BTreeSet<_>, BTreeSet<_>) = objects
-            .iter()
-            .filter_map(role_of)
-            .filter(|role| !own.contains(role))
-            .partition(|role| confirmed.has(role) || roles.has(role));
-        active.extend(self.active(objects));
-        let questions = Questions {
-            objects: references(wanted.chain(inventory.iter().map(|item| &item.reference))),
-            known,
-            roles: unsure,
-            active,
-        };
-        let Observation {
-            mut observed,
-            failures,
-        } = observe(api, questions).await;
-        for (role, _) in observed.roles.iter().filter(|(_, is_there)| **is_there) {
-            roles.note(role);
-        }
-        observed
-            .roles
-            .extend(sure.into_iter().map(|role| (role, true)));
-        let (contention, now_ms) = self.inner.contention();
-        observed.contended = observed
-            .objects
-            .keys()
-            .filter_map(|at| Some((at.clone(), contention.holds(at, now_ms)?)))
-            .collect();
-        Seen {
-            observed,
-            unread: failures,
-            assumed,
-        }
-    }
-
-    /// Namespaces of these objects that the watch saw take objects.
-    fn active(&self, objects: &[Object]) -> BTreeSet<String> {
-        let names: BTreeSet<&str> = objects
-            .iter()
-            .filter_map(|object| object.reference.namespace.as_deref())
-            .collect();
-        let is_active = |name: &&str| {
-            let seen = self.inner.namespaces.get(name);
-            seen.is_some_and(|seen| seen.state() == NamespaceState::Active)
-        };
-        names
-            .into_iter()
-            .filter(is_active)
-            .map(str::to_owned)
-            .collect()
     }
 
     fn plan(
@@ -353,15 +287,8 @@ impl<C: ClusterApi> Attempt<'_, C> {
         (vec![failed], Vec::new())
     }
 
-    /// Notes what the API server said about each object.
-    fn note(
-        &mut self,
-        made: &Plan,
-        observed: &Observed,
-        assumed: &BTreeSet<ObjectRef>,
-        report: &Report,
-    ) {
-        note(&self.inner.confirmed, made, observed, assumed, report);
+    /// Notes put-backs for the next fight, and what is no longer ours.
+    fn learn(&mut self, made: &Plan, observed: &Observed, report: &Report) {
         let (mut contention, now_ms) = self.inner.contention();
         let undone: BTreeMap<&ObjectRef, _> = made
             .steps()
@@ -390,113 +317,4 @@ impl<C: ClusterApi> Attempt<'_, C> {
             }
         }
     }
-}
-
-/// What was read, and what of it was taken for granted.
-struct Seen {
-    observed: Observed,
-    unread: BTreeMap<ObjectRef, Error>,
-    assumed: BTreeSet<ObjectRef>,
-}
-
-/// What a watch may see that these failures wait for.
-fn waits_of(failures: &[ObjectFailure], objects: &[Object]) -> BTreeSet<For> {
-    let role = |at: &ObjectRef| {
-        let binding = objects.iter().find(|object| object.reference == *at)?;
-        role_of(binding).map(For::Role)
-    };
-    let namespace = |at: &ObjectRef| at.namespace.clone().map(For::Namespace);
-    failures
-        .iter()
-        .filter_map(|failure| match failure.reason {
-            Reason::NamespaceMissing | Reason::NamespaceTerminating => {
-                namespace(&failure.reference)
-            }
-            Reason::RoleMissing => role(&failure.reference),
-            _ => None,
-        })
-        .collect()
-}
-
-fn narrow(
-    desired: &[Object],
-    items: &[InventoryItem],
-    part: Part<'_>,
-) -> (Vec<Object>, Vec<InventoryItem>) {
-    (
-        desired
-            .iter()
-            .filter(|object| part.has(&object.reference))
-            .cloned()
-            .collect(),
-        items
-            .iter()
-            .filter(|item| part.has(&item.reference))
-            .cloned()
-            .collect(),
-    )
-}
-
-/// Notes what the API server said about each object.
-fn note(
-    known: &Confirmed,
-    plan: &Plan,
-    observed: &Observed,
-    assumed: &BTreeSet<ObjectRef>,
-    report: &Report,
-) {
-    for kept in plan
-        .unchanged
-        .iter()
-        .filter(|kept| !assumed.contains(&kept.reference))
-    {
-        if let Some(Some(found)) = observed.objects.get(&kept.reference) {
-            known.note(&kept.reference, &found.resource_version, &found.content);
-        }
-    }
-    for reference in plan
-        .dropped
-        .iter()
-        .chain(plan.held.iter().map(|held| &held.reference))
-    {
-        known.doubt(reference);
-    }
-    for (reference, effect) in &report.effects {
-        match effect {
-            Effect::Present {
-                resource_version,
-                sent,
-                ..
-            } => {
-                known.note(reference, resource_version, sent);
-            }
-            Effect::Absent | Effect::Released => known.doubt(reference),
-        }
-    }
-    for (reference, _) in &report.failures {
-        known.doubt(reference);
-    }
-}
-
-fn failures_of(
-    plan: &Plan,
-    unread: &BTreeMap<ObjectRef, Error>,
-    report: &Report,
-) -> Vec<ObjectFailure> {
-    let held = plan
-        .held
-        .iter()
-        .map(|held| match unread.get(&held.reference) {
-            Some(error) => failure(held.reference.clone(), error),
-            None => ObjectFailure {
-                reference: held.reference.clone(),
-                reason: held.reason,
-                message: held.message.clone(),
-            },
-        });
-    let failed = report
-        .failures
-        .iter()
-        .map(|(at, error)| failure(at.clone(), error));
-    held.chain(failed).collect()
 }

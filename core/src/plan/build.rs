@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::compare::holds;
-use super::marks::{marked, remarked};
-use super::observed::{NamespaceState, Observed, ObservedObject};
+use super::marks::marked;
+use super::observed::{Observed, ObservedObject};
 use super::order::Phase;
 use super::owner::{Found, Owner};
 use super::reason::Reason;
 use super::record::InventoryItem;
-use super::roles::{narrowed, role_changed, role_of};
+use super::roles::{narrowed, role_changed};
 use super::step::{Action, Change, Held, Kept, Plan, Step, Wave};
 use crate::hash::Hash;
 use crate::model::{Adopt, Object, ObjectRef, Removal};
@@ -103,15 +103,15 @@ pub fn content_hash(content: &Value) -> Hash {
     Hash::of(&serde_json_canonicalizer::to_vec(content).unwrap_or_default())
 }
 
-struct Builder<'a> {
-    wanted: &'a Wanted<'a>,
-    observed: &'a Observed,
-    limits: &'a Limits<'a>,
-    objects: BTreeMap<&'a ObjectRef, &'a Object>,
-    plan: Plan,
-    waves: BTreeMap<Phase, Vec<Step>>,
+pub(super) struct Builder<'a> {
+    pub(super) wanted: &'a Wanted<'a>,
+    pub(super) observed: &'a Observed,
+    pub(super) limits: &'a Limits<'a>,
+    pub(super) objects: BTreeMap<&'a ObjectRef, &'a Object>,
+    pub(super) plan: Plan,
+    pub(super) waves: BTreeMap<Phase, Vec<Step>>,
     /// Wanted objects whose place somebody else's object has.
-    not_ours: BTreeSet<&'a ObjectRef>,
+    pub(super) not_ours: BTreeSet<&'a ObjectRef>,
 }
 
 impl<'a> Builder<'a> {
@@ -270,120 +270,7 @@ impl<'a> Builder<'a> {
         false
     }
 
-    fn remove(&mut self, reference: &ObjectRef, item: &InventoryItem) {
-        if let Some(message) = self.observed.undecided.get(reference) {
-            return self.hold(reference, Reason::Unavailable, message.clone());
-        }
-        let Some(found) = self.observed.objects.get(reference) else {
-            return self.hold_unread(reference);
-        };
-        let Some(found) = found else {
-            return self.plan.dropped.push(reference.clone());
-        };
-        let mark = found.policy() == Some(self.wanted.policy.as_str());
-        match &item.uid {
-            Some(uid) if *uid == found.uid && (mark || found.was_written()) => {
-                self.take_away(reference, item, found, mark);
-            }
-            None if mark => self.take_away(reference, item, found, mark),
-            // Restored or copied: it may still give access, and it is not the object that we wrote.
-            Some(_) if mark => {
-                let message = format!(
-                    "{reference} carries this policy's mark, but is not the object that was \
-                     written: delete it, or take the mark off"
-                );
-                self.hold(reference, Reason::ForeignObject, message);
-            }
-            // Somebody else's object under the same name.
-            _ => self.plan.dropped.push(reference.clone()),
-        }
-    }
-
-    fn take_away(
-        &mut self,
-        reference: &ObjectRef,
-        item: &InventoryItem,
-        found: &ObservedObject,
-        marked: bool,
-    ) {
-        let (uid, resource_version) = (found.uid.clone(), found.resource_version.clone());
-        let stays = match is_namespace(reference) {
-            true => !item.deletable || self.wanted.removal == Removal::Orphan,
-            false => self.wanted.removal == Removal::Orphan,
-        };
-        if found.terminating && !(stays && is_namespace(reference)) {
-            let (reason, by) = match is_namespace(reference) {
-                true => (Reason::NamespaceTerminating, "what is in it goes first"),
-                false => (Reason::Finalizing, "a finalizer holds it"),
-            };
-            return self.hold(
-                reference,
-                reason,
-                format!("{reference} is being deleted, {by}"),
-            );
-        }
-        let action = if stays {
-            Action::Release {
-                uid,
-                resource_version,
-            }
-        } else {
-            Action::Delete {
-                uid,
-                resource_version,
-                remarked: (!marked).then(|| remarked(self.wanted.policy, &found.content)),
-            }
-        };
-        self.step_in(Phase::removes(&reference.kind), reference, action, None);
-    }
-
-    /// Why an object cannot be made in its namespace now.
-    fn namespace_problem(&self, reference: &ObjectRef) -> Option<(Reason, String)> {
-        let namespace = reference.namespace.as_deref()?;
-        match self.observed.namespaces.get(namespace) {
-            Some(NamespaceState::Active) => None,
-            Some(NamespaceState::Missing) if self.is_coming(namespace) => None,
-            Some(NamespaceState::Missing) => Some((
-                Reason::NamespaceMissing,
-                format!("namespace {namespace} does not exist and is not part of the policy"),
-            )),
-            Some(NamespaceState::Terminating) => Some((
-                Reason::NamespaceTerminating,
-                format!("namespace {namespace} is being deleted"),
-            )),
-            None => Some((
-                Reason::Unavailable,
-                format!("namespace {namespace} could not be read"),
-            )),
-        }
-    }
-
-    /// Whether a step of this plan makes that namespace.
-    fn is_coming(&self, namespace: &str) -> bool {
-        let steps = self.waves.get(&Phase::Namespaces);
-        steps.is_some_and(|steps| steps.iter().any(|step| step.reference.name == namespace))
-    }
-
-    /// Why a binding waits for its role. A binding that stands is kept meanwhile.
-    fn role_problem(&self, object: &Object) -> Option<(Reason, String)> {
-        let role = role_of(object)?;
-        if self.not_ours.contains(&role) {
-            // Bound all the same, it would grant what somebody else wrote.
-            let message = format!("{role} is part of the policy, and another's has its place");
-            return Some((Reason::RoleMissing, message));
-        }
-        let is_there = match self.objects.contains_key(&role) {
-            true => match self.observed.objects.get(&role) {
-                Some(None) => !self.plan.held.iter().any(|held| held.reference == role),
-                _ => true,
-            },
-            false => *self.observed.roles.get(&role).unwrap_or(&true),
-        };
-        let message = || format!("{role} does not exist and is not made by this policy");
-        (!is_there).then(|| (Reason::RoleMissing, message()))
-    }
-
-    fn hold_unread(&mut self, reference: &ObjectRef) {
+    pub(super) fn hold_unread(&mut self, reference: &ObjectRef) {
         self.hold(
             reference,
             Reason::Unavailable,
@@ -391,7 +278,7 @@ impl<'a> Builder<'a> {
         );
     }
 
-    fn hold(&mut self, reference: &ObjectRef, reason: Reason, message: String) {
+    pub(super) fn hold(&mut self, reference: &ObjectRef, reason: Reason, message: String) {
         self.plan.held.push(Held {
             reference: reference.clone(),
             reason,
@@ -413,7 +300,7 @@ impl<'a> Builder<'a> {
         self.step_in(Phase::applies(&reference.kind), reference, action, undoes);
     }
 
-    fn step_in(
+    pub(super) fn step_in(
         &mut self,
         phase: Phase,
         reference: &ObjectRef,

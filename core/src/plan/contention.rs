@@ -75,7 +75,8 @@ impl Contention {
     }
 
     /// When the first object may be put back again; `None` if none is left alone.
-    pub fn next_free_ms(&self, now_ms: u64) -> Option<u64> {
+    #[cfg(test)]
+    fn next_free_ms(&self, now_ms: u64) -> Option<u64> {
         let times = self.objects.values().map(|fight| fight.free_at_ms);
         times.filter(|at| *at > now_ms).min()
     }

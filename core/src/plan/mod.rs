@@ -15,10 +15,12 @@ mod order;
 mod owner;
 mod reason;
 mod record;
+mod remove;
 mod roles;
 mod step;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 pub use build::{Limits, OnDrift, Wanted, content_hash, plan};
 pub use compare::{contains, holds};

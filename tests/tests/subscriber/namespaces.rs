@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use writ_core::plan::Reason;
+use writ_subscriber::drift;
 use writ_subscriber::outcome::State;
 
 use crate::drift::Watch;
-use crate::fixture::{Compiled, Fixture, at, compile, policy, target, until};
+use crate::fixture::{Compiled, Fixture, LIMIT, at, compile, policy, target, until};
 
 fn readers(user: &str) -> Compiled {
     let grant = json!({
@@ -87,6 +88,43 @@ async fn a_grant_follows_the_labels_of_namespaces() {
 
     let removal = engine.bring(target("selects", 2, None)).await;
     assert!(removal.is_applied() && removal.writes == 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_that_went_while_no_subscriber_was_there_takes_the_binding_along() {
+    let fixture = Fixture::start().await;
+    fixture
+        .namespace("first", json!({"team": "payments"}))
+        .await;
+    let engine = fixture.engine().await;
+    let outcome = engine
+        .bring(target("selects", 1, Some(readers("bob"))))
+        .await;
+    assert!(outcome.is_applied(), "{outcome:?}");
+    engine.record(&policy("selects")).await;
+    let without = json!({"metadata": {"labels": {"team": null}}});
+    fixture.edit(&at("Namespace", None, "first"), without).await;
+
+    let engine = fixture.engine().await;
+    let wanted = readers("bob");
+    engine
+        .restore(&policy("selects"), wanted.hash, wanted.content)
+        .await
+        .unwrap();
+    let (sender, mut events) = tokio::sync::mpsc::channel(drift::EVENTS_WAITING_MAX);
+    let stop = tokio_util::sync::CancellationToken::new();
+    tokio::spawn(drift::watch(
+        fixture.api.client().clone(),
+        sender,
+        stop.clone(),
+    ));
+    let _stop = stop.drop_guard();
+    let gone = async {
+        while fixture.get(&binding("first")).await.is_some() {
+            engine.handle(events.recv().await.unwrap()).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, gone).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
