@@ -39,6 +39,7 @@ mod remember;
 mod repair;
 mod report;
 pub mod resource;
+mod retry;
 pub mod roles;
 pub mod run;
 mod settle;
