@@ -20,7 +20,7 @@ use writ_core::{
     ack::{Failure, State},
     beat::Beat,
     event::Event,
-    follower::{Follower, Key, Read, Standing},
+    follower::{Follower, Key, Past, Read, Standing},
     index::{Base, Index},
     model::Mode,
     name::Name,
@@ -35,7 +35,7 @@ use crate::{
     clock::Clock,
     cluster::ClusterApi,
     drift,
-    engine::Engine,
+    engine::{Engine, Latest},
     outcome::Repair,
     receive::{self, Answer, Reads},
     registry::{self, Registry},
@@ -113,7 +113,7 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
                 answer = self.reads.next() => self.on_answer(answer),
                 done = self.works.next() => self.on_done(done),
                 Some(event) = self.drift.recv() => self.look(event, repairs_in.clone()),
-                Some(repair) = repairs.recv() => self.on_repair(repair).await,
+                Some(repair) = repairs.recv() => self.on_repair(repair),
                 Ok(()) = self.verdicts.changed() => {}
                 () = tokio::time::sleep_until(pulse_at) => {
                     pulse_at = Instant::now() + jittered(self.pulse_period);
@@ -277,13 +277,25 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
         });
     }
 
-    async fn on_repair(&mut self, repair: Repair) {
+    fn on_repair(&mut self, repair: Repair) {
         let key: Key = (Kind::Policy, Name::from(&repair.policy));
-        let Some(record) = self.engine.record(&repair.policy).await else {
-            return;
-        };
         let mut standing = standing_of(&repair.outcome);
-        let past = past_of(&record);
+        let past = match self.engine.record_now(&repair.policy) {
+            Latest::Record(record) => past_of(&record),
+            Latest::None => return,
+            // What it comes to is not known yet. Not done, so that it is asked for: a question that
+            // the engine answers by looking at its record, and nothing here waits for the attempt.
+            Latest::Busy => match &repair.outcome.record {
+                Some(record) => Past {
+                    done: false,
+                    ..past_of(record)
+                },
+                None => return,
+            },
+        };
+        if past.done {
+            self.works.settled(&key);
+        }
         self.follower
             .on_brought(&key, past.clone(), standing.clone());
         if repair.drift.is_empty() {
