@@ -29,6 +29,7 @@ mod memory;
 pub mod mirror;
 pub mod namespaces;
 pub mod observe;
+mod outbox;
 pub mod outcome;
 pub mod permit;
 mod pilot;
