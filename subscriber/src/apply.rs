@@ -15,6 +15,7 @@ use writ_core::plan::{Action, ObservedObject, Plan, Step, content_hash, temporar
 use crate::cluster::{ClusterApi, Deletion, Error, ErrorKind, Expect, Identity, Written};
 use crate::observe::CALLS_AT_ONCE_MAX;
 use crate::outcome::ObjectFailure;
+use crate::permit::Permits;
 
 /// How long a temporary binding stands before the old one goes: the authorisers of all API servers
 /// have to know it. Measured: the second API server on one etcd lags by up to 19 ms.
@@ -64,8 +65,14 @@ impl Report {
     }
 }
 
-/// Carries out all steps.
-pub(crate) async fn execute<C: ClusterApi>(api: &C, policy: &PolicyName, plan: &Plan) -> Report {
+/// Carries out all steps, as long as anything may be written: a step that has begun is ended, and
+/// none begins after the ceiling was found not to be in force.
+pub(crate) async fn execute<C: ClusterApi>(
+    api: &C,
+    permits: &Permits,
+    policy: &PolicyName,
+    plan: &Plan,
+) -> Report {
     let mut report = Report::default();
     for wave in &plan.waves {
         // Made before they are streamed: a closure over borrowed steps inside the stream would keep the
@@ -73,7 +80,7 @@ pub(crate) async fn execute<C: ClusterApi>(api: &C, policy: &PolicyName, plan: &
         let steps: Vec<_> = wave
             .steps
             .iter()
-            .map(|step| carry_out(api, policy, step.clone()))
+            .map(|step| begin(api, permits, policy, step.clone()))
             .collect();
         let mut steps = futures::stream::iter(steps).buffer_unordered(CALLS_AT_ONCE_MAX);
         while let Some(done) = steps.next().await {
@@ -81,6 +88,23 @@ pub(crate) async fn execute<C: ClusterApi>(api: &C, policy: &PolicyName, plan: &
         }
     }
     report
+}
+
+async fn begin<C: ClusterApi>(
+    api: &C,
+    permits: &Permits,
+    policy: &PolicyName,
+    step: Step,
+) -> Report {
+    if permits.get().is_enforcing() {
+        return carry_out(api, policy, step).await;
+    }
+    let (kind, message) = (ErrorKind::Unavailable, "nothing may be written any more");
+    let error = Error::new(kind, "write", &step.reference, message);
+    Report {
+        failures: vec![(step.reference, error)],
+        ..Report::default()
+    }
 }
 
 async fn carry_out<C: ClusterApi>(api: &C, policy: &PolicyName, step: Step) -> Report {

@@ -129,7 +129,8 @@ impl<C: ClusterApi> Engine<C> {
 
     /// Says what may be done in the cluster from now on. Until this is called, everything is.
     ///
-    /// Attempts that are under way end under the permit that they began with.
+    /// An attempt that is under way goes on under the permit that it began with, but begins no further
+    /// write once nothing may be written.
     pub fn permit(&self, permit: Permit) {
         self.inner.permits.set(permit);
     }

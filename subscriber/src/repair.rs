@@ -286,6 +286,8 @@ fn is_news(repair: &Repair, said: Option<&Said>, slot: &Slot) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
     use writ_core::hash::Hash;
     use writ_core::model::{self, Document};
@@ -294,6 +296,7 @@ mod tests {
     use super::*;
     use crate::engine::{Latest, Target};
     use crate::fake::Fake;
+    use crate::permit::Permit;
     use crate::resource::POLICY_KINDS;
     use crate::slot::Content;
 
@@ -393,5 +396,20 @@ mod tests {
         drop(under_way);
         let known = engine.record(&policy).await.unwrap();
         assert_eq!(engine.record_now(&policy), Latest::Record(known));
+    }
+
+    #[tokio::test]
+    async fn an_attempt_begins_no_further_write_once_nothing_may_be_written() {
+        let api = Fake::default();
+        let engine = listed(&api).await;
+        engine.handle(label(&api, "a")).await;
+        let stopping = engine.clone();
+        // The first write is that of the mirror.
+        api.on_write(Arc::new(move || {
+            stopping.permit(Permit::Nothing("the ceiling is gone".to_owned()));
+        }));
+        let outcome = engine.bring(target("one", 1, "a")).await;
+        assert!(!outcome.is_applied(), "{outcome:?}");
+        assert_eq!(api.peek(&binding("one")), None);
     }
 }

@@ -222,7 +222,7 @@ impl<C: ClusterApi> Attempt<'_, C> {
             }
         }
 
-        let report = execute(api, self.policy, &made).await;
+        let report = execute(api, &self.inner.permits, self.policy, &made).await;
         let objects = confirmed(&ahead.objects, &made, &report);
         learn::confirm(&self.inner.confirmed, &made, &observed, &assumed, &report);
         self.learn(&made, &observed, &report);
