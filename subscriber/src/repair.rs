@@ -296,7 +296,7 @@ mod tests {
     use super::*;
     use crate::engine::{Latest, Target};
     use crate::fake::Fake;
-    use crate::permit::Permit;
+    use crate::permit::{Bounds, Permit};
     use crate::resource::POLICY_KINDS;
     use crate::slot::Content;
 
@@ -411,5 +411,23 @@ mod tests {
         let outcome = engine.bring(target("one", 1, "a")).await;
         assert!(!outcome.is_applied(), "{outcome:?}");
         assert_eq!(api.peek(&binding("one")), None);
+    }
+
+    #[tokio::test]
+    async fn an_observer_looks_again_rarely_and_forgets_a_policy_that_left_nothing() {
+        let api = Fake::default();
+        let engine = listed(&api).await;
+        engine.handle(label(&api, "a")).await;
+        engine.permit(Permit::Observe(Bounds::none()));
+        let seen = engine.bring(target("one", 1, "a")).await;
+        assert_eq!(seen.failures[0].message, "would create", "{seen:?}");
+        assert!(seen.retry_after.is_some());
+        let gone = Target {
+            content: None,
+            ..target("one", 2, "a")
+        };
+        assert!(engine.bring(gone).await.is_applied());
+        engine.forget(&target("one", 2, "a").policy).await.unwrap();
+        assert!(engine.policies().is_empty());
     }
 }
