@@ -22,6 +22,7 @@ use writ_core::scope::Feed;
 
 use crate::cluster::{self, ClusterApi, Identity};
 use crate::confirmed::Confirmed;
+use crate::glances::Glances;
 pub use crate::load::{Loaded, LoadedPolicy, NotRecorded};
 use crate::mirror::policy_reference;
 use crate::namespaces::Namespaces;
@@ -82,6 +83,7 @@ pub(crate) struct Inner<C> {
     pub(crate) namespaces: Namespaces,
     pub(crate) roles: Roles,
     pub(crate) waiting: Waiting,
+    pub(crate) glances: Glances,
     pub(crate) permits: Permits,
     contention: Mutex<Contention>,
     /// Fights are timed by a clock that only goes forward.
@@ -120,6 +122,7 @@ impl<C: ClusterApi> Engine<C> {
                 namespaces: Namespaces::default(),
                 roles: Roles::default(),
                 waiting: Waiting::default(),
+                glances: Glances::default(),
                 permits: Permits::default(),
                 contention: Mutex::default(),
                 started: Instant::now(),

@@ -20,7 +20,7 @@ use crate::slot::{Said, Slot};
 use crate::waiting::For;
 
 /// What is to be looked at.
-enum Glance {
+enum Sight {
     One(ObjectRef, Option<String>),
     All(Resource, BTreeMap<ObjectRef, String>),
 }
@@ -44,11 +44,11 @@ impl<C: ClusterApi> Engine<C> {
     /// answered side by side, but the last one of a namespace has to be the one that counts.
     pub fn handle(&self, event: Event) -> impl Future<Output = Vec<Repair>> + Send + use<C> {
         let namespaces = &self.inner.namespaces;
-        let (turns, glance) = match event {
+        let (turns, sight) = match event {
             Event::Touched {
                 reference,
                 resource_version,
-            } => (Vec::new(), Glance::One(reference, resource_version)),
+            } => (Vec::new(), Sight::One(reference, resource_version)),
             Event::Namespace {
                 name,
                 resource_version,
@@ -56,19 +56,19 @@ impl<C: ClusterApi> Engine<C> {
             } => {
                 let turn = namespaces.see(&name, seen);
                 let reference = NAMESPACES.reference(None, &name);
-                let glance = Glance::One(reference, resource_version);
-                (turn.into_iter().collect(), glance)
+                let sight = Sight::One(reference, resource_version);
+                (turn.into_iter().collect(), sight)
             }
             Event::Namespaces { all, present } => {
-                (namespaces.list(all), Glance::All(NAMESPACES, present))
+                (namespaces.list(all), Sight::All(NAMESPACES, present))
             }
-            Event::Listed { resource, present } => (Vec::new(), Glance::All(resource, present)),
+            Event::Listed { resource, present } => (Vec::new(), Sight::All(resource, present)),
         };
         let engine = self.clone();
         async move {
-            let mut repairs = match glance {
-                Glance::One(reference, version) => engine.touched(reference, version).await,
-                Glance::All(resource, present) => engine.listed(resource, present).await,
+            let mut repairs = match sight {
+                Sight::One(reference, version) => engine.touched(reference, version).await,
+                Sight::All(resource, present) => engine.listed(resource, present).await,
             };
             repairs.extend(engine.turned(turns).await);
             repairs
@@ -176,9 +176,11 @@ impl<C: ClusterApi> Engine<C> {
         reference: &ObjectRef,
         resource_version: Option<&str>,
     ) -> Option<Repair> {
+        let glance = self.inner.glances.begin(reference)?;
         let mut slot = self.inner.slots.find(policy)?.lock_owned().await;
+        let is_more = glance.look();
         // Looked at only now: an attempt that was under way has noted its own writes.
-        if self.inner.confirmed.meets(reference, resource_version) {
+        if !is_more && self.inner.confirmed.meets(reference, resource_version) {
             return None;
         }
         let record = slot.record.as_ref()?;
