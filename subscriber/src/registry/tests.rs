@@ -1,0 +1,119 @@
+//! Mirrors of registry entries, against an API in memory.
+
+use serde_json::json;
+use writ_core::revision::{Generation, Revision};
+
+use super::*;
+use crate::fake::Fake;
+
+fn name() -> ClusterName {
+    ClusterName::parse("eu-prod-1").unwrap()
+}
+
+fn document() -> Value {
+    json!({"metadata": {"labels": {"tier": "gold"}}, "spec": {"region": "eu"}})
+}
+
+fn mirror() -> ClusterMirror {
+    ClusterMirror {
+        name: name(),
+        document: document(),
+        signed: b"signed".to_vec(),
+        revision: Revision {
+            epoch: 1,
+            number: 4,
+        },
+        generation: Generation(2),
+    }
+}
+
+async fn load(api: &Fake) -> Registry<Fake> {
+    Registry::load(api.clone(), name()).await.unwrap().0
+}
+
+/// A registry after a restart: the mirror that stands was written by the one before.
+async fn restarted(api: &Fake) -> Registry<Fake> {
+    let mut before = load(api).await;
+    before.permission().set(true);
+    before.write(mirror()).await.unwrap();
+    load(api).await
+}
+
+fn edit(api: &Fake) -> Event {
+    let at = cluster_reference(&name());
+    let mut edited = api.peek(&at).unwrap();
+    edited["spec"]["region"] = "us".into();
+    let found = api.put(&at, edited);
+    let version = found["metadata"]["resourceVersion"].as_str();
+    Event::Touched {
+        reference: at,
+        resource_version: version.map(str::to_owned),
+    }
+}
+
+fn region(api: &Fake) -> Value {
+    api.peek(&cluster_reference(&name())).unwrap()["spec"]["region"].clone()
+}
+
+#[tokio::test]
+async fn nothing_is_written_before_it_is_permitted_and_late_ones_are_then() {
+    let api = Fake::default();
+    let mut registry = load(&api).await;
+    assert_eq!(registry.write(mirror()).await.unwrap(), Mirrored::Later);
+    assert_eq!(api.writes(), 0);
+    let permission = registry.permission();
+    permission.set(true);
+    registry.write_late().await.unwrap();
+    assert_eq!(region(&api), "eu");
+}
+
+#[tokio::test]
+async fn what_could_not_be_written_is_written_when_the_mirrors_are_listed_again() {
+    let api = Fake::default();
+    let mut registry = load(&api).await;
+    registry.write(mirror()).await.unwrap();
+    registry.permission().set(true);
+    api.set_away(true);
+    assert!(registry.write_late().await.is_err());
+    api.set_away(false);
+    let (resource, present) = (CLUSTERS, BTreeMap::new());
+    let listed = Event::Listed { resource, present };
+    registry.handle(&listed).await.unwrap();
+    assert_eq!(region(&api), "eu");
+}
+
+#[tokio::test]
+async fn after_a_restart_a_mirror_costs_no_write_and_a_change_by_hand_is_put_back() {
+    let api = Fake::default();
+    let mut registry = restarted(&api).await;
+    let writes = api.writes();
+    registry.believe(&name(), document());
+    registry.permission().set(true);
+    registry.write_late().await.unwrap();
+    assert_eq!(api.writes(), writes);
+    let event = edit(&api);
+    registry.handle(&event).await.unwrap();
+    assert_eq!(region(&api), "eu");
+}
+
+#[tokio::test]
+async fn a_change_by_hand_while_nobody_watched_is_put_back() {
+    let api = Fake::default();
+    restarted(&api).await;
+    edit(&api);
+    let mut registry = load(&api).await;
+    registry.believe(&name(), document());
+    registry.permission().set(true);
+    registry.write_late().await.unwrap();
+    assert_eq!(region(&api), "eu");
+}
+
+#[tokio::test]
+async fn a_mirror_that_was_changed_by_hand_can_still_be_removed() {
+    let api = Fake::default();
+    let mut registry = restarted(&api).await;
+    registry.permission().set(true);
+    edit(&api);
+    registry.remove(&name()).await.unwrap();
+    assert_eq!(api.peek(&cluster_reference(&name())), None);
+}
