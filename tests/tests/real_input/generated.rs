@@ -183,8 +183,10 @@ fn assert_applied(outcomes: &BTreeMap<String, Outcome>, refused: &BTreeSet<Objec
         failures.iter().all(|it| it.reason == Reason::Invalid),
         "{failures:#?}"
     );
-    let applied = outcomes.values().filter(|outcome| outcome.is_applied());
-    assert!(applied.count() + refused.len() >= outcomes.len());
+    for (name, outcome) in outcomes {
+        assert_eq!(outcome.failures_total, outcome.failures.len(), "{name}");
+        assert_eq!(outcome.is_applied(), outcome.failures.is_empty(), "{name}");
+    }
 }
 
 /// Removes all policies, waits until that is confirmed, and forgets them.
