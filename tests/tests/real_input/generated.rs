@@ -23,7 +23,7 @@ use crate::fixture::{Compiled, Fixture, RBAC, at, policy, target, until};
 use crate::inventory::marked;
 use crate::watching::Watching;
 
-const POLICIES: usize = 200;
+const POLICIES: usize = 150;
 /// Policies that are brought side by side.
 const AT_ONCE: usize = 8;
 const SEED: u64 = 4_711;

@@ -6,7 +6,7 @@ use kube::api::{Api, DynamicObject, ListParams};
 use kube::discovery::{Discovery, verbs};
 use serde_json::{Value, json};
 use writ_core::model::{Object, ObjectRef};
-use writ_core::plan::POLICY;
+use writ_core::plan::MANAGED;
 
 use crate::fixture::Fixture;
 
@@ -52,10 +52,10 @@ pub(crate) async fn versions(
     versions
 }
 
-/// Kind and name of everything with our mark, over all kinds that the cluster serves.
+/// Kind and name of everything with our mark, mirrors included, over all kinds that the cluster serves.
 pub(crate) async fn marked(fixture: &Fixture) -> Vec<String> {
     let served = Discovery::new(fixture.admin.clone()).run().await.unwrap();
-    let ours = ListParams::default().labels(POLICY);
+    let ours = ListParams::default().labels(MANAGED);
     let mut found = Vec::new();
     for (kind, capabilities) in served
         .groups()
