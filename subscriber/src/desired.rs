@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::StreamExt;
+use writ_core::model::limits::EXPANDED_OBJECTS_MAX;
 use writ_core::model::{Object, ObjectRef};
 use writ_core::name::PolicyName;
 use writ_core::plan::{InventoryItem, NamespaceState};
@@ -18,10 +19,6 @@ use crate::namespaces::{All, Namespaces, Seen};
 use crate::observe::CALLS_AT_ONCE_MAX;
 use crate::resource::NAMESPACES;
 use crate::slot::Content;
-
-/// Most objects that a policy may mean in one cluster, bindings in selected namespaces included: the
-/// inventory lists each of them, and the mirror has to stay under etcd's limit.
-pub const EXPANDED_OBJECTS_MAX: usize = 2_000;
 
 /// What is wanted.
 #[derive(Debug, Default)]

@@ -53,10 +53,6 @@ impl<C: ClusterApi> Engine<C> {
                 let turns = self.inner.namespaces.list(all);
                 let mut repairs = self.listed(NAMESPACES, present).await;
                 repairs.extend(self.turned(turns).await);
-                // What changed while nobody watched shows in the inventory alone: a binding whose
-                // namespace has lost its label since.
-                let selecting = self.inner.slots.selecting(|_| true);
-                repairs.extend(self.go_on(selecting.into_iter().collect()).await);
                 repairs
             }
             Event::Listed { resource, present } => self.listed(resource, present).await,

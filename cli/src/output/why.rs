@@ -16,8 +16,10 @@ use super::{status, words};
 use crate::exit::Exit;
 
 mod advice;
+mod drift;
 
 use advice::Advice;
+use drift::Drift;
 
 /// Policies told one by one; beyond that a person asks for JSON.
 const POLICIES_SHOWN_MAX: usize = 20;
@@ -156,6 +158,7 @@ impl Finding {
                 "\n  … and {more} more: writ why {name} -o json has all"
             ));
         }
+        text.push_str(&drift::text(&self.cluster.drift, self.as_of.as_ref()));
         let advice = self.advice();
         for one in &advice {
             text.push_str(&one.text(advice.len() > 1));
@@ -320,6 +323,7 @@ impl Finding {
             liveness: Liveness::from_proto(self.cluster.liveness.as_ref()),
             counts: status::counts_value(&self.counts()),
             policies: lines.map(status::line_value).collect(),
+            drift: self.cluster.drift.iter().map(Drift::of).collect(),
             advice: self.advice(),
         };
         Document::new("Why", view)
@@ -343,6 +347,8 @@ struct View {
     counts: Value,
     /// Those that are not applied.
     policies: Vec<Value>,
+    /// What was changed by hand lately, newest last.
+    drift: Vec<Drift>,
     advice: Vec<Advice>,
 }
 
@@ -385,6 +391,7 @@ fn narrow(cluster: &mut v1::ClusterStatus, policy: v1::PolicyStatus, line: v1::C
     }
     cluster.counts = Some(counts);
     cluster.liveness = line.liveness;
+    cluster.drift.retain(|drift| drift.policy == policy.policy);
     cluster.exceptions = match line.state() {
         v1::AckState::Applied => Vec::new(),
         _ => vec![v1::PolicyLine {

@@ -96,11 +96,7 @@ fn describe(object: &DynamicObject) -> String {
 async fn established(client: &Client, name: &str) -> Result<(), Error> {
     let definitions = Api::<CustomResourceDefinition>::all(client.clone());
     let seen = async {
-        while !definitions
-            .get(name)
-            .await
-            .is_ok_and(|definition| is_established(&definition))
-        {
+        while !is_served(client, definitions.get(name).await).await {
             tokio::time::sleep(POLL_PERIOD).await;
         }
     };
@@ -111,6 +107,17 @@ async fn established(client: &Client, name: &str) -> Result<(), Error> {
             name: name.to_owned(),
             limit_s,
         })
+}
+
+/// Established, and in discovery too, which comes a moment later: without it nobody can name the kind.
+async fn is_served(client: &Client, found: kube::Result<CustomResourceDefinition>) -> bool {
+    let Ok(definition) = found else { return false };
+    let spec = &definition.spec;
+    let Some(version) = spec.versions.first() else {
+        return false;
+    };
+    let kind = GroupVersionKind::gvk(&spec.group, &version.name, &spec.names.kind);
+    is_established(&definition) && kube::discovery::pinned_kind(client, &kind).await.is_ok()
 }
 
 fn is_established(definition: &CustomResourceDefinition) -> bool {

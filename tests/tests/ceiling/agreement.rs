@@ -19,7 +19,7 @@ async fn refusal(api: &KubeApi, case: &Case) -> Option<String> {
     let policy = "table".parse().unwrap();
     let content = marked(&policy, &case.object.content);
     let error = api.dry_run(&case.object.reference, &content).await.err()?;
-    assert_eq!(error.kind, ErrorKind::Forbidden, "{}: {error}", case.name);
+    assert_eq!(error.kind, ErrorKind::Ceiling, "{}: {error}", case.name);
     Some(error.message)
 }
 

@@ -20,9 +20,9 @@ use tokio::{
 };
 use tonic::transport::Channel;
 use writ_proto::v1::{
-    AckState, ApplyRequest, ClusterLine, EditResponse, PolicyVersion, StatusRequest,
-    ack_service_client::AckServiceClient, policy_service_client::PolicyServiceClient,
-    status_request::Of,
+    AckState, ApplyRequest, ClusterLine, ClusterStatus, EditResponse, PolicyVersion, StatusRequest,
+    ack_service_client::AckServiceClient, cluster_service_client::ClusterServiceClient,
+    policy_service_client::PolicyServiceClient, status_request::Of,
 };
 use writ_sandbox::{
     fleet::{Fleet, FleetOptions},
@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
     pub(crate) bus_url: String,
     channel: Channel,
-    clients: Vec<(String, Client)>,
+    clients: std::sync::Mutex<Vec<(String, Client)>>,
 }
 
 /// Runs a test on the shared fleet. The fleet's processes die with this process; its folder, which
@@ -72,10 +72,12 @@ async fn start() -> Shared {
         dir: fleet.dir().to_owned(),
         bus_url: fleet.bus_url().to_owned(),
         channel: channel.connect().await.unwrap(),
-        clients: fleet
-            .clusters()
-            .map(|c| (c.name().to_owned(), c.client().clone()))
-            .collect(),
+        clients: std::sync::Mutex::new(
+            fleet
+                .clusters()
+                .map(|c| (c.name().to_owned(), c.client().clone()))
+                .collect(),
+        ),
         fleet: Mutex::new(fleet),
     }
 }
@@ -83,11 +85,59 @@ async fn start() -> Shared {
 impl Shared {
     pub(crate) fn client(&self, cluster: &str) -> Client {
         self.clients
+            .lock()
+            .unwrap()
             .iter()
             .find(|(name, _)| name == cluster)
             .unwrap()
             .1
             .clone()
+    }
+
+    /// One more cluster, for a test that does to it what others could not bear.
+    pub(crate) async fn join(&self) -> String {
+        let (region, stage) = ("eu".parse().unwrap(), "prod".parse().unwrap());
+        let mut fleet = self.fleet.lock().await;
+        let name = fleet.add_cluster(&region, &stage).await.unwrap();
+        let client = fleet.cluster(&name).unwrap().client().clone();
+        let own = (name.to_string(), client);
+        self.clients.lock().unwrap().push(own);
+        name.to_string()
+    }
+
+    /// Ends a cluster's subscriber, does something, and starts it again.
+    pub(crate) async fn while_away(&self, cluster: &str, deed: impl Future<Output = ()>) {
+        let name = cluster.parse().unwrap();
+        let mut fleet = self.fleet.lock().await;
+        fleet.kill_subscriber(&name).await.unwrap();
+        deed.await;
+        fleet.start_subscriber(&name).await.unwrap();
+    }
+
+    /// Registers a cluster as it is, in another mode.
+    pub(crate) async fn set_mode(&self, cluster: &str, mode: &str) {
+        let said = self.writ(&["get", "clusters", cluster, "-o", "yaml"]).await;
+        let text = String::from_utf8(said.stdout).unwrap();
+        let mut manifest: Value = serde_saphyr::from_str(&text).unwrap();
+        manifest["spec"]["mode"] = mode.into();
+        let request = ApplyRequest {
+            manifest: manifest.to_string(),
+            ..Default::default()
+        };
+        ClusterServiceClient::new(self.channel.clone())
+            .apply(request)
+            .await
+            .unwrap();
+    }
+
+    /// What a cluster says of itself.
+    pub(crate) async fn cluster_status(&self, cluster: &str) -> ClusterStatus {
+        let request = StatusRequest {
+            of: Some(Of::Cluster(cluster.to_owned())),
+            at_least: None,
+        };
+        let status = self.acks().get_status(request).await.unwrap().into_inner();
+        status.cluster.unwrap()
     }
 
     /// Where the sandbox keeps the publisher's bus identity.
@@ -191,6 +241,11 @@ impl Shared {
             "ClusterRoleBinding" => (RBAC, "clusterrolebindings"),
             "Cluster" => ("writ.dev/v1alpha1", "clusters"),
             "ClusterPolicy" => ("writ.dev/v1alpha1", "clusterpolicies"),
+            "PolicyCeiling" => ("writ.dev/v1alpha1", "policyceilings"),
+            "ValidatingAdmissionPolicyBinding" => (
+                "admissionregistration.k8s.io/v1",
+                "validatingadmissionpolicybindings",
+            ),
             other => panic!("{other} is not known to the harness"),
         };
         let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));

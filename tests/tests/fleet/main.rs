@@ -8,6 +8,7 @@ mod drift;
 mod forged;
 mod harness;
 mod import;
+mod owner;
 mod ownership;
 mod restart;
 mod why;

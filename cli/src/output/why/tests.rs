@@ -272,3 +272,27 @@ fn what_a_cluster_wrote_moves_no_cursor_and_a_flood_is_cut() {
     assert!(!text.contains('\u{1b}'));
     assert!(text.contains("… and 10 more"), "{text}");
 }
+
+#[test]
+fn what_was_changed_by_hand_is_told_beside_a_good_word() {
+    let mut good = cluster((2, 0, 0, 0), Vec::new());
+    let object = v1::FailingObject {
+        object: "RoleBinding payments/writ:payments:owners".into(),
+        reason: "Drift".into(),
+        message: "Deleted by kubectl-edit, put back".into(),
+    };
+    good.drift = vec![v1::DriftLine {
+        policy: "payments".into(),
+        generation: 42,
+        seen_at: stamp(9_880),
+        repaired_at: stamp(9_880),
+        objects: vec![object],
+    }];
+    let finding = Finding::new(good, as_of(), None);
+    assert_eq!(finding.exit(), Exit::Done);
+    let text = finding.text();
+    let told = "\n  Changed by hand lately:\n     2m ago  payments@42  RoleBinding payments/writ:payments:owners: Deleted by kubectl-edit, put back";
+    assert!(text.ends_with(told), "{text}");
+    let json = serde_json::to_value(finding.json()).unwrap();
+    assert_eq!(json["drift"][0]["objects"][0]["reason"], "Drift");
+}
