@@ -16,7 +16,7 @@ use writ_subscriber::permit::{Bounds, Permit};
 
 use crate::bootstrap::{Bootstrap, Renaming, compile_exported, new_name, new_namespace};
 use crate::ceiling;
-use crate::fixture::{Compiled, Fixture, at, policy, target};
+use crate::fixture::{Compiled, Fixture, RBAC, at, compile, policy, target};
 use crate::inventory::assert_as_sent;
 
 /// Where an API server keeps Roles of its own.
@@ -59,6 +59,32 @@ async fn what_exceeds_the_default_is_refused_by_both_and_the_rest_is_applied() {
     engine.permit(Permit::Enforce(Bounds::none()));
     bring_all(&fixture, &engine, &policies, &refused, false).await;
     assert_eq!(Bootstrap::export(&fixture).await.states(), theirs.states());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_the_api_server_refuses_leaves_no_binding_that_waits_for_anybody_to_make_one() {
+    let fixture = Fixture::start().await;
+    let engine = fixture.engine().await;
+    // As when the ceiling was lowered a moment ago: the subscriber does not know, the API server does.
+    engine.permit(Permit::Enforce(Bounds::none()));
+    let role = json!({
+        "apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": "secrets"},
+        "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}],
+    });
+    let grant = json!({
+        "name": "g", "subjects": [{"user": "eve"}], "clusterRole": "secrets", "clusterWide": true,
+    });
+    let content = compile("both", json!([role]), json!([grant]));
+    for number in [1, 2] {
+        let outcome = engine
+            .bring(target("both", number, Some(content.clone())))
+            .await;
+        let reasons = outcome.failures.iter().map(|it| it.reason);
+        let expected = [Reason::CeilingExceeded, Reason::RoleMissing];
+        assert!(reasons.eq(expected), "{outcome:#?}");
+        let binding = at("ClusterRoleBinding", None, "writ:both:g");
+        assert!(fixture.get(&binding).await.is_none());
+    }
 }
 
 /// A binding for people and accounts of a policy's own namespace in place of those of Kubernetes.
