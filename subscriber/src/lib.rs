@@ -42,6 +42,7 @@ pub mod run;
 mod settle;
 pub mod slot;
 pub mod state;
+mod unmade;
 mod verify;
 mod waiting;
 mod work;
