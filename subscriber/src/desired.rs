@@ -61,13 +61,10 @@ pub(crate) async fn desired<C: ClusterApi>(
         for (binding, answer) in look_up(api, leaving).await {
             let name = binding.namespace.clone().unwrap_or_default();
             match answer {
-                Ok(seen) => {
-                    namespaces.see(&name, seen.clone());
-                    match seen {
-                        Some(seen) => drop(all.insert(name, seen)),
-                        None => drop(all.remove(&name)),
-                    }
-                }
+                // For this attempt only: what the watch knows changes with its own events, which tell
+                // every policy that is concerned.
+                Ok(Some(seen)) => drop(all.insert(name, seen)),
+                Ok(None) => drop(all.remove(&name)),
                 Err(error) => {
                     let message = format!("namespace {name} could not be read: {}", error.message);
                     undecided.insert(binding, message);

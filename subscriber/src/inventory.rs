@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use writ_core::model::ObjectRef;
 use writ_core::plan::{
-    Action, InventoryItem, Observed, Plan, Reason, Record, is_deletable, temporary_reference,
+    Action, InventoryItem, Observed, Plan, Record, is_deletable, temporary_reference,
 };
 
 use crate::apply::{Effect, Report};
@@ -61,11 +61,6 @@ pub(crate) fn confirmed(
     for reference in &plan.dropped {
         items.remove(reference);
     }
-    for held in &plan.held {
-        if matches!(held.reason, Reason::ForeignObject | Reason::ClaimedByPolicy) {
-            items.remove(&held.reference);
-        }
-    }
     for kept in &plan.unchanged {
         // Somebody made it anew, just as it was.
         if let Some(item) = items.get_mut(&kept.reference) {
@@ -88,8 +83,14 @@ pub(crate) fn confirmed(
             Effect::Absent | Effect::Released => drop(items.remove(reference)),
         }
     }
+    let leaving: BTreeSet<&ObjectRef> = plan
+        .steps()
+        .filter(|step| matches!(step.action, Action::Delete { .. } | Action::Release { .. }))
+        .map(|step| &step.reference)
+        .collect();
     for (reference, error) in &report.failures {
-        if error.kind == ErrorKind::Foreign {
+        // What could not be taken away may still give access: it stays listed until it is gone.
+        if error.kind == ErrorKind::Foreign && !leaving.contains(reference) {
             items.remove(reference);
         } else {
             // Whether it was done is not known.
@@ -126,4 +127,71 @@ pub(crate) fn drift_of(plan: &Plan, observed: &Observed, writes: bool) -> Vec<Dr
         .iter()
         .filter_map(|held| Some(drift(&held.reference, held.leaves?, false)));
     undone.chain(left).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use writ_core::model::{Adopt, Removal};
+    use writ_core::name::PolicyName;
+    use writ_core::plan::{Limits, ObservedObject, OnDrift, Reason, Wanted, plan};
+
+    use super::*;
+    use crate::cluster::Error;
+
+    fn binding() -> ObjectRef {
+        ObjectRef {
+            api_version: "rbac.authorization.k8s.io/v1".to_owned(),
+            kind: "ClusterRoleBinding".to_owned(),
+            namespace: None,
+            name: "owners".to_owned(),
+        }
+    }
+
+    fn recorded() -> Vec<InventoryItem> {
+        vec![InventoryItem {
+            uid: Some("ours".to_owned()),
+            ..InventoryItem::intended(binding())
+        }]
+    }
+
+    /// The plan that removes the binding, of which an object of that uid was found.
+    fn removal(uid: &str) -> Plan {
+        let policy = PolicyName::parse("payments").unwrap();
+        let labels = json!({"writ.dev/managed": "true", "writ.dev/policy": "payments"});
+        let metadata = json!({"uid": uid, "resourceVersion": "1", "labels": labels});
+        let found: Value = json!({"metadata": metadata});
+        let observed = Observed {
+            objects: BTreeMap::from([(binding(), ObservedObject::read(found))]),
+            ..Observed::default()
+        };
+        let wanted = Wanted {
+            policy: &policy,
+            objects: &[],
+            removal: Removal::Prune,
+            adopt: Adopt::Never,
+            drift: OnDrift::PutBack,
+        };
+        plan(&wanted, &recorded(), &observed, &Limits::NONE)
+    }
+
+    #[test]
+    fn what_is_held_back_from_removal_stays_listed_so_that_it_is_not_called_gone() {
+        let made = removal("another");
+        assert_eq!(made.held[0].reason, Reason::ForeignObject);
+        let left = confirmed(&recorded(), &made, &Report::default());
+        assert_eq!(left, recorded());
+    }
+
+    #[test]
+    fn what_the_ceiling_does_not_let_be_deleted_stays_listed() {
+        let made = removal("ours");
+        let refused = Error::new(ErrorKind::Foreign, "delete", binding(), "it is not marked");
+        let report = Report {
+            failures: vec![(binding(), refused)],
+            ..Report::default()
+        };
+        assert_eq!(made.steps().count(), 1);
+        assert_eq!(confirmed(&recorded(), &made, &report), recorded());
+    }
 }

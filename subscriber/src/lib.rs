@@ -16,6 +16,8 @@ pub mod connect;
 pub mod desired;
 pub mod drift;
 pub mod engine;
+#[cfg(test)]
+mod fake;
 pub mod fenced;
 mod inventory;
 pub mod kube_api;

@@ -71,7 +71,8 @@ impl Namespaces {
         self.lock().as_ref()?.get(name).cloned()
     }
 
-    /// The watch, or a read, saw one. Says what changed.
+    /// The watch saw one. Says what changed; whoever calls this answers for that all it concerns hear
+    /// of it.
     pub(crate) fn see(&self, name: &str, seen: Option<Seen>) -> Option<Turn> {
         let mut all = self.lock();
         let all = all.as_mut()?;

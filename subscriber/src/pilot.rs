@@ -38,7 +38,7 @@ use crate::{
     engine::Engine,
     outcome::Repair,
     receive::{self, Answer, Reads},
-    registry::Registry,
+    registry::{self, Registry},
     report::{Health, Reporter, Told},
     run::Error,
     state::{State as Kept, StateStore},
@@ -256,14 +256,21 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
 
     /// A change in the cluster. Repairs run beside everything else; one name is locked by the engine.
     fn look(&self, event: drift::Event, repairs: mpsc::Sender<Repair>) {
-        let (engine, registry) = (self.engine.clone(), self.registry.clone());
+        if registry::is_about(&event) {
+            let registry = self.registry.clone();
+            tokio::spawn(async move {
+                if let Err(error) = registry.lock().await.handle(&event).await {
+                    tracing::warn!(
+                        "a registry mirror was changed by hand and is not put back yet: {error}"
+                    );
+                }
+            });
+            return;
+        }
+        // Begun here, in the order in which the watch told it.
+        let answer = self.engine.handle(event);
         tokio::spawn(async move {
-            if let Err(error) = registry.lock().await.handle(&event).await {
-                tracing::warn!(
-                    "a registry mirror was changed by hand and is not put back yet: {error}"
-                );
-            }
-            for repair in engine.handle(event).await {
+            for repair in answer.await {
                 // Nobody listens only when the subscriber is shutting down.
                 let _ = repairs.send(repair).await;
             }

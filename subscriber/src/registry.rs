@@ -39,6 +39,19 @@ impl Kept {
     }
 }
 
+/// Whether a watch saw a mirror of a registry entry, and nothing else.
+pub(crate) fn is_about(event: &Event) -> bool {
+    match event {
+        Event::Touched { reference, .. } => is_entry(reference),
+        Event::Listed { resource, .. } => *resource == CLUSTERS,
+        Event::Namespace { .. } | Event::Namespaces { .. } => false,
+    }
+}
+
+fn is_entry(at: &ObjectRef) -> bool {
+    (at.api_version.as_str(), at.kind.as_str()) == (CLUSTERS.api_version, CLUSTERS.kind)
+}
+
 /// What became of a mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mirrored {
@@ -206,7 +219,7 @@ impl<C: ClusterApi> Registry<C> {
         reference: &ObjectRef,
         resource_version: Option<&str>,
     ) -> Option<ClusterName> {
-        if reference.api_version != CLUSTERS.api_version || reference.kind != CLUSTERS.kind {
+        if !is_entry(reference) {
             return None;
         }
         let name = ClusterName::parse(&reference.name).ok()?;

@@ -2,6 +2,7 @@
 //! changed. Part of the engine; the promises are the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 
 use writ_core::model::{ObjectRef, SelectorGrant};
 use writ_core::name::PolicyName;
@@ -18,6 +19,12 @@ use crate::settle::{Part, Reads, settle};
 use crate::slot::{Said, Slot};
 use crate::waiting::For;
 
+/// What is to be looked at.
+enum Glance {
+    One(ObjectRef, Option<String>),
+    All(Resource, BTreeMap<ObjectRef, String>),
+}
+
 impl<C: ClusterApi> Engine<C> {
     /// Checks every object of a policy, and goes on with what is not done. `None` if there is
     /// nothing that could be checked: the policy or its content is not known, or it is gone.
@@ -32,30 +39,39 @@ impl<C: ClusterApi> Engine<C> {
 
     /// Answers what a watch saw. Own writes cost nothing; a change by others is put back, and what
     /// waited for it goes on.
-    pub async fn handle(&self, event: Event) -> Vec<Repair> {
-        match event {
+    ///
+    /// What namespaces are like is noted before this returns, the rest is the future's: events may be
+    /// answered side by side, but the last one of a namespace has to be the one that counts.
+    pub fn handle(&self, event: Event) -> impl Future<Output = Vec<Repair>> + Send + use<C> {
+        let namespaces = &self.inner.namespaces;
+        let (turns, glance) = match event {
             Event::Touched {
                 reference,
                 resource_version,
-            } => self.touched(reference, resource_version).await,
+            } => (Vec::new(), Glance::One(reference, resource_version)),
             Event::Namespace {
                 name,
                 resource_version,
                 seen,
             } => {
-                let turn = self.inner.namespaces.see(&name, seen);
+                let turn = namespaces.see(&name, seen);
                 let reference = NAMESPACES.reference(None, &name);
-                let mut repairs = self.touched(reference, resource_version).await;
-                repairs.extend(self.turned(turn.into_iter().collect()).await);
-                repairs
+                let glance = Glance::One(reference, resource_version);
+                (turn.into_iter().collect(), glance)
             }
             Event::Namespaces { all, present } => {
-                let turns = self.inner.namespaces.list(all);
-                let mut repairs = self.listed(NAMESPACES, present).await;
-                repairs.extend(self.turned(turns).await);
-                repairs
+                (namespaces.list(all), Glance::All(NAMESPACES, present))
             }
-            Event::Listed { resource, present } => self.listed(resource, present).await,
+            Event::Listed { resource, present } => (Vec::new(), Glance::All(resource, present)),
+        };
+        let engine = self.clone();
+        async move {
+            let mut repairs = match glance {
+                Glance::One(reference, version) => engine.touched(reference, version).await,
+                Glance::All(resource, present) => engine.listed(resource, present).await,
+            };
+            repairs.extend(engine.turned(turns).await);
+            repairs
         }
     }
 
@@ -72,7 +88,7 @@ impl<C: ClusterApi> Engine<C> {
                 .iter()
                 .map(policy_reference)
                 .collect(),
-            false => self.inner.slots.claimed(resource.kind),
+            false => self.inner.slots.claimed(resource),
         };
         let mut repairs = Vec::new();
         for reference in ours {
@@ -266,4 +282,102 @@ impl<C: ClusterApi> Engine<C> {
 fn is_news(repair: &Repair, said: Option<&Said>, slot: &Slot) -> bool {
     let put_back = repair.drift.iter().any(|drift| drift.put_back);
     put_back || repair.outcome.writes > 0 || said != slot.said.as_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use writ_core::hash::Hash;
+    use writ_core::model::{self, Document};
+    use writ_core::revision::{Generation, Revision};
+
+    use super::*;
+    use crate::engine::Target;
+    use crate::fake::Fake;
+    use crate::resource::POLICY_KINDS;
+    use crate::slot::Content;
+
+    /// Grants in every namespace of a team.
+    fn target(name: &str, number: u64, team: &str) -> Target {
+        let grant = json!({
+            "name": "readers", "subjects": [{"user": "bob"}], "clusterRole": "view",
+            "namespaceSelector": {"matchLabels": {"team": team}},
+        });
+        let document = json!({
+            "apiVersion": "writ.dev/v1alpha1", "kind": "ClusterPolicy",
+            "metadata": {"name": name}, "spec": {"clusters": {"all": true}, "grants": [grant]},
+        });
+        let Document::Policy(policy) = model::parse(&document).unwrap().document else {
+            panic!("not a policy")
+        };
+        let compiled = policy.compile();
+        let at = Revision { epoch: 1, number };
+        Target {
+            policy: PolicyName::parse(name).unwrap(),
+            as_of: at,
+            word: at,
+            generation: Generation(1),
+            hash: Hash::of(compiled.bytes()),
+            feed: "policy.all.all".parse().unwrap(),
+            signed: b"signed".to_vec(),
+            content: Some(Content::decode(compiled.bytes()).unwrap()),
+        }
+    }
+
+    fn binding(policy: &str) -> ObjectRef {
+        POLICY_KINDS[4].reference(Some("shop"), &format!("writ:{policy}:readers"))
+    }
+
+    /// The namespace gets that label by hand; what the watch will tell of it.
+    fn label(api: &Fake, team: &str) -> Event {
+        let namespace = json!({"metadata": {"labels": {"team": team}}});
+        let found = api.put(&NAMESPACES.reference(None, "shop"), namespace);
+        Event::Namespace {
+            name: "shop".to_owned(),
+            resource_version: found["metadata"]["resourceVersion"]
+                .as_str()
+                .map(str::to_owned),
+            seen: Some(Seen::read(&found)),
+        }
+    }
+
+    async fn listed(api: &Fake) -> Engine<Fake> {
+        let engine = Engine::new(api.clone());
+        let view = POLICY_KINDS[3].reference(None, "view");
+        api.put(&view, json!({}));
+        let (all, present) = Default::default();
+        engine.handle(Event::Namespaces { all, present }).await;
+        engine
+    }
+
+    #[tokio::test]
+    async fn a_namespace_that_one_policy_read_again_is_news_to_the_others() {
+        let api = Fake::default();
+        let engine = listed(&api).await;
+        engine.handle(label(&api, "a")).await;
+        for name in ["one", "other"] {
+            let outcome = engine.bring(target(name, 1, "a")).await;
+            assert!(outcome.is_applied(), "{outcome:?}");
+        }
+        // The namespace leaves the team; the first policy finds that out by itself, because an edit
+        // takes its grant away.
+        let event = label(&api, "b");
+        assert!(engine.bring(target("one", 2, "c")).await.is_applied());
+        assert!(api.peek(&binding("one")).is_none() && api.peek(&binding("other")).is_some());
+
+        engine.handle(event).await;
+        assert!(api.peek(&binding("other")).is_none());
+    }
+
+    #[tokio::test]
+    async fn of_two_events_that_are_answered_side_by_side_the_last_one_counts() {
+        let api = Fake::default();
+        let engine = listed(&api).await;
+        assert!(engine.bring(target("one", 1, "a")).await.is_applied());
+        let first = engine.handle(label(&api, "a"));
+        let last = engine.handle(label(&api, "b"));
+        last.await;
+        first.await;
+        assert!(api.peek(&binding("one")).is_none());
+    }
 }

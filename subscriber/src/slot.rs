@@ -13,6 +13,7 @@ use writ_core::plan::{Reason, Record};
 
 use crate::mirror::{Stage, Turned};
 use crate::outcome::{ObjectFailure, State};
+use crate::resource::Resource;
 
 /// After so many equal failures in a row an API server's error counts as lasting: permanent errors
 /// dressed as 5xx are tried again only as often as other refusals.
@@ -229,12 +230,12 @@ impl Slots {
     }
 
     /// Objects of a kind that belong to some policy.
-    pub(crate) fn claimed(&self, kind: &str) -> Vec<ObjectRef> {
-        lock(&self.claims)
-            .keys()
-            .filter(|reference| reference.kind == kind)
-            .cloned()
-            .collect()
+    pub(crate) fn claimed(&self, resource: Resource) -> Vec<ObjectRef> {
+        // Other groups have kinds of the same name.
+        let is_of = |at: &&ObjectRef| {
+            (at.api_version.as_str(), at.kind.as_str()) == (resource.api_version, resource.kind)
+        };
+        lock(&self.claims).keys().filter(is_of).cloned().collect()
     }
 }
 

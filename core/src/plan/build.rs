@@ -120,9 +120,8 @@ impl<'a> Builder<'a> {
         if let Some(other) = self.observed.claims.get(reference)
             && other != self.wanted.policy
         {
-            self.not_ours.insert(reference);
             let message = format!("{reference} belongs to policy {other}");
-            return self.hold(reference, Reason::ClaimedByPolicy, message);
+            return self.disown(reference, item, Reason::ClaimedByPolicy, message);
         }
         if let Some(message) = (self.limits.forbids)(object) {
             return self.hold(reference, Reason::CeilingExceeded, message);
@@ -251,9 +250,23 @@ impl<'a> Builder<'a> {
                 (Reason::ForeignObject, message)
             }
         };
-        self.not_ours.insert(reference);
-        self.hold(reference, reason, message);
+        self.disown(reference, item, reason, message);
         false
+    }
+
+    /// Another's object has the place of a wanted one: what was recorded of it says nothing any more.
+    fn disown(
+        &mut self,
+        reference: &'a ObjectRef,
+        item: Option<&InventoryItem>,
+        reason: Reason,
+        message: String,
+    ) {
+        self.not_ours.insert(reference);
+        if item.is_some() {
+            self.plan.dropped.push(reference.clone());
+        }
+        self.hold(reference, reason, message);
     }
 
     /// Whether what somebody did to a confirmed object is left as it is.

@@ -118,3 +118,17 @@ fn what_is_adopted_is_ours_from_then_on() {
     let made = cluster.plan(&[namespace()]);
     assert_eq!(phases(&made), [Phase::RemoveRoles]);
 }
+
+#[test]
+fn what_was_recorded_of_a_place_that_another_object_has_is_dropped() {
+    let mut cluster = Cluster::with(&team());
+    let edited = cluster.edit(&role().reference);
+    edited["metadata"] = json!({"uid": "another", "resourceVersion": "9"});
+    edited["rules"] = json!([]);
+    let made = cluster.plan(&team());
+    assert_eq!(made.dropped, [role().reference]);
+    assert_eq!(
+        reasons(&made)[0],
+        ("reader".to_owned(), Reason::ForeignObject)
+    );
+}
