@@ -15,7 +15,7 @@ use writ_core::ceiling::{self, Ceiling, NAME, PROBE_NAMESPACE};
 use writ_core::model::{OWN_NAMESPACE, ObjectRef};
 use writ_core::plan::POLICY;
 
-use crate::cluster::{ClusterApi, Disposition, Error, ErrorKind};
+use crate::cluster::{ClusterApi, Error, ErrorKind};
 use crate::resource::POLICY_CEILINGS;
 
 /// How long a proof holds. Whoever may take a binding of the ceiling away is the cluster's
@@ -71,7 +71,7 @@ impl NotEnforced {
     pub fn is_transient(&self) -> bool {
         match self {
             NotEnforced::Unread(error) | NotEnforced::Unproven { answer: error, .. } => {
-                error.kind.disposition() == Disposition::Retry
+                matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Server)
             }
             NotEnforced::Missing | NotEnforced::NotUnderstood(_) | NotEnforced::Allowed { .. } => {
                 false

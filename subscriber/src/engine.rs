@@ -59,6 +59,17 @@ pub struct Target {
     pub content: Option<Content>,
 }
 
+/// What is known of a policy's record at once.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Latest {
+    /// There is none.
+    None,
+    /// An attempt is under way, and may make it another.
+    Busy,
+    /// What the policy was last brought to.
+    Record(Record),
+}
+
 /// The engine; a cheap handle, the same for all clones.
 pub struct Engine<C> {
     pub(crate) inner: Arc<Inner<C>>,
@@ -251,6 +262,17 @@ impl<C: ClusterApi> Engine<C> {
     /// What a policy was last brought to.
     pub async fn record(&self, policy: &PolicyName) -> Option<Record> {
         self.inner.slots.find(policy)?.lock().await.record.clone()
+    }
+
+    /// The same, for callers that must not wait for an attempt that is under way.
+    pub(crate) fn record_now(&self, policy: &PolicyName) -> Latest {
+        let Some(slot) = self.inner.slots.find(policy) else {
+            return Latest::None;
+        };
+        match slot.try_lock() {
+            Ok(slot) => slot.record.clone().map_or(Latest::None, Latest::Record),
+            Err(_) => Latest::Busy,
+        }
     }
 
     /// Whether anything is known of that policy here.

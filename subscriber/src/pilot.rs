@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Mutex, mpsc, watch},
+    task::JoinHandle,
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use writ_core::{
     ack::{Failure, State},
     beat::Beat,
     event::Event,
-    follower::{Follower, Key, Read, Standing},
+    follower::{Follower, Key, Past, Read, Standing},
     index::{Base, Index},
     model::Mode,
     name::Name,
@@ -28,31 +29,26 @@ use writ_core::{
     scope::Kind,
     subject::{BusSubject, Sender},
 };
-use writ_proto::log::Sealed;
 
 use crate::{
     ceiling_watch::Verdict,
     clock::Clock,
     cluster::ClusterApi,
     drift,
-    engine::Engine,
+    engine::{Engine, Latest},
+    outbox::Outgoing,
     outcome::Repair,
     receive::{self, Answer, Reads},
     registry::{self, Registry},
     report::{Health, Reporter, Told},
     run::Error,
-    state::{State as Kept, StateStore},
+    state::{self, State as Kept},
     verify::Gate,
     work::{Done, Works, past_of, standing_of},
 };
 
 /// An attempt that takes longer is told as received before it ends.
 const RECEIVED_AFTER: Duration = Duration::from_millis(250);
-/// Delay before an ack that did not get through is sent again, as it is.
-const ACK_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// Acks waiting to be sent. One: a newer one is made only when the last has got through.
-pub(crate) const ACKS_WAITING_MAX: usize = 1;
-
 pub(crate) struct Pilot<C> {
     pub(crate) clock: Clock,
     pub(crate) sender: Sender,
@@ -66,9 +62,9 @@ pub(crate) struct Pilot<C> {
     pub(crate) registry: Arc<Mutex<Registry<C>>>,
     pub(crate) drift: mpsc::Receiver<drift::Event>,
     pub(crate) reporter: Reporter,
-    pub(crate) store: StateStore<C>,
     pub(crate) kept: Kept,
-    pub(crate) acks: mpsc::Sender<Sealed>,
+    pub(crate) acks: mpsc::Sender<Outgoing>,
+    pub(crate) outbox: JoinHandle<Result<(), state::Error>>,
     pub(crate) pulse_period: Duration,
     pub(crate) kubernetes_version: String,
     pub(crate) verdicts: watch::Receiver<Verdict>,
@@ -93,7 +89,7 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
                 .is_busy()
                 .then(|| busy_since.unwrap_or_else(Instant::now));
             if busy_since.is_none_or(|since| since.elapsed() >= RECEIVED_AFTER) {
-                self.tell_all().await?;
+                self.tell_all();
             }
             let wake = [
                 self.works.next_attempt(),
@@ -113,8 +109,13 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
                 answer = self.reads.next() => self.on_answer(answer),
                 done = self.works.next() => self.on_done(done),
                 Some(event) = self.drift.recv() => self.look(event, repairs_in.clone()),
-                Some(repair) = repairs.recv() => self.on_repair(repair).await,
+                Some(repair) = repairs.recv() => self.on_repair(repair),
                 Ok(()) = self.verdicts.changed() => {}
+                ended = &mut self.outbox => return match ended {
+                    Ok(Err(error)) => Err(Error::State(error)),
+                    // It ends before this loop only with an error or a panic.
+                    Ok(Ok(())) | Err(_) => Err(Error::Outbox),
+                },
                 () = tokio::time::sleep_until(pulse_at) => {
                     pulse_at = Instant::now() + jittered(self.pulse_period);
                     self.pulse(&mut stale).await;
@@ -277,13 +278,25 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
         });
     }
 
-    async fn on_repair(&mut self, repair: Repair) {
+    fn on_repair(&mut self, repair: Repair) {
         let key: Key = (Kind::Policy, Name::from(&repair.policy));
-        let Some(record) = self.engine.record(&repair.policy).await else {
-            return;
-        };
         let mut standing = standing_of(&repair.outcome);
-        let past = past_of(&record);
+        let past = match self.engine.record_now(&repair.policy) {
+            Latest::Record(record) => past_of(&record),
+            Latest::None => return,
+            // What it comes to is not known yet. Not done, so that it is asked for: a question that
+            // the engine answers by looking at its record, and nothing here waits for the attempt.
+            Latest::Busy => match &repair.outcome.record {
+                Some(record) => Past {
+                    done: false,
+                    ..past_of(record)
+                },
+                None => return,
+            },
+        };
+        if past.done {
+            self.works.settled(&key);
+        }
         self.follower
             .on_brought(&key, past.clone(), standing.clone());
         if repair.drift.is_empty() {
@@ -314,21 +327,19 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
         });
     }
 
-    /// Makes the next ack if there is anything new to say and the last one got through: keeps it in
-    /// the cluster, then hands it to the sender.
-    async fn tell_all(&mut self) -> Result<(), Error> {
-        let Ok(slot) = self.acks.clone().try_reserve_owned() else {
-            return Ok(());
+    /// Makes the next ack if there is anything new to say and the last one got through.
+    fn tell_all(&mut self) {
+        let Ok(place) = self.acks.clone().try_reserve_owned() else {
+            return;
         };
         let (summary, refused) = (self.follower.summary(), self.gate.refused());
-        let Some(sealed) = self.reporter.ack(summary, refused, self.clock.now_ms()) else {
-            return Ok(());
+        let Some(ack) = self.reporter.ack(summary, refused, self.clock.now_ms()) else {
+            return;
         };
-        self.kept.ack = Some(sealed.bytes.clone());
+        self.kept.ack = Some(ack.bytes.clone());
         self.kept.seen = self.follower.seen().clone();
-        self.store.save(&self.kept).await.map_err(Error::State)?;
-        slot.send(sealed);
-        Ok(())
+        let state = self.kept.clone();
+        place.send(Outgoing { state, ack });
     }
 
     async fn pulse(&mut self, was_stale: &mut bool) {
@@ -356,16 +367,6 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
         if let Err(error) = live::publish_pulse(&self.client, &self.sender, bytes.into()).await {
             let error = &error as &dyn std::error::Error;
             tracing::debug!(error, "pulse not sent");
-        }
-    }
-}
-
-/// Sends acks one after the other, each until it is stored.
-pub(crate) async fn send_acks(client: Client, sender: Sender, mut acks: mpsc::Receiver<Sealed>) {
-    while let Some(ack) = acks.recv().await {
-        while let Err(error) = live::publish_ack(&client, &sender, ack.bytes.clone().into()).await {
-            tracing::warn!("ack not stored yet, sending it again: {error}");
-            tokio::time::sleep(ACK_RETRY_DELAY).await;
         }
     }
 }

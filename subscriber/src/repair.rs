@@ -292,7 +292,7 @@ mod tests {
     use writ_core::revision::{Generation, Revision};
 
     use super::*;
-    use crate::engine::Target;
+    use crate::engine::{Latest, Target};
     use crate::fake::Fake;
     use crate::resource::POLICY_KINDS;
     use crate::slot::Content;
@@ -379,5 +379,19 @@ mod tests {
         last.await;
         first.await;
         assert!(api.peek(&binding("one")).is_none());
+    }
+
+    #[tokio::test]
+    async fn who_must_not_wait_is_told_that_an_attempt_is_under_way() {
+        let engine = listed(&Fake::default()).await;
+        let policy = target("one", 1, "a").policy;
+        assert_eq!(engine.record_now(&policy), Latest::None);
+        assert!(engine.bring(target("one", 1, "a")).await.is_applied());
+        let slot = engine.inner.slots.find(&policy).unwrap();
+        let under_way = slot.lock().await;
+        assert_eq!(engine.record_now(&policy), Latest::Busy);
+        drop(under_way);
+        let known = engine.record(&policy).await.unwrap();
+        assert_eq!(engine.record_now(&policy), Latest::Record(known));
     }
 }

@@ -26,7 +26,8 @@ use crate::{
     fenced::Fenced,
     kube_api::KubeApi,
     lease, memory,
-    pilot::{self, Pilot},
+    outbox::{self, Outgoing},
+    pilot::Pilot,
     receive::Reads,
     report::Reporter,
     state::{self, StateStore},
@@ -61,6 +62,9 @@ pub enum Error {
     /// The state in the cluster can't be used.
     #[error("use the state kept in the cluster")]
     State(#[source] state::Error),
+    /// What keeps and sends acks ended by itself.
+    #[error("acks are not kept and sent any more")]
+    Outbox,
     /// No connection to the bus could be prepared.
     #[error("connect to the bus")]
     Bus(#[source] connection::Error),
@@ -204,16 +208,19 @@ impl Start {
         for tampered in &remembered.tampered {
             reporter.tell(tampered.told(&tampered.standing(), clock.now_ms()));
         }
-        let (acks_in, acks_out) = mpsc::channel(pilot::ACKS_WAITING_MAX);
+        let (acks_in, acks_out) = mpsc::channel(outbox::ACKS_WAITING_MAX);
         if let Some(bytes) = &kept.ack {
             // The last ack may not have got through; storing it twice is harmless.
             let hash = writ_core::hash::Hash::of(bytes);
-            let _ = acks_in.try_send(writ_proto::log::Sealed {
+            let ack = writ_proto::log::Sealed {
                 bytes: bytes.clone(),
                 hash,
-            });
+            };
+            let state = kept.clone();
+            let _ = acks_in.try_send(Outgoing { state, ack });
         }
-        tokio::spawn(pilot::send_acks(client.clone(), sender.clone(), acks_out));
+        let outbox = outbox::run(store, client.clone(), sender.clone(), acks_out);
+        let outbox = tokio::spawn(outbox);
         let kubernetes_version = kube
             .apiserver_version()
             .await
@@ -232,9 +239,9 @@ impl Start {
             registry,
             drift: drift_out,
             reporter,
-            store,
             kept,
             acks: acks_in,
+            outbox,
             pulse_period: Duration::from_secs(args.pulse_period_s.max(1)),
             kubernetes_version,
             verdicts,

@@ -1,14 +1,9 @@
 //! Carries out what the follower decided: policies through the engine, registry entries into mirrors.
 //!
 //! One attempt at a time per name, names side by side up to a limit; what takes access away before
-//! what gives it, and new work before old. What did not succeed is tried again after a growing delay,
-//! and what waits for another policy's object at once when another name succeeded.
+//! what gives it, and new work before old. What did not succeed is tried again: see [`retry`](crate::retry).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::{sync::Mutex, task::JoinSet, time::Instant};
 use writ_core::{
@@ -16,8 +11,7 @@ use writ_core::{
     follower::{Action, Document, Key, Past, Standing},
     hash::Hash,
     name::{ClusterName, PolicyName},
-    plan::{Reason, Record},
-    revision::Revision,
+    plan::Record,
     scope::Kind,
 };
 
@@ -28,19 +22,13 @@ use crate::{
     mirror::ClusterMirror,
     outcome::{self, Outcome},
     registry::{Mirrored, Registry},
+    retry::Retries,
     slot::Content,
 };
-
-/// Delay before the first repeat of what is pending; doubles from there.
-const RETRY_DELAY_MIN: Duration = Duration::from_millis(200);
-/// Longest delay: what a person mends by hand in the cluster is found within it.
-const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
 
 /// Policies brought at once. More would only wait in each other's way: each has up to
 /// [`CALLS_AT_ONCE_MAX`](crate::observe::CALLS_AT_ONCE_MAX) calls open.
 const NAMES_AT_ONCE_MAX: usize = 8;
-/// Each delay is spread by this share up and down: what failed together must not return together.
-const RETRY_JITTER: f64 = 0.2;
 
 /// What became of an action.
 pub(crate) struct Done {
@@ -55,16 +43,6 @@ pub(crate) struct Done {
     pub(crate) retry_after: Option<Duration>,
 }
 
-struct Attempt {
-    as_of: Revision,
-    hash: Option<Hash>,
-    removed: bool,
-    failures: u32,
-    not_before: Instant,
-    /// It may be another policy's object that is missing or in the way.
-    waits_for_others: bool,
-}
-
 /// The work under way.
 pub(crate) struct Works<C> {
     engine: Engine<C>,
@@ -72,7 +50,7 @@ pub(crate) struct Works<C> {
     /// Tasks of their own: they hold locks that the loop may wait for.
     under_way: JoinSet<Done>,
     busy: BTreeSet<Key>,
-    attempts: BTreeMap<Key, Attempt>,
+    retries: Retries,
 }
 
 impl<C: ClusterApi + Send + Sync + 'static> Works<C> {
@@ -82,7 +60,7 @@ impl<C: ClusterApi + Send + Sync + 'static> Works<C> {
             registry,
             under_way: JoinSet::new(),
             busy: BTreeSet::new(),
-            attempts: BTreeMap::new(),
+            retries: Retries::default(),
         }
     }
 
@@ -109,10 +87,7 @@ impl<C: ClusterApi + Send + Sync + 'static> Works<C> {
     /// before; then what takes access away, what may do so, and what only gives.
     fn rank(&self, action: &Action) -> (bool, bool, u8) {
         let key = action.key();
-        let is_retry = self
-            .attempts
-            .get(key)
-            .is_some_and(|attempt| attempt.failures > 0);
+        let is_retry = self.retries.has_failed(key);
         let gives = match action {
             Action::Remove { .. } => 0,
             Action::Apply { .. } if self.engine.knows(&PolicyName::from(&key.1)) => 1,
@@ -122,47 +97,31 @@ impl<C: ClusterApi + Send + Sync + 'static> Works<C> {
         (key.0 == Kind::Policy, is_retry, gives)
     }
 
-    /// Whether this very action failed and its time has not come. Anything newer starts at once.
+    /// Whether this very action failed and its time has not come.
     fn waits(&mut self, action: &Action, now: Instant) -> bool {
-        let (key, past) = match action {
-            Action::Apply { key, past, .. } | Action::Remove { key, past } => (key, past),
-            Action::Forget { .. } => return false,
-        };
-        let same = |attempt: &Attempt| {
-            (attempt.as_of, attempt.hash, attempt.removed) == (past.as_of, past.hash, past.removed)
-        };
-        match self.attempts.get(key) {
-            Some(attempt) if same(attempt) => now < attempt.not_before,
-            _ => {
-                let attempt = Attempt {
-                    as_of: past.as_of,
-                    hash: past.hash,
-                    removed: past.removed,
-                    failures: 0,
-                    not_before: now,
-                    waits_for_others: false,
-                };
-                self.attempts.insert(key.clone(), attempt);
-                false
+        match action {
+            Action::Apply { key, past, .. } | Action::Remove { key, past } => {
+                self.retries.waits(key, past, now)
             }
+            Action::Forget { .. } => false,
         }
     }
 
     /// Everything that failed may be tried at once: what it failed at is another now.
     pub(crate) fn hurry(&mut self) {
-        let now = Instant::now();
-        for attempt in self.attempts.values_mut() {
-            attempt.not_before = now;
+        self.retries.hurry(Instant::now());
+    }
+
+    /// A name was confirmed otherwise: by a repair.
+    pub(crate) fn settled(&mut self, key: &Key) {
+        if !self.busy.contains(key) {
+            self.retries.succeeded(key);
         }
     }
 
     /// When the next attempt is due.
     pub(crate) fn next_attempt(&self) -> Option<Instant> {
-        let waiting = self
-            .attempts
-            .iter()
-            .filter(|(key, attempt)| attempt.failures > 0 && !self.busy.contains(*key));
-        waiting.map(|(_, attempt)| attempt.not_before).min()
+        self.retries.next_after(Instant::now())
     }
 
     /// Whether anything is under way.
@@ -181,45 +140,16 @@ impl<C: ClusterApi + Send + Sync + 'static> Works<C> {
         self.busy.remove(&done.key);
         let now = Instant::now();
         if done.past.as_ref().is_none_or(|past| past.done) {
-            self.attempts.remove(&done.key);
+            self.retries.succeeded(&done.key);
             if done.told {
-                for attempt in self.attempts.values_mut() {
-                    if attempt.waits_for_others {
-                        attempt.not_before = now;
-                    }
-                }
+                self.retries.wake_waiting(now);
             }
-        } else if let Some(attempt) = self.attempts.get_mut(&done.key) {
+        } else {
             let asked = done.retry_after.unwrap_or_default();
-            attempt.not_before = now + retry_delay(attempt.failures).max(asked);
-            attempt.failures += 1;
-            attempt.waits_for_others = waits_for_others(&done.standing);
+            self.retries.failed(&done.key, &done.standing, asked, now);
         }
         done
     }
-}
-
-/// The delay after so many failures in a row before this one.
-fn retry_delay(failures: u32) -> Duration {
-    let delay = RETRY_DELAY_MAX.min(RETRY_DELAY_MIN * (1 << failures.min(10)));
-    delay.mul_f64(rand::random_range(1.0 - RETRY_JITTER..1.0 + RETRY_JITTER))
-}
-
-/// Whether another policy's success may be what this one waits for.
-fn waits_for_others(standing: &Standing) -> bool {
-    let reasons = standing.failures.iter().map(|failure| &failure.reason);
-    reasons
-        .chain([&standing.reason])
-        .filter_map(|reason| Reason::parse(reason))
-        .any(|reason| {
-            matches!(
-                reason,
-                Reason::ClaimedByPolicy
-                    | Reason::ForeignObject
-                    | Reason::NamespaceMissing
-                    | Reason::RoleMissing
-            )
-        })
 }
 
 async fn carry_out<C: ClusterApi + Send + Sync + 'static>(
@@ -394,36 +324,5 @@ pub(crate) fn standing_of(outcome: &Outcome) -> Standing {
         reason: reason.as_str().to_owned(),
         message: message + &rest,
         failures: outcome.failures.iter().map(failure).collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn delays_grow_to_a_limit_and_are_spread() {
-        for (failures, middle_ms) in [(0, 200), (1, 400), (4, 3_200), (9, 30_000), (60, 30_000)] {
-            let middle = Duration::from_millis(middle_ms);
-            let drawn: Vec<Duration> = (0..50).map(|_| retry_delay(failures)).collect();
-            let bounds = middle.mul_f64(1.0 - RETRY_JITTER)..=middle.mul_f64(1.0 + RETRY_JITTER);
-            assert!(
-                drawn.iter().all(|delay| bounds.contains(delay)),
-                "{drawn:?}"
-            );
-            assert!(drawn.iter().any(|delay| delay != &drawn[0]));
-        }
-    }
-
-    #[test]
-    fn only_what_another_policy_may_mend_waits_for_others() {
-        let standing = |reason: Reason| Standing {
-            state: State::Received,
-            reason: reason.as_str().to_owned(),
-            message: String::new(),
-            failures: Vec::new(),
-        };
-        assert!(waits_for_others(&standing(Reason::RoleMissing)));
-        assert!(!waits_for_others(&standing(Reason::Unavailable)));
     }
 }

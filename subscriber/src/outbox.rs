@@ -1,0 +1,93 @@
+//! Acks on their way: each is kept in the cluster, then sent, one after the other.
+//!
+//! Promises that an ack is sent only after it was kept, and that neither an API server nor a bus that
+//! is away costs more than time: both are tried until they take it. Ends when the state in the cluster
+//! is somebody else's.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use writ_bus::{connection::Client, live};
+use writ_core::subject::Sender;
+use writ_proto::log::Sealed;
+
+use crate::cluster::{ClusterApi, Disposition, ErrorKind};
+use crate::state::{Error, State, StateStore};
+
+/// Acks waiting to be sent. One: a newer one is made only when the last has got through.
+pub(crate) const ACKS_WAITING_MAX: usize = 1;
+/// Delay before what did not get through is tried again, as it is.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// An ack, and the state to keep with it.
+pub(crate) struct Outgoing {
+    pub(crate) state: State,
+    pub(crate) ack: Sealed,
+}
+
+/// Keeps and sends what comes, until nothing comes any more.
+pub(crate) async fn run<C: ClusterApi>(
+    mut store: StateStore<C>,
+    client: Client,
+    sender: Sender,
+    mut waiting: mpsc::Receiver<Outgoing>,
+) -> Result<(), Error> {
+    while let Some(Outgoing { state, ack }) = waiting.recv().await {
+        keep(&mut store, &state).await?;
+        while let Err(error) = live::publish_ack(&client, &sender, ack.bytes.clone().into()).await {
+            tracing::warn!("ack not stored yet, sending it again: {error}");
+            tokio::time::sleep(RETRY_DELAY).await;
+        }
+    }
+    Ok(())
+}
+
+async fn keep<C: ClusterApi>(store: &mut StateStore<C>, state: &State) -> Result<(), Error> {
+    loop {
+        match store.save(state).await {
+            Err(Error::Cluster(error)) if passes(error.kind) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "state not kept yet, and its ack not sent");
+            }
+            result => return result,
+        }
+        tokio::time::sleep(RETRY_DELAY).await;
+    }
+}
+
+/// A token is renewed beside this.
+fn passes(kind: ErrorKind) -> bool {
+    kind.disposition() == Disposition::Retry || kind == ErrorKind::Unauthenticated
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fake::Fake;
+    use crate::resource::{CONFIG_MAPS, SYSTEM_NAMESPACE};
+    use crate::state::STATE_NAME;
+
+    #[tokio::test]
+    async fn an_api_server_that_is_away_delays_an_ack_and_ends_nothing() {
+        let api = Fake::default();
+        let at = CONFIG_MAPS.reference(Some(SYSTEM_NAMESPACE), STATE_NAME);
+        api.put(&at, json!({}));
+        let (mut store, mut state) = StateStore::load(api.clone()).await.unwrap();
+        state.boot = 7;
+        api.set_away(true);
+        let keeping = tokio::spawn(async move { keep(&mut store, &state).await });
+        tokio::task::yield_now().await;
+        assert!(!keeping.is_finished());
+        api.set_away(false);
+        keeping.await.unwrap().unwrap();
+        assert_eq!(api.peek(&at).unwrap()["data"]["boot"], "7");
+    }
+
+    #[test]
+    fn what_a_person_has_to_mend_is_not_waited_for() {
+        assert!(passes(ErrorKind::Unavailable) && passes(ErrorKind::Server));
+        assert!(!passes(ErrorKind::Forbidden));
+    }
+}
