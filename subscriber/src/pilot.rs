@@ -240,8 +240,8 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
             .follower
             .word(&done.key)
             .map_or(0, |word| word.received_ms);
-        if done.told && received_ms > 0 {
-            self.reporter.tell(Told {
+        if done.told {
+            self.reporter.tell_again(Told {
                 key: &done.key,
                 generation: past.generation,
                 revision: past.word,
@@ -299,10 +299,26 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
         }
         self.follower
             .on_brought(&key, past.clone(), standing.clone());
+        let now_ms = self.clock.now_ms();
+        let applied = standing.state == State::Applied;
+        let applied_ms = if applied { now_ms } else { 0 };
+        // What waited and goes on now is the edit's own news, also where nobody drifted.
+        if past.done == applied {
+            let received_ms = self.follower.word(&key).map_or(0, |word| word.received_ms);
+            self.reporter.tell_again(Told {
+                key: &key,
+                generation: past.generation,
+                revision: past.word,
+                removed: past.removed,
+                drift: false,
+                standing: &standing,
+                received_ms,
+                applied_ms,
+            });
+        }
         if repair.drift.is_empty() {
             return;
         }
-        let now_ms = self.clock.now_ms();
         // What is left as it is stands among the failures already.
         let put_back = repair.drift.iter().filter(|drift| drift.put_back);
         let drifted = put_back.map(|drift| Failure {
@@ -311,7 +327,6 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
             message: drift.to_string(),
         });
         standing.failures.extend(drifted);
-        let applied = standing.state == State::Applied;
         for failure in &standing.failures {
             tracing::info!(policy = %key.1, object = failure.object, "{}", failure.message);
         }
@@ -323,7 +338,7 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
             drift: true,
             standing: &Standing { ..standing.clone() },
             received_ms: now_ms,
-            applied_ms: if applied { now_ms } else { 0 },
+            applied_ms,
         });
     }
 
