@@ -235,24 +235,28 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
         let Some(past) = done.past else {
             return self.follower.on_forgotten(&done.key);
         };
-        // A word that came while this was under way tells of itself when it is done.
-        let received_ms = self
-            .follower
-            .word(&done.key)
-            .map_or(0, |word| word.received_ms);
-        if done.told {
-            self.reporter.tell_again(Told {
-                key: &done.key,
-                generation: past.generation,
-                revision: past.word,
-                removed: past.removed,
-                drift: false,
-                standing: &done.standing,
-                received_ms,
-                applied_ms: done.applied_ms,
-            });
-        }
+        // A word that came while this was under way tells of itself when it is done. Where nothing
+        // was left to do, only what was told before and was not good then is told again.
+        let received_ms = match done.told {
+            true => self.received_ms(&done.key),
+            false => 0,
+        };
+        self.reporter.tell_again(Told {
+            key: &done.key,
+            generation: past.generation,
+            revision: past.word,
+            removed: past.removed,
+            drift: false,
+            standing: &done.standing,
+            received_ms,
+            applied_ms: done.applied_ms,
+        });
         self.follower.on_brought(&done.key, past, done.standing);
+    }
+
+    /// When the newest word of a name came in this run; 0 where it is older.
+    fn received_ms(&self, key: &Key) -> u64 {
+        self.follower.word(key).map_or(0, |word| word.received_ms)
     }
 
     /// A change in the cluster. Repairs run beside everything else; one name is locked by the engine.
@@ -304,7 +308,7 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
         let applied_ms = if applied { now_ms } else { 0 };
         // What waited and goes on now is the edit's own news, also where nobody drifted.
         if past.done == applied {
-            let received_ms = self.follower.word(&key).map_or(0, |word| word.received_ms);
+            let received_ms = self.received_ms(&key);
             self.reporter.tell_again(Told {
                 key: &key,
                 generation: past.generation,
