@@ -16,6 +16,7 @@ use writ_core::plan::{Action, ObservedObject, Plan, Step, content_hash, temporar
 use crate::cluster::{ClusterApi, Deletion, Error, ErrorKind, Expect, Identity, Written};
 use crate::observe::CALLS_AT_ONCE_MAX;
 use crate::outcome::ObjectFailure;
+use crate::permit::Permits;
 use crate::unmade::Unmade;
 
 /// How long a temporary binding stands before the old one goes: the authorisers of all API servers
@@ -66,8 +67,14 @@ impl Report {
     }
 }
 
-/// Carries out all steps.
-pub(crate) async fn execute<C: ClusterApi>(api: &C, policy: &PolicyName, plan: &Plan) -> Report {
+/// Carries out all steps, as long as anything may be written: a step that has begun is ended, and
+/// none begins after the ceiling was found not to be in force.
+pub(crate) async fn execute<C: ClusterApi>(
+    api: &C,
+    permits: &Permits,
+    policy: &PolicyName,
+    plan: &Plan,
+) -> Report {
     let mut report = Report::default();
     for wave in &plan.waves {
         let unmade = Unmade::so_far(plan, &report.failures);
@@ -77,7 +84,7 @@ pub(crate) async fn execute<C: ClusterApi>(api: &C, policy: &PolicyName, plan: &
         for step in &wave.steps {
             let (step, held) = unmade.hold_back(step);
             report.failures.extend(held);
-            steps.extend(step.map(|step| carry_out(api, policy, step)));
+            steps.extend(step.map(|step| begin(api, permits, policy, step)));
         }
         let mut steps = futures::stream::iter(steps).buffer_unordered(CALLS_AT_ONCE_MAX);
         while let Some(done) = steps.next().await {
@@ -85,6 +92,23 @@ pub(crate) async fn execute<C: ClusterApi>(api: &C, policy: &PolicyName, plan: &
         }
     }
     report
+}
+
+async fn begin<C: ClusterApi>(
+    api: &C,
+    permits: &Permits,
+    policy: &PolicyName,
+    step: Step,
+) -> Report {
+    if permits.get().is_enforcing() {
+        return carry_out(api, policy, step).await;
+    }
+    let (kind, message) = (ErrorKind::Unavailable, "nothing may be written any more");
+    let error = Error::new(kind, "write", &step.reference, message);
+    Report {
+        failures: vec![(step.reference, error)],
+        ..Report::default()
+    }
 }
 
 async fn carry_out<C: ClusterApi>(api: &C, policy: &PolicyName, step: Step) -> Report {

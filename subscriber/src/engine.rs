@@ -22,6 +22,7 @@ use writ_core::scope::Feed;
 
 use crate::cluster::{self, ClusterApi, Identity};
 use crate::confirmed::Confirmed;
+use crate::glances::Glances;
 pub use crate::load::{Loaded, LoadedPolicy, NotRecorded};
 use crate::mirror::policy_reference;
 use crate::namespaces::Namespaces;
@@ -82,6 +83,7 @@ pub(crate) struct Inner<C> {
     pub(crate) namespaces: Namespaces,
     pub(crate) roles: Roles,
     pub(crate) waiting: Waiting,
+    pub(crate) glances: Glances,
     pub(crate) permits: Permits,
     contention: Mutex<Contention>,
     /// Fights are timed by a clock that only goes forward.
@@ -120,6 +122,7 @@ impl<C: ClusterApi> Engine<C> {
                 namespaces: Namespaces::default(),
                 roles: Roles::default(),
                 waiting: Waiting::default(),
+                glances: Glances::default(),
                 permits: Permits::default(),
                 contention: Mutex::default(),
                 started: Instant::now(),
@@ -129,7 +132,8 @@ impl<C: ClusterApi> Engine<C> {
 
     /// Says what may be done in the cluster from now on. Until this is called, everything is.
     ///
-    /// Attempts that are under way end under the permit that they began with.
+    /// An attempt that is under way goes on under the permit that it began with, but begins no further
+    /// write once nothing may be written.
     pub fn permit(&self, permit: Permit) {
         self.inner.permits.set(permit);
     }

@@ -19,6 +19,7 @@ pub mod engine;
 #[cfg(test)]
 mod fake;
 pub mod fenced;
+mod glances;
 mod inventory;
 pub mod kube_api;
 mod learn;

@@ -85,6 +85,20 @@ impl Tampered {
     }
 }
 
+/// Takes back the cluster's own registry entry, which is kept beside the mirrors.
+pub(crate) fn recall_own(
+    gate: &mut Gate,
+    follower: &mut Follower,
+    own: &ClusterName,
+    signed: &[u8],
+) {
+    let key = (Kind::Cluster, Name::from(own));
+    match open(gate, signed, &key) {
+        Some((event, bytes)) => follower.restore_own(&event, &bytes),
+        None => tracing::error!("the own registry entry kept in writ-state does not verify"),
+    }
+}
+
 /// Reads all mirrors and gives what verifies to the follower and the engine.
 pub(crate) async fn recall<C: ClusterApi + Clone>(
     gate: &mut Gate,
@@ -93,7 +107,7 @@ pub(crate) async fn recall<C: ClusterApi + Clone>(
     api: C,
     own: &ClusterName,
 ) -> Result<Recalled<C>, Error> {
-    let (registry, (clusters, unreadable)) = Registry::load(api, own.clone()).await?;
+    let (mut registry, (clusters, unreadable)) = Registry::load(api, own.clone()).await?;
     for (name, cause) in unreadable {
         let error = &cause as &dyn std::error::Error;
         tracing::warn!(
@@ -102,7 +116,7 @@ pub(crate) async fn recall<C: ClusterApi + Clone>(
             "registry mirror can't be read; it is written anew from the log"
         );
     }
-    let mut tampered = recall_clusters(gate, follower, clusters);
+    let mut tampered = recall_clusters(gate, follower, &mut registry, clusters);
     let Loaded {
         policies,
         unreadable,
@@ -121,9 +135,10 @@ pub(crate) async fn recall<C: ClusterApi + Clone>(
     Ok(Recalled { registry, tampered })
 }
 
-fn recall_clusters(
+fn recall_clusters<C: ClusterApi>(
     gate: &mut Gate,
     follower: &mut Follower,
+    registry: &mut Registry<C>,
     mirrors: Vec<ClusterMirror>,
 ) -> Vec<Tampered> {
     let mut tampered = Vec::new();
@@ -133,6 +148,9 @@ fn recall_clusters(
             tampered.push(Tampered::report(key, mirror.generation));
             continue;
         };
+        if let Some(body) = body_of(&event) {
+            registry.believe(&mirror.name, body.object);
+        }
         let past = Past {
             as_of: event.revision,
             word: event.revision,
@@ -188,7 +206,11 @@ fn open(gate: &mut Gate, signed: &[u8], key: &Key) -> Option<(Event, Arc<[u8]>)>
     fits.then_some((event.value, bytes))
 }
 
+fn body_of(event: &Event) -> Option<Body> {
+    Body::decode(event, event.body.as_deref()?).ok()
+}
+
 fn content_of(event: &Event) -> Option<Content> {
-    let body = Body::decode(event, event.body.as_deref()?).ok()?;
+    let body = body_of(event)?;
     Content::decode(body.object.to_string().as_bytes()).ok()
 }

@@ -69,7 +69,7 @@ impl Permit {
     }
 }
 
-/// The permit in force; it may change at any time, and an attempt keeps the one it began with.
+/// The permit in force; it may change at any time. An attempt keeps the bounds that it began with.
 #[derive(Debug)]
 pub(crate) struct Permits(Mutex<Arc<Permit>>);
 

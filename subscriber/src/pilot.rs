@@ -39,7 +39,7 @@ use crate::{
     outbox::Outgoing,
     outcome::Repair,
     receive::{self, Answer, Reads},
-    registry::{self, Registry},
+    registry::{self, Permission, Registry},
     report::{Health, Reporter, Told},
     run::Error,
     state::{self, State as Kept},
@@ -60,6 +60,7 @@ pub(crate) struct Pilot<C> {
     pub(crate) works: Works<C>,
     pub(crate) engine: Engine<C>,
     pub(crate) registry: Arc<Mutex<Registry<C>>>,
+    pub(crate) mirroring: Permission,
     pub(crate) drift: mpsc::Receiver<drift::Event>,
     pub(crate) reporter: Reporter,
     pub(crate) kept: Kept,
@@ -69,7 +70,7 @@ pub(crate) struct Pilot<C> {
     pub(crate) kubernetes_version: String,
     pub(crate) verdicts: watch::Receiver<Verdict>,
     /// What the engine was last permitted: by which ceiling, in which mode.
-    pub(crate) permitted: Option<(Verdict, Mode)>,
+    pub(crate) permitted: Option<(Verdict, Option<Mode>)>,
 }
 
 impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
@@ -132,19 +133,22 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
             self.verdicts.borrow_and_update().clone(),
             self.follower.mode(),
         );
-        let same = |(known, of): &(Verdict, Mode)| known.is_same(&verdict) && *of == mode;
+        let same = |(known, of): &(Verdict, Option<Mode>)| known.is_same(&verdict) && *of == mode;
         if self.permitted.as_ref().is_some_and(same) {
             return;
         }
-        let permit = verdict.permit(mode);
-        let may_write = permit.is_enforcing();
+        let permit = verdict.permit(mode.unwrap_or_default());
+        // At once, before anything else is started. Entries of others may come before the own one,
+        // which may say that nothing is to be written here.
+        let may_write = permit.is_enforcing() && mode.is_some();
+        self.mirroring.set(may_write);
         self.engine.permit(permit);
         let is_first = self.permitted.replace((verdict, mode)).is_none();
         let (engine, registry) = (self.engine.clone(), self.registry.clone());
         let repairs = repairs.clone();
         self.works.hurry();
         tokio::spawn(async move {
-            if let Err(error) = registry.lock().await.permit(may_write).await {
+            if may_write && let Err(error) = registry.lock().await.write_late().await {
                 tracing::warn!("registry mirrors are not written yet: {error}");
             }
             if is_first {
@@ -357,6 +361,9 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
         };
         self.kept.ack = Some(ack.bytes.clone());
         self.kept.seen = self.follower.seen().clone();
+        if let Some(signed) = self.follower.own_signed() {
+            self.kept.own = Some(signed.to_vec());
+        }
         let state = self.kept.clone();
         place.send(Outgoing { state, ack });
     }
@@ -379,7 +386,7 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
             kubernetes_version: &self.kubernetes_version,
             period_ms,
             ceiling: self.verdicts.borrow().hash(),
-            observing: self.follower.mode() == Mode::Observe,
+            observing: self.follower.mode() == Some(Mode::Observe),
         };
         let summary = self.follower.summary();
         let bytes = self.reporter.pulse(summary, health, now_ms);

@@ -2,13 +2,16 @@
 //! this cluster may see, and so that its own entry survives a restart without the log.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde_json::Value;
 use writ_core::hash::Hash;
 use writ_core::model::ObjectRef;
 use writ_core::name::ClusterName;
-use writ_core::plan::content_hash;
+use writ_core::plan::{ObservedObject, contains, content_hash};
 
-use crate::cluster::{self, ClusterApi, Expect, Identity};
+use crate::cluster::{self, ClusterApi, ErrorKind, Expect, Identity};
 use crate::drift::Event;
 use crate::mirror::{ClusterMirror, Unreadable, cluster_reference};
 use crate::resource::CLUSTERS;
@@ -21,8 +24,23 @@ pub struct Registry<C> {
     api: C,
     own: ClusterName,
     kept: BTreeMap<ClusterName, Kept>,
-    /// Nothing is written where the subscriber only observes, or the ceiling is not in force.
-    may_write: bool,
+    permission: Permission,
+}
+
+/// Whether mirrors may be written. Not before somebody says so, and nothing where the subscriber only
+/// observes, or the ceiling is not in force. It is set without waiting for a write that is under way.
+#[derive(Debug, Clone, Default)]
+pub struct Permission(Arc<AtomicBool>);
+
+impl Permission {
+    /// Says whether mirrors may be written from now on.
+    pub fn set(&self, may_write: bool) {
+        self.0.store(may_write, Ordering::Release);
+    }
+
+    fn is_given(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 struct Kept {
@@ -30,6 +48,8 @@ struct Kept {
     sent: Option<Hash>,
     uid: String,
     resource_version: String,
+    /// The mirror as it was found at the start, until what it should say is known.
+    found: Value,
 }
 
 impl Kept {
@@ -85,6 +105,7 @@ impl<C: ClusterApi> Registry<C> {
                         sent: None,
                         uid,
                         resource_version,
+                        found,
                     };
                     kept.insert(mirror.name.clone(), entry);
                     mirrors.push(mirror);
@@ -96,22 +117,41 @@ impl<C: ClusterApi> Registry<C> {
             api,
             own,
             kept,
-            may_write: true,
+            permission: Permission::default(),
         };
         Ok((registry, (mirrors, unreadable)))
     }
 
-    /// Says whether mirrors may be written from now on, and writes those that had to wait.
-    pub async fn permit(&mut self, may_write: bool) -> Result<(), cluster::Error> {
-        self.may_write = may_write;
-        if !may_write {
-            return Ok(());
-        }
+    /// By which it is said whether mirrors may be written.
+    pub fn permission(&self) -> Permission {
+        self.permission.clone()
+    }
+
+    /// Says what a mirror that was found should say, by its verified event. Where it says otherwise it
+    /// is late.
+    pub fn believe(&mut self, name: &ClusterName, document: Value) {
+        let Some(kept) = self.kept.get_mut(name) else {
+            return;
+        };
+        kept.mirror.document = document;
+        let (found, content) = (kept.found.take(), kept.mirror.render());
+        let parts = ["/metadata/labels", "/spec", "/status"];
+        let says = |part: &str| match (found.pointer(part), content.pointer(part)) {
+            (Some(found), Some(content)) => contains(found, content),
+            (None, Some(_)) => false,
+            (_, None) => true,
+        };
+        kept.sent = parts.into_iter().all(says).then(|| content_hash(&content));
+    }
+
+    /// Writes the mirrors that had to wait; one that fails does not keep the others.
+    pub async fn write_late(&mut self) -> Result<(), cluster::Error> {
         let late = self.kept.values().filter(|kept| kept.is_late());
+        let mut result = Ok(());
         for mirror in late.map(|kept| kept.mirror.clone()).collect::<Vec<_>>() {
-            self.write(mirror).await?;
+            result = self.write(mirror).await.map(drop).and(result);
         }
-        Ok(())
+        result
     }
 
     /// Writes a mirror, unless it already says that.
@@ -121,7 +161,7 @@ impl<C: ClusterApi> Registry<C> {
         if known.is_none() && name != self.own && self.kept.len() >= CLUSTER_MIRRORS_MAX {
             return Ok(Mirrored::TooMany);
         }
-        if !self.may_write {
+        if !self.permission.is_given() {
             let (uid, resource_version) = known.map_or_else(Default::default, |kept| {
                 (kept.uid.clone(), kept.resource_version.clone())
             });
@@ -130,6 +170,7 @@ impl<C: ClusterApi> Registry<C> {
                 sent: None,
                 uid,
                 resource_version,
+                found: Value::Null,
             };
             self.kept.insert(name, waiting);
             return Ok(Mirrored::Later);
@@ -151,6 +192,7 @@ impl<C: ClusterApi> Registry<C> {
                 sent,
                 uid,
                 resource_version,
+                found: Value::Null,
             },
         );
         Ok(Mirrored::Written)
@@ -160,7 +202,7 @@ impl<C: ClusterApi> Registry<C> {
     /// log says is gone.
     pub async fn remove(&mut self, name: &ClusterName) -> Result<(), cluster::Error> {
         if let Some(kept) = self.kept.get(name).filter(|kept| !kept.uid.is_empty()) {
-            if !self.may_write {
+            if !self.permission.is_given() {
                 let (at, message) = (cluster_reference(name), "nothing may be written now");
                 return Err(cluster::Error::new(
                     cluster::ErrorKind::Unavailable,
@@ -169,20 +211,38 @@ impl<C: ClusterApi> Registry<C> {
                     message,
                 ));
             }
-            let identity = Identity {
-                uid: &kept.uid,
-                resource_version: &kept.resource_version,
-            };
-            self.api.delete(&cluster_reference(name), identity).await?;
+            self.delete(&cluster_reference(name), &kept.uid, &kept.resource_version)
+                .await?;
         }
         self.kept.remove(name);
         Ok(())
     }
 
-    /// Puts back what a watch saw changed by others. A mirror whose content was not written since
-    /// the start is left: its spec was not verified.
+    /// Deletes a mirror, whatever a person made of it meanwhile.
+    async fn delete(&self, at: &ObjectRef, uid: &str, version: &str) -> Result<(), cluster::Error> {
+        let identity = |resource_version| Identity {
+            uid,
+            resource_version,
+        };
+        let conflict = match self.api.delete(at, identity(version)).await {
+            Err(error) if error.kind == ErrorKind::Conflict => error,
+            result => return result.map(drop),
+        };
+        let now = self.api.get(at).await?.and_then(ObservedObject::read);
+        match now {
+            None => Ok(()),
+            Some(now) if now.uid == uid => {
+                let identity = identity(now.resource_version.as_str());
+                self.api.delete(at, identity).await.map(drop)
+            }
+            Some(_) => Err(conflict),
+        }
+    }
+
+    /// Puts back what a watch saw changed by others, and writes what could not be written before. A
+    /// mirror of which no verified event is known is left.
     pub async fn handle(&mut self, event: &Event) -> Result<(), cluster::Error> {
-        if !self.may_write {
+        if !self.permission.is_given() {
             return Ok(());
         }
         let changed: Vec<ClusterName> = match event {
@@ -225,6 +285,127 @@ impl<C: ClusterApi> Registry<C> {
         let name = ClusterName::parse(&reference.name).ok()?;
         let kept = self.kept.get(&name)?;
         let same = resource_version == Some(kept.resource_version.as_str());
-        (kept.sent.is_some() && !same).then_some(name)
+        (kept.is_late() || (kept.sent.is_some() && !same)).then_some(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use writ_core::revision::{Generation, Revision};
+
+    use super::*;
+    use crate::fake::Fake;
+
+    fn name() -> ClusterName {
+        ClusterName::parse("eu-prod-1").unwrap()
+    }
+
+    fn document() -> Value {
+        json!({"metadata": {"labels": {"tier": "gold"}}, "spec": {"region": "eu"}})
+    }
+
+    fn mirror() -> ClusterMirror {
+        ClusterMirror {
+            name: name(),
+            document: document(),
+            signed: b"signed".to_vec(),
+            revision: Revision {
+                epoch: 1,
+                number: 4,
+            },
+            generation: Generation(2),
+        }
+    }
+
+    async fn load(api: &Fake) -> Registry<Fake> {
+        Registry::load(api.clone(), name()).await.unwrap().0
+    }
+
+    /// A registry after a restart: the mirror that stands was written by the one before.
+    async fn restarted(api: &Fake) -> Registry<Fake> {
+        let mut before = load(api).await;
+        before.permission().set(true);
+        before.write(mirror()).await.unwrap();
+        load(api).await
+    }
+
+    fn edit(api: &Fake) -> Event {
+        let at = cluster_reference(&name());
+        let mut edited = api.peek(&at).unwrap();
+        edited["spec"]["region"] = "us".into();
+        let found = api.put(&at, edited);
+        let version = found["metadata"]["resourceVersion"].as_str();
+        Event::Touched {
+            reference: at,
+            resource_version: version.map(str::to_owned),
+        }
+    }
+
+    fn region(api: &Fake) -> Value {
+        api.peek(&cluster_reference(&name())).unwrap()["spec"]["region"].clone()
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_before_it_is_permitted_and_late_ones_are_then() {
+        let api = Fake::default();
+        let mut registry = load(&api).await;
+        assert_eq!(registry.write(mirror()).await.unwrap(), Mirrored::Later);
+        assert_eq!(api.writes(), 0);
+        let permission = registry.permission();
+        permission.set(true);
+        registry.write_late().await.unwrap();
+        assert_eq!(region(&api), "eu");
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_written_is_written_when_the_mirrors_are_listed_again() {
+        let api = Fake::default();
+        let mut registry = load(&api).await;
+        registry.write(mirror()).await.unwrap();
+        registry.permission().set(true);
+        api.set_away(true);
+        assert!(registry.write_late().await.is_err());
+        api.set_away(false);
+        let (resource, present) = (CLUSTERS, BTreeMap::new());
+        let listed = Event::Listed { resource, present };
+        registry.handle(&listed).await.unwrap();
+        assert_eq!(region(&api), "eu");
+    }
+
+    #[tokio::test]
+    async fn after_a_restart_a_mirror_costs_no_write_and_a_change_by_hand_is_put_back() {
+        let api = Fake::default();
+        let mut registry = restarted(&api).await;
+        let writes = api.writes();
+        registry.believe(&name(), document());
+        registry.permission().set(true);
+        registry.write_late().await.unwrap();
+        assert_eq!(api.writes(), writes);
+        let event = edit(&api);
+        registry.handle(&event).await.unwrap();
+        assert_eq!(region(&api), "eu");
+    }
+
+    #[tokio::test]
+    async fn a_change_by_hand_while_nobody_watched_is_put_back() {
+        let api = Fake::default();
+        restarted(&api).await;
+        edit(&api);
+        let mut registry = load(&api).await;
+        registry.believe(&name(), document());
+        registry.permission().set(true);
+        registry.write_late().await.unwrap();
+        assert_eq!(region(&api), "eu");
+    }
+
+    #[tokio::test]
+    async fn a_mirror_that_was_changed_by_hand_can_still_be_removed() {
+        let api = Fake::default();
+        let mut registry = restarted(&api).await;
+        registry.permission().set(true);
+        edit(&api);
+        registry.remove(&name()).await.unwrap();
+        assert_eq!(api.peek(&cluster_reference(&name())), None);
     }
 }

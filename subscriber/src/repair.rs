@@ -20,7 +20,7 @@ use crate::slot::{Said, Slot};
 use crate::waiting::For;
 
 /// What is to be looked at.
-enum Glance {
+enum Sight {
     One(ObjectRef, Option<String>),
     All(Resource, BTreeMap<ObjectRef, String>),
 }
@@ -44,11 +44,11 @@ impl<C: ClusterApi> Engine<C> {
     /// answered side by side, but the last one of a namespace has to be the one that counts.
     pub fn handle(&self, event: Event) -> impl Future<Output = Vec<Repair>> + Send + use<C> {
         let namespaces = &self.inner.namespaces;
-        let (turns, glance) = match event {
+        let (turns, sight) = match event {
             Event::Touched {
                 reference,
                 resource_version,
-            } => (Vec::new(), Glance::One(reference, resource_version)),
+            } => (Vec::new(), Sight::One(reference, resource_version)),
             Event::Namespace {
                 name,
                 resource_version,
@@ -56,19 +56,19 @@ impl<C: ClusterApi> Engine<C> {
             } => {
                 let turn = namespaces.see(&name, seen);
                 let reference = NAMESPACES.reference(None, &name);
-                let glance = Glance::One(reference, resource_version);
-                (turn.into_iter().collect(), glance)
+                let sight = Sight::One(reference, resource_version);
+                (turn.into_iter().collect(), sight)
             }
             Event::Namespaces { all, present } => {
-                (namespaces.list(all), Glance::All(NAMESPACES, present))
+                (namespaces.list(all), Sight::All(NAMESPACES, present))
             }
-            Event::Listed { resource, present } => (Vec::new(), Glance::All(resource, present)),
+            Event::Listed { resource, present } => (Vec::new(), Sight::All(resource, present)),
         };
         let engine = self.clone();
         async move {
-            let mut repairs = match glance {
-                Glance::One(reference, version) => engine.touched(reference, version).await,
-                Glance::All(resource, present) => engine.listed(resource, present).await,
+            let mut repairs = match sight {
+                Sight::One(reference, version) => engine.touched(reference, version).await,
+                Sight::All(resource, present) => engine.listed(resource, present).await,
             };
             repairs.extend(engine.turned(turns).await);
             repairs
@@ -176,9 +176,11 @@ impl<C: ClusterApi> Engine<C> {
         reference: &ObjectRef,
         resource_version: Option<&str>,
     ) -> Option<Repair> {
+        let glance = self.inner.glances.begin(reference)?;
         let mut slot = self.inner.slots.find(policy)?.lock_owned().await;
+        let is_more = glance.look();
         // Looked at only now: an attempt that was under way has noted its own writes.
-        if self.inner.confirmed.meets(reference, resource_version) {
+        if !is_more && self.inner.confirmed.meets(reference, resource_version) {
             return None;
         }
         let record = slot.record.as_ref()?;
@@ -286,6 +288,8 @@ fn is_news(repair: &Repair, said: Option<&Said>, slot: &Slot) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
     use writ_core::hash::Hash;
     use writ_core::model::{self, Document};
@@ -294,6 +298,7 @@ mod tests {
     use super::*;
     use crate::engine::{Latest, Target};
     use crate::fake::Fake;
+    use crate::permit::{Bounds, Permit};
     use crate::resource::POLICY_KINDS;
     use crate::slot::Content;
 
@@ -393,5 +398,38 @@ mod tests {
         drop(under_way);
         let known = engine.record(&policy).await.unwrap();
         assert_eq!(engine.record_now(&policy), Latest::Record(known));
+    }
+
+    #[tokio::test]
+    async fn an_attempt_begins_no_further_write_once_nothing_may_be_written() {
+        let api = Fake::default();
+        let engine = listed(&api).await;
+        engine.handle(label(&api, "a")).await;
+        let stopping = engine.clone();
+        // The first write is that of the mirror.
+        api.on_write(Arc::new(move || {
+            stopping.permit(Permit::Nothing("the ceiling is gone".to_owned()));
+        }));
+        let outcome = engine.bring(target("one", 1, "a")).await;
+        assert!(!outcome.is_applied(), "{outcome:?}");
+        assert_eq!(api.peek(&binding("one")), None);
+    }
+
+    #[tokio::test]
+    async fn an_observer_looks_again_rarely_and_forgets_a_policy_that_left_nothing() {
+        let api = Fake::default();
+        let engine = listed(&api).await;
+        engine.handle(label(&api, "a")).await;
+        engine.permit(Permit::Observe(Bounds::none()));
+        let seen = engine.bring(target("one", 1, "a")).await;
+        assert_eq!(seen.failures[0].message, "would create", "{seen:?}");
+        assert!(seen.retry_after.is_some());
+        let gone = Target {
+            content: None,
+            ..target("one", 2, "a")
+        };
+        assert!(engine.bring(gone).await.is_applied());
+        engine.forget(&target("one", 2, "a").policy).await.unwrap();
+        assert!(engine.policies().is_empty());
     }
 }

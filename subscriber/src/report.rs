@@ -84,13 +84,8 @@ impl Reporter {
     /// Remembers what became of an edit, in place of what was known of it.
     pub(crate) fn tell(&mut self, told: Told<'_>) {
         let Told { key, standing, .. } = told;
-        self.edits.retain(|edit| {
-            (edit.kind, &edit.name) != (key.0, &key.1)
-                || edit.drift != told.drift
-                || (!told.drift && edit.revision != told.revision)
-        });
         let failures = standing.failures.iter().take(ack::FAILURES_MAX);
-        self.edits.push(AckedEdit {
+        let edit = AckedEdit {
             kind: key.0,
             name: key.1.clone(),
             generation: told.generation,
@@ -106,7 +101,17 @@ impl Reporter {
                     ..failure.clone()
                 })
                 .collect(),
+        };
+        // Said already: in another place it would be another ack, with each attempt that fails alike.
+        if self.edits.contains(&edit) {
+            return;
+        }
+        self.edits.retain(|known| {
+            (known.kind, &known.name) != (edit.kind, &edit.name)
+                || known.drift != edit.drift
+                || (!edit.drift && known.revision != edit.revision)
         });
+        self.edits.push(edit);
         let more = self.edits.len().saturating_sub(ack::EDITS_MAX);
         self.edits.drain(..more);
     }
@@ -303,5 +308,15 @@ mod tests {
         let ack = read(&reporter.ack(Summary::default(), 0, 5).unwrap());
         assert_eq!(ack.edits.len(), ack::EDITS_MAX);
         assert_eq!(ack.edits.last().unwrap().revision.number, 39);
+    }
+
+    #[test]
+    fn what_fails_again_as_before_is_no_news() {
+        let mut reporter = Reporter::new(sender(), key(), "a".into(), 1, None);
+        tell(&mut reporter, 1);
+        tell(&mut reporter, 2);
+        assert!(reporter.ack(Summary::default(), 0, 5).is_some());
+        tell(&mut reporter, 1);
+        assert!(reporter.ack(Summary::default(), 0, 6).is_none());
     }
 }

@@ -178,6 +178,11 @@ impl Start {
         )
         .await
         .map_err(Error::Cluster)?;
+        // After the mirrors, which an observer has no newer ones of.
+        if let Some(signed) = &kept.own {
+            memory::recall_own(&mut gate, &mut follower, &args.cluster, signed);
+        }
+        let mirroring = remembered.registry.permission();
         let registry = Arc::new(Mutex::new(remembered.registry));
 
         let verdicts = ceiling_watch::start(api, kube.clone(), shutdown.child_token()).await;
@@ -237,6 +242,7 @@ impl Start {
             works: Works::new(engine.clone(), registry.clone()),
             engine,
             registry,
+            mirroring,
             drift: drift_out,
             reporter,
             kept,

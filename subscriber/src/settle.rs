@@ -1,7 +1,7 @@
 //! One attempt at one policy: observe, plan, record, carry out, record.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use writ_core::model::{Adopt, Enforcement, Object, ObjectRef};
 use writ_core::name::PolicyName;
@@ -21,6 +21,10 @@ use crate::preview;
 use crate::remember::record_ahead;
 use crate::slot::Slot;
 use crate::waiting::For;
+
+/// When an observer looks again at what it has seen whole. Watches tell it of what carries our mark;
+/// all else costs a read for each object.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(300);
 
 /// How much of a policy an attempt is about.
 #[derive(Debug, Clone, Copy)]
@@ -116,7 +120,14 @@ pub(crate) async fn settle<C: ClusterApi>(
         passes.contains(&failure.reason)
     });
     let mut outcome = attempt.outcome.with_failures(failures);
-    if observing {
+    // A policy that is gone and of which nothing is here has nothing left to be said or remembered.
+    let is_over = record.removed && outcome.is_applied() && slot.mirror.is_none();
+    if observing && !is_over {
+        let all_known = outcome
+            .failures
+            .iter()
+            .all(|it| it.reason == Reason::Observing);
+        outcome.retry_after = all_known.then_some(LOOK_AGAIN_AFTER);
         outcome.state = State::Pending(Reason::Observing);
     }
     outcome.finished_at = SystemTime::now();
@@ -222,7 +233,7 @@ impl<C: ClusterApi> Attempt<'_, C> {
             }
         }
 
-        let report = execute(api, self.policy, &made).await;
+        let report = execute(api, &self.inner.permits, self.policy, &made).await;
         let objects = confirmed(&ahead.objects, &made, &report);
         learn::confirm(&self.inner.confirmed, &made, &observed, &assumed, &report);
         self.learn(&made, &observed, &report);

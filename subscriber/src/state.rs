@@ -1,5 +1,5 @@
 //! What the subscriber keeps that is not about one policy: the highest revisions seen, its boot
-//! counter, its last ack, and the last consistent cut. One ConfigMap, `writ-system/writ-state`.
+//! counter, its last ack, its own registry entry, and the last consistent cut. One ConfigMap, `writ-system/writ-state`.
 //!
 //! Every write names the state that it builds on: two subscribers in one cluster find each other by
 //! the conflict. The ConfigMap is part of the installation; it is never created here, so that a
@@ -25,6 +25,7 @@ pub const CUT_BYTES_MAX: usize = 512 * 1024;
 const BOOT: &str = "boot";
 const SEEN: &str = "seen";
 const ACK: &str = "ack";
+const OWN: &str = "own";
 const ROOT: &str = "root";
 const INDEX_PREFIX: &str = "index.";
 const BASE_PREFIX: &str = "base.";
@@ -38,6 +39,9 @@ pub struct State {
     pub seen: BTreeMap<Feed, Revision>,
     /// The last ack, as it was signed and sent.
     pub ack: Option<Vec<u8>>,
+    /// The signed event of the cluster's own registry entry: its mode holds from the start, also where
+    /// nothing may be mirrored.
+    pub own: Option<Vec<u8>>,
     /// The signed messages of the last consistent cut.
     pub cut: Option<Cut>,
 }
@@ -139,6 +143,9 @@ fn render(found: &Value, state: &State) -> Value {
     if let Some(ack) = &state.ack {
         keep(ACK.to_owned(), ack);
     }
+    if let Some(own) = &state.own {
+        keep(OWN.to_owned(), own);
+    }
     if let Some(cut) = state
         .cut
         .as_ref()
@@ -178,6 +185,7 @@ fn read(found: &Value) -> Result<State, Error> {
         boot,
         seen,
         ack: None,
+        own: None,
         cut: None,
     };
     let mut cut = Cut::default();
@@ -189,6 +197,7 @@ fn read(found: &Value) -> Result<State, Error> {
         let feed = |prefix| key.strip_prefix(prefix).map(str::parse::<Feed>);
         match (key.as_str(), feed(INDEX_PREFIX), feed(BASE_PREFIX)) {
             (ACK, _, _) => state.ack = Some(bytes),
+            (OWN, _, _) => state.own = Some(bytes),
             (ROOT, _, _) => cut.root = bytes,
             (_, Some(Ok(feed)), _) => drop(cut.indexes.insert(feed, bytes)),
             (_, _, Some(Ok(feed))) => drop(cut.bases.insert(feed, bytes)),
@@ -221,6 +230,7 @@ mod tests {
                 ("cluster.all.all".parse().unwrap(), Revision::ZERO),
             ]),
             ack: Some(b"ack".to_vec()),
+            own: Some(b"own".to_vec()),
             cut: Some(Cut {
                 root: b"root".to_vec(),
                 indexes: BTreeMap::from([(feed.clone(), b"index".to_vec())]),

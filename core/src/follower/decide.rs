@@ -144,14 +144,18 @@ impl Follower {
             .get(&(Kind::Cluster, Name::from(&self.identity.name)))
     }
 
-    /// What this cluster's subscriber is to do, by its own registry entry. Without the entry no policy
-    /// is evaluated, so the answer then bounds nothing.
-    pub fn mode(&self) -> Mode {
-        let content = self.own_entry().and_then(|own| own.content.as_ref());
-        match content.map(|content| &content.document) {
-            Some(Ok(Document::Cluster { entry, .. })) => entry.cluster.mode,
-            _ => Mode::default(),
+    /// What this cluster's subscriber is to do, by its own registry entry; nothing before that is
+    /// known. No policy is evaluated before either.
+    pub fn mode(&self) -> Option<Mode> {
+        match &self.own_entry()?.content.as_ref()?.document {
+            Ok(Document::Cluster { entry, .. }) => Some(entry.cluster.mode),
+            _ => None,
         }
+    }
+
+    /// The signed event of the cluster's own entry, to be kept in the cluster (4).
+    pub fn own_signed(&self) -> Option<&Arc<[u8]>> {
+        Some(&self.own_entry()?.content.as_ref()?.signed)
     }
 
     pub(super) fn listens_to(&self, scope: &Scope) -> bool {

@@ -129,6 +129,16 @@ impl Follower {
         self.past.insert(key, past);
     }
 
+    /// Takes back the event of the cluster's own registry entry, verified again: an observer keeps it
+    /// although it has no mirrors, and what the mirrors say may be older (4).
+    pub fn restore_own(&mut self, event: &Event, signed: &Arc<[u8]>) {
+        let key = (event.feed.kind, event.name.clone());
+        if key == (Kind::Cluster, Name::from(&self.identity.name)) {
+            self.raise_seen(&event.feed, event.revision);
+            self.learn(&key, Word::read(event, signed, 0));
+        }
+    }
+
     /// Live messages may have been lost: the root is read at once instead of at the next beat.
     pub fn on_gap(&mut self) {
         self.gap = true;

@@ -118,6 +118,37 @@ fn an_observed_cluster_says_what_would_be_done_and_nothing_is_written() {
 }
 
 #[test]
+fn an_observer_that_starts_again_does_not_put_back_what_it_once_wrote() {
+    run(async |fleet| {
+        let cluster = &fleet.join().await;
+        let name = "once-written";
+        fleet
+            .apply_on(&roles(cluster, name, &[name]), &[cluster])
+            .await;
+        fleet.set_mode(cluster, "observe").await;
+        wait_for("it observes", async || {
+            let status = fleet.cluster_status(cluster).await;
+            (status.mode == "observe").then_some(())
+        })
+        .await;
+        fleet
+            .while_away(cluster, async {
+                let other = json!({"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]});
+                merge(fleet, cluster, "ClusterRole", name, other).await;
+            })
+            .await;
+        wait_for("it says what it would do", async || {
+            let status = fleet.cluster_status(cluster).await;
+            let mut lines = status.exceptions.into_iter();
+            lines.find(|line| line.policy == name && line.reason == "Observing")
+        })
+        .await;
+        let found = fleet.objects(cluster, "ClusterRole", "").get(name).await;
+        assert_eq!(found.unwrap().data["rules"][0]["verbs"], json!(["list"]));
+    });
+}
+
+#[test]
 fn an_entry_that_was_changed_while_nobody_watched_is_read_again_and_told() {
     run(async |fleet| {
         let cluster = &fleet.join().await;

@@ -26,6 +26,15 @@ pub(super) fn cluster(name: &str, place: (&str, &str), tier: &str, visibility: &
     }))
 }
 
+/// The same cluster, of which nothing but observing is wanted.
+pub(super) fn observer(name: &str, place: (&str, &str)) -> Edit {
+    put(&json!({
+        "apiVersion": "writ.dev/v1alpha1", "kind": "Cluster",
+        "metadata": {"name": name},
+        "spec": {"region": place.0, "stage": place.1, "mode": "observe"},
+    }))
+}
+
 /// Applies a policy of one namespace, placed as its selector says.
 pub(super) fn policy(name: &str, clusters: &Value) -> Edit {
     put(&json!({

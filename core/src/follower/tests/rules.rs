@@ -10,6 +10,7 @@ use super::{
 use crate::{
     edit::{Change, Edit},
     hash::Hash,
+    model::Mode,
     revision::{Generation, Revision},
     scope::Kind,
 };
@@ -79,6 +80,27 @@ fn what_was_seen_keeps_out_a_policy_that_is_gone_and_forgotten() {
         assert!(scene.act().is_empty());
         scene.restart();
     }
+}
+
+#[test]
+fn the_mode_is_unknown_before_the_own_entry_and_outlasts_a_restart_without_a_mirror_of_it() {
+    let mut scene = Scene::registered();
+    assert_eq!(scene.follower.mode(), None);
+    scene.catch_up();
+    assert_eq!(scene.follower.mode(), Some(Mode::Enforce));
+    let observer = documents::observer("eu-prod-1", ("eu", "prod"));
+    let position = scene.commit(&observer)[0];
+    assert_eq!(scene.hear(position), Ok(()));
+    assert_eq!(scene.follower.mode(), Some(Mode::Observe));
+
+    // An observer writes no mirror: the one that is there says what was before.
+    let kept = scene.follower.own_signed().unwrap().clone();
+    scene.restart();
+    assert_eq!(scene.follower.mode(), Some(Mode::Enforce));
+    let (event, signed) = scene.log.event(position);
+    assert_eq!(*signed, kept);
+    scene.follower.restore_own(event, signed);
+    assert_eq!(scene.follower.mode(), Some(Mode::Observe));
 }
 
 #[test]
