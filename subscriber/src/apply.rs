@@ -1,7 +1,8 @@
 //! Carries out a plan: waves in order, the steps of a wave side by side.
 //!
 //! A failed step does not stop the others: a role that is refused must not keep a revocation from
-//! happening. Every effect is what the API server itself confirmed.
+//! happening. Only a binding of a role that could not be made waits (`unmade`). Every effect is what the
+//! API server itself confirmed.
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::cluster::{ClusterApi, Deletion, Error, ErrorKind, Expect, Identity, W
 use crate::observe::CALLS_AT_ONCE_MAX;
 use crate::outcome::ObjectFailure;
 use crate::permit::Permits;
+use crate::unmade::Unmade;
 
 /// How long a temporary binding stands before the old one goes: the authorisers of all API servers
 /// have to know it. Measured: the second API server on one etcd lags by up to 19 ms.
@@ -75,13 +77,15 @@ pub(crate) async fn execute<C: ClusterApi>(
 ) -> Report {
     let mut report = Report::default();
     for wave in &plan.waves {
+        let unmade = Unmade::so_far(plan, &report.failures);
         // Made before they are streamed: a closure over borrowed steps inside the stream would keep the
         // whole future from being sent between threads (rust-lang/rust#102211).
-        let steps: Vec<_> = wave
-            .steps
-            .iter()
-            .map(|step| begin(api, permits, policy, step.clone()))
-            .collect();
+        let mut steps = Vec::new();
+        for step in &wave.steps {
+            let (step, held) = unmade.hold_back(step);
+            report.failures.extend(held);
+            steps.extend(step.map(|step| begin(api, permits, policy, step)));
+        }
         let mut steps = futures::stream::iter(steps).buffer_unordered(CALLS_AT_ONCE_MAX);
         while let Some(done) = steps.next().await {
             report.absorb(done);

@@ -142,6 +142,8 @@ pub enum ErrorKind {
     NamespaceMissing,
     /// The namespace is going away.
     NamespaceTerminating,
+    /// The role that a binding names could not be made, so the binding was not sent.
+    RoleMissing,
     /// The object is not there.
     Missing,
     /// The kind is not served: its CustomResourceDefinition is missing.
@@ -190,6 +192,7 @@ impl ErrorKind {
             ErrorKind::NotServed | ErrorKind::Unauthenticated => Disposition::Halt,
             ErrorKind::NamespaceMissing
             | ErrorKind::NamespaceTerminating
+            | ErrorKind::RoleMissing
             | ErrorKind::Finalizing
             | ErrorKind::Missing
             | ErrorKind::Conflict
@@ -204,6 +207,7 @@ impl ErrorKind {
             ErrorKind::Foreign => Reason::ForeignObject,
             ErrorKind::NamespaceMissing => Reason::NamespaceMissing,
             ErrorKind::NamespaceTerminating => Reason::NamespaceTerminating,
+            ErrorKind::RoleMissing => Reason::RoleMissing,
             ErrorKind::Finalizing => Reason::Finalizing,
             ErrorKind::Invalid => Reason::Invalid,
             ErrorKind::Forbidden => Reason::Forbidden,
@@ -223,6 +227,7 @@ impl ErrorKind {
             ErrorKind::Foreign => "foreign",
             ErrorKind::NamespaceMissing => "namespace_missing",
             ErrorKind::NamespaceTerminating => "namespace_terminating",
+            ErrorKind::RoleMissing => "role_missing",
             ErrorKind::Finalizing => "finalizing",
             ErrorKind::Missing => "missing",
             ErrorKind::NotServed => "not_served",

@@ -47,6 +47,7 @@ pub mod run;
 mod settle;
 pub mod slot;
 pub mod state;
+mod unmade;
 mod verify;
 mod waiting;
 mod work;

@@ -239,24 +239,28 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
         let Some(past) = done.past else {
             return self.follower.on_forgotten(&done.key);
         };
-        // A word that came while this was under way tells of itself when it is done.
-        let received_ms = self
-            .follower
-            .word(&done.key)
-            .map_or(0, |word| word.received_ms);
-        if done.told && received_ms > 0 {
-            self.reporter.tell(Told {
-                key: &done.key,
-                generation: past.generation,
-                revision: past.word,
-                removed: past.removed,
-                drift: false,
-                standing: &done.standing,
-                received_ms,
-                applied_ms: done.applied_ms,
-            });
-        }
+        // A word that came while this was under way tells of itself when it is done. Where nothing
+        // was left to do, only what was told before and was not good then is told again.
+        let received_ms = match done.told {
+            true => self.received_ms(&done.key),
+            false => 0,
+        };
+        self.reporter.tell_again(Told {
+            key: &done.key,
+            generation: past.generation,
+            revision: past.word,
+            removed: past.removed,
+            drift: false,
+            standing: &done.standing,
+            received_ms,
+            applied_ms: done.applied_ms,
+        });
         self.follower.on_brought(&done.key, past, done.standing);
+    }
+
+    /// When the newest word of a name came in this run; 0 where it is older.
+    fn received_ms(&self, key: &Key) -> u64 {
+        self.follower.word(key).map_or(0, |word| word.received_ms)
     }
 
     /// A change in the cluster. Repairs run beside everything else; one name is locked by the engine.
@@ -303,10 +307,26 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
         }
         self.follower
             .on_brought(&key, past.clone(), standing.clone());
+        let now_ms = self.clock.now_ms();
+        let applied = standing.state == State::Applied;
+        let applied_ms = if applied { now_ms } else { 0 };
+        // What waited and goes on now is the edit's own news, also where nobody drifted.
+        if past.done == applied {
+            let received_ms = self.received_ms(&key);
+            self.reporter.tell_again(Told {
+                key: &key,
+                generation: past.generation,
+                revision: past.word,
+                removed: past.removed,
+                drift: false,
+                standing: &standing,
+                received_ms,
+                applied_ms,
+            });
+        }
         if repair.drift.is_empty() {
             return;
         }
-        let now_ms = self.clock.now_ms();
         // What is left as it is stands among the failures already.
         let put_back = repair.drift.iter().filter(|drift| drift.put_back);
         let drifted = put_back.map(|drift| Failure {
@@ -315,7 +335,6 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
             message: drift.to_string(),
         });
         standing.failures.extend(drifted);
-        let applied = standing.state == State::Applied;
         for failure in &standing.failures {
             tracing::info!(policy = %key.1, object = failure.object, "{}", failure.message);
         }
@@ -327,7 +346,7 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
             drift: true,
             standing: &Standing { ..standing.clone() },
             received_ms: now_ms,
-            applied_ms: if applied { now_ms } else { 0 },
+            applied_ms,
         });
     }
 

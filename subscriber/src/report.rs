@@ -4,7 +4,7 @@
 //! contradicted by another one of the same counter: it is kept as it is, and sent again as it is.
 
 use writ_core::{
-    ack::{self, Ack, AckedEdit, Failure, Pulse},
+    ack::{self, Ack, AckedEdit, Failure, Pulse, State},
     envelope::{Keyring, SigningKey},
     follower::{Key, Standing, Summary},
     hash::Hash,
@@ -114,6 +114,25 @@ impl Reporter {
         self.edits.push(edit);
         let more = self.edits.len().saturating_sub(ack::EDITS_MAX);
         self.edits.drain(..more);
+    }
+
+    /// Remembers what became of an edit after it was first told: when it was received is taken from
+    /// there where the caller does not know it any more, after a restart, and when it was applied
+    /// first stays. An edit that was never told is not told now.
+    pub(crate) fn tell_again(&mut self, mut told: Told<'_>) {
+        let is_known = |edit: &&AckedEdit| {
+            let name = (edit.kind, &edit.name) == (told.key.0, &told.key.1);
+            name && !edit.drift && edit.revision == told.revision
+        };
+        let known = self.edits.iter().find(is_known);
+        if told.received_ms == 0 {
+            told.received_ms = known.map_or(0, |edit| edit.received_ms);
+        }
+        let is_applied = |state| state == State::Applied;
+        let both = known.filter(|edit| is_applied(edit.state) && is_applied(told.standing.state));
+        if told.received_ms > 0 && both.is_none() {
+            self.tell(told);
+        }
     }
 
     /// The next ack, signed, if there is anything new to say.
@@ -236,6 +255,48 @@ mod tests {
         let third = read(&after.ack(Summary::default(), 0, 8).unwrap());
         assert_eq!((third.counter, third.previous), (3, second.hash));
         assert_eq!(third.edits.len(), 2);
+    }
+
+    #[test]
+    fn an_edit_that_is_applied_later_is_told_so_also_after_a_restart() {
+        let mut reporter = Reporter::new(sender(), key(), "a".into(), 1, None);
+        let name: Key = (Kind::Policy, Name::parse("p").unwrap());
+        let pending = Standing {
+            state: State::Received,
+            ..Standing::applied()
+        };
+        let told = |standing, received_ms, applied_ms| Told {
+            key: &name,
+            generation: Generation(1),
+            revision: Revision::START,
+            removed: false,
+            drift: false,
+            standing,
+            received_ms,
+            applied_ms,
+        };
+        reporter.tell(told(&pending, 5, 0));
+        let ack = reporter.ack(Summary::default(), 0, 6).unwrap();
+        let mut after = Reporter::new(sender(), key(), "b".into(), 2, Some(&ack.bytes));
+        let applied = Standing::applied();
+        after.tell_again(told(&applied, 0, 9));
+        let edits = read(&after.ack(Summary::default(), 0, 10).unwrap()).edits;
+        let [edit] = edits.as_slice() else {
+            panic!("{edits:?}")
+        };
+        assert_eq!(
+            (edit.state, edit.received_ms, edit.applied_ms),
+            (State::Applied, 5, 9)
+        );
+        // Applied once, it is no news again; and what was never told is not told now.
+        after.tell_again(told(&applied, 0, 11));
+        let other: Key = (Kind::Policy, Name::parse("q").unwrap());
+        let unknown = Told {
+            key: &other,
+            ..told(&applied, 0, 12)
+        };
+        after.tell_again(unknown);
+        assert!(after.ack(Summary::default(), 0, 13).is_none());
     }
 
     #[test]

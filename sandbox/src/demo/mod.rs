@@ -5,6 +5,7 @@
 //! the demo with an error. Never looks into the processes that it tells about.
 
 mod access;
+mod ceiling;
 mod measure;
 mod objects;
 mod policies;

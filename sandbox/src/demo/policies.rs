@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tonic::transport::{Channel, Endpoint};
 use writ_proto::v1::{
-    self, AckState, ApplyRequest, EditResponse, PolicyVersion, StatusRequest, StatusResponse,
-    ack_service_client::AckServiceClient, policy_service_client::PolicyServiceClient,
-    status_request::Of,
+    self, AckState, ApplyRequest, DeleteRequest, EditResponse, PolicyVersion, StatusRequest,
+    StatusResponse, ack_service_client::AckServiceClient,
+    policy_service_client::PolicyServiceClient, status_request::Of,
 };
 
 use super::{Error, told};
@@ -75,6 +75,16 @@ impl Api {
         let since = Instant::now();
         let edit = self.policies.clone().apply(request).await?.into_inner();
         Ok(Submitted { edit, since })
+    }
+
+    pub(super) async fn delete(&self, name: &str, reason: &str) -> Result<(), Error> {
+        let request = DeleteRequest {
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+            ..DeleteRequest::default()
+        };
+        self.policies.clone().delete(request).await?;
+        Ok(())
     }
 
     pub(super) async fn status(&self, of: Of) -> Result<StatusResponse, Error> {

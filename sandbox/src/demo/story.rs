@@ -9,7 +9,7 @@ use writ_proto::v1::{PolicyVersion, liveness::State, status_request::Of};
 use super::{
     Error,
     access::Question,
-    measure, objects,
+    ceiling, measure, objects,
     policies::{self, Api},
     told,
 };
@@ -71,9 +71,10 @@ pub(super) async fn tell(fleet: &mut Fleet, rounds: u32) -> Result<(), Error> {
     newcomer(fleet, &api).await?;
     silence(fleet, &api).await?;
     drift(fleet).await?;
+    ceiling::tell(fleet, &api).await?;
     if rounds > 0 {
         told::step(
-            8,
+            9,
             &format!("How fast: {rounds} edits, each beside one PATCH to each API server"),
         )?;
         measure::run(fleet, &api, rounds).await?.tell()?;
@@ -206,7 +207,8 @@ async fn newcomer(fleet: &mut Fleet, api: &Api) -> Result<(), Error> {
     let name = fleet.add_cluster(&region, &stage).await?;
     let since = Instant::now();
     loop {
-        let counts = api.cluster(name.as_str()).await?.counts.unwrap_or_default();
+        let status = api.cluster(name.as_str()).await?;
+        let counts = status.counts.unwrap_or_default();
         if counts.target > 0 && counts.applied == counts.target {
             told::seen(format!(
                 "{name} applied all {} policies that are for it, {} after it was first heard",
@@ -216,7 +218,13 @@ async fn newcomer(fleet: &mut Fleet, api: &Api) -> Result<(), Error> {
             break;
         }
         if since.elapsed() > SILENCE_LIMIT {
-            return Err(Error::Untrue(format!("{name} catches up")));
+            let missing = status.exceptions.iter();
+            let missing = missing.map(|it| format!("{} {} {}", it.policy, it.reason, it.message));
+            let missing: Vec<String> = missing.collect();
+            return Err(Error::Untrue(format!(
+                "{name} catches up: {}",
+                missing.join("; ")
+            )));
         }
         tokio::time::sleep(POLL_PERIOD).await;
     }
