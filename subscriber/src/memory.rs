@@ -185,7 +185,12 @@ async fn recall_policy<C: ClusterApi>(
         return Some(Tampered::report(key, record.generation));
     };
     if record.removed {
-        follower.restore(key, past_of(&record), None);
+        // The signed event is this edit's tombstone, or, where absence at a cut removes, still the
+        // last content: then the record alone says that it is to go, and anybody could have.
+        match event.hash().is_none() && event.revision == record.word {
+            true => follower.restore(key, past_of(&record), None),
+            false => follower.restore_unproven(key, past_of(&record)),
+        }
         return None;
     }
     if let Some(content) = content_of(&event)

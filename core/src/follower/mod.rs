@@ -139,6 +139,17 @@ impl Follower {
         }
     }
 
+    /// Takes back a record that says "to be gone" without a publisher's word for it: what the record
+    /// lists stays until a cut says the same. Whoever may write a mirror must not remove by it.
+    pub fn restore_unproven(&mut self, key: Key, past: Past) {
+        let open = Past {
+            removed: false,
+            ..past.clone()
+        };
+        self.learn(&key, Word::remember(&open));
+        self.past.insert(key, past);
+    }
+
     /// Live messages may have been lost: the root is read at once instead of at the next beat.
     pub fn on_gap(&mut self) {
         self.gap = true;

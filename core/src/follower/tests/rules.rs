@@ -126,6 +126,28 @@ fn nothing_goes_back_behind_the_record_of_what_was_begun() {
 }
 
 #[test]
+fn a_record_alone_removes_nothing_until_a_cut_says_the_same() {
+    for (is_proven, acts) in [(true, &["remove a"][..]), (false, &[])] {
+        let mut scene = Scene::holding(&[local("a")]);
+        let (past, _) = scene.records.remove(&policy("a")).unwrap();
+        scene.restart();
+        let forged = Past {
+            removed: true,
+            done: false,
+            ..past
+        };
+        match is_proven {
+            true => scene.follower.restore(policy("a"), forged, None),
+            false => scene.follower.restore_unproven(policy("a"), forged),
+        }
+        assert_eq!(scene.act(), acts);
+        if !is_proven {
+            assert_eq!(scene.catch_up(), ["apply a@1"]);
+        }
+    }
+}
+
+#[test]
 fn other_bytes_under_one_revision_are_an_alarm_and_the_same_bytes_are_a_replay() {
     let mut scene = Scene::holding(&[]);
     let position = scene.commit(&local("a"))[0];
