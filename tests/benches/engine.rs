@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::api::rbac::v1::RoleBinding;
-use kube::api::{Api, DeleteParams, WatchEvent, WatchParams};
+use kube::api::{Api, DeleteParams, ListParams, WatchEvent, WatchParams};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use writ_subscriber::cluster::{ClusterApi, Expect};
 use writ_subscriber::drift;
 use writ_subscriber::observe::CALLS_AT_ONCE_MAX;
 
-use crate::fixture::{Compiled, Fixture, RBAC, compile, owners, policy, target, team};
+use crate::fixture::{Compiled, Fixture, RBAC, compile, policy, target};
 
 /// Objects of the large policy.
 const OBJECTS: usize = 1_000;
@@ -150,20 +150,26 @@ async fn change_one(fixture: &Fixture) {
     );
 }
 
-/// A binding is deleted by hand again and again; how long until a watch sees it back.
+/// Bindings are deleted by hand, each once, since the engine yields to whoever insists; how long until
+/// a watch sees each back.
 async fn repair(fixture: &Fixture) {
     let engine = fixture.engine().await;
-    let outcome = engine
-        .bring(target("team", 1, Some(team("writer", "bob"))))
-        .await;
+    let namespace =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "drifting"}});
+    let rules = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]);
+    let metadata = json!({"name": "reader", "namespace": "drifting"});
+    let role = json!({"apiVersion": RBAC, "kind": "Role", "metadata": metadata, "rules": rules});
+    let grants = (0..DELETIONS).map(|number| {
+        let subjects = json!([{"user": format!("user-{number}")}]);
+        json!({"name": format!("g{number}"), "subjects": subjects, "role": "reader", "namespaces": ["drifting"]})
+    });
+    let drifting = compile("drifting", json!([namespace, role]), grants.collect());
+    let outcome = engine.bring(target("drifting", 1, Some(drifting))).await;
     assert!(outcome.is_applied(), "{outcome:?}");
     let (events_in, mut events) = mpsc::channel(drift::EVENTS_WAITING_MAX);
     let stop = CancellationToken::new();
-    tokio::spawn(drift::watch(
-        fixture.api.client().clone(),
-        events_in,
-        stop.clone(),
-    ));
+    let client = fixture.api.client().clone();
+    tokio::spawn(drift::watch(client, events_in, stop.clone()));
     let repairing = engine.clone();
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
@@ -171,23 +177,16 @@ async fn repair(fixture: &Fixture) {
             tokio::spawn(async move { engine.handle(event).await });
         }
     });
-    let bindings = Api::<RoleBinding>::namespaced(fixture.admin.clone(), "payments");
-    let name = owners().name;
-    let watched = WatchParams::default().fields(&format!("metadata.name={name}"));
-    let version = bindings
-        .get(&name)
-        .await
-        .unwrap()
-        .metadata
-        .resource_version
-        .unwrap();
+    let bindings = Api::<RoleBinding>::namespaced(fixture.admin.clone(), "drifting");
+    let listed = bindings.list(&ListParams::default()).await.unwrap();
+    let version = listed.metadata.resource_version.unwrap();
+    let watched = WatchParams::default();
     let mut seen = bindings.watch(&watched, &version).await.unwrap().boxed();
     let mut took = Vec::new();
-    for _ in 0..DELETIONS {
-        bindings
-            .delete(&name, &DeleteParams::default())
-            .await
-            .unwrap();
+    for binding in listed.items {
+        let name = binding.metadata.name.unwrap();
+        let gone = DeleteParams::default();
+        bindings.delete(&name, &gone).await.unwrap();
         let mut gone_at = None;
         loop {
             match seen.next().await.unwrap().unwrap() {
