@@ -46,9 +46,11 @@ async fn main() {
         applied(&address, policies).await;
         let (now, peak) = (resident_kib(pid, "VmRSS"), resident_kib(pid, "VmHWM"));
         println!(
-            "{policies} policies, {} objects: resident {:.1} MiB, at most {:.1} MiB (limit {limit_mib} MiB)",
+            "{policies} policies, {} objects: resident {:.1} MiB (own {:.1}, mapped files {:.1}), at most {:.1} MiB (limit {limit_mib} MiB)",
             policies * OBJECTS_PER_POLICY,
             now / 1024.0,
+            resident_kib(pid, "RssAnon") / 1024.0,
+            resident_kib(pid, "RssFile") / 1024.0,
             peak / 1024.0
         );
     }
