@@ -9,7 +9,7 @@ use crate::cluster::{ClusterApi, Error, ErrorKind, Expect};
 use crate::inventory::covers;
 use crate::mirror::{MIRROR_BYTES_MAX, PolicyMirror, Stage, Turned, policy_reference};
 use crate::outcome::State;
-use crate::slot::{Slot, WrittenMirror};
+use crate::slot::{Content, Slot, WrittenMirror};
 
 /// Writes into the cluster where an attempt goes and what it may touch, unless that is there. Says
 /// when it did.
@@ -51,8 +51,9 @@ pub(crate) async fn write_mirror<C: ClusterApi>(
         _ => Turned::now(applied),
     };
     let turned = slot.turned.insert(turned);
+    let document = slot.content.as_ref().map(Content::document);
     let mirror = PolicyMirror {
-        document: slot.content.as_ref().map(|content| &content.document),
+        document: document.as_ref(),
         record,
         signed: &slot.signed,
         stage: slot.shown.0,

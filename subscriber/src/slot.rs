@@ -60,8 +60,9 @@ pub(crate) struct WrittenMirror {
 /// A policy's content as the planner needs it, verified.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Content {
-    /// The compiled policy as it was signed, for the mirror: `{apiVersion, kind, metadata, spec}`.
-    pub document: Value,
+    /// The compiled policy as it was signed, for the mirror: `{apiVersion, kind, metadata, spec}` as
+    /// JSON text, which is parsed when the mirror is written.
+    pub compiled: Arc<str>,
     /// Its objects, grants among them as bindings.
     pub objects: Arc<[Object]>,
     /// Grants that mean bindings in whichever namespaces have such labels.
@@ -76,11 +77,11 @@ pub struct Content {
 
 impl Content {
     /// The content of a compiled policy. The caller has verified the event that carried it.
-    pub fn new(document: Value, policy: &CompiledPolicy) -> Content {
+    pub fn new(compiled: Arc<str>, policy: &CompiledPolicy) -> Content {
         Content {
-            document,
-            objects: policy.objects.as_slice().into(),
-            grants: policy.grants.as_slice().into(),
+            compiled,
+            objects: Arc::clone(&policy.objects),
+            grants: Arc::clone(&policy.grants),
             enforcement: policy.enforcement,
             removal: policy.removal,
             adopt: policy.adopt,
@@ -90,8 +91,15 @@ impl Content {
     /// Decodes the compiled policy that an event carried. The caller has verified the event.
     pub fn decode(compiled: &[u8]) -> Result<Content, DecodeError> {
         let policy = CompiledPolicy::decode(compiled)?;
-        let document = serde_json::from_slice(compiled).map_err(DecodeError::ReadJson)?;
-        Ok(Content::new(document, &policy))
+        Ok(Content::new(
+            String::from_utf8_lossy(compiled).into(),
+            &policy,
+        ))
+    }
+
+    /// The compiled policy, parsed. What was decoded once parses again.
+    pub fn document(&self) -> Value {
+        serde_json::from_str(&self.compiled).unwrap_or_default()
     }
 }
 

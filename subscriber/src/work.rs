@@ -161,21 +161,21 @@ async fn carry_out<C: ClusterApi + Send + Sync + 'static>(
         Action::Apply {
             key,
             past,
-            document: Document::Policy { policy, object },
+            document: Document::Policy { policy, compiled },
             signed,
         } => {
-            let content = Content::new(serde_json::Value::clone(&object), &policy);
+            let content = Content::new(compiled, &policy);
             bring(&engine, key, past, signed.to_vec(), Some(content)).await
         }
         Action::Apply {
             key,
             past,
-            document: Document::Cluster { object, .. },
+            document: Document::Cluster { compiled, .. },
             signed,
         } => {
             let mirror = ClusterMirror {
                 name: ClusterName::from(&key.1),
-                document: serde_json::Value::clone(&object),
+                document: serde_json::from_str(&compiled).unwrap_or_default(),
                 signed: signed.to_vec(),
                 revision: past.word,
                 generation: past.generation,

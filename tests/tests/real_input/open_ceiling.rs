@@ -202,7 +202,8 @@ fn changed(before: &Compiled, count: usize) -> Compiled {
     let objects: Vec<Value> = objects
         .map(|object| change(object.content.clone()))
         .collect();
-    let name = before.content.document["metadata"]["name"].as_str();
+    let document = before.content.document();
+    let name = document["metadata"]["name"].as_str();
     compile_exported(name.unwrap(), &objects).0
 }
 
