@@ -12,7 +12,8 @@ struct Cli {
     args: writ_subscriber::args::Args,
 }
 
-#[tokio::main]
+// One thread: the work is waiting for answers, and each more thread has a heap of its own.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
