@@ -15,6 +15,7 @@ use crate::args::Apply;
 use crate::connect::{self, Fleet, insist, signed_off};
 use crate::console::Console;
 use crate::edits::{Entry, Ledger, State};
+use crate::enforce;
 use crate::error::{Answer, Error};
 use crate::exit::Exit;
 use crate::input::{Document, Kind, Problem, documents, files};
@@ -76,6 +77,14 @@ pub(crate) async fn run(
         return Ok(Exit::Done);
     }
 
+    let changed = edits.iter().zip(&checked).filter(|(_, response)| {
+        let is_known = response.generation > 0;
+        is_known && !response.unchanged
+    });
+    let changed = changed.map(|(edit, _)| &edit.document);
+    unless(interrupt, enforce::show_plans(&fleet, changed, console))
+        .await
+        .ok_or_else(nothing_sent)?;
     let is_new: Vec<bool> = checked
         .iter()
         .map(|response| response.generation == 0)

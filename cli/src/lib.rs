@@ -13,6 +13,7 @@ mod connect;
 mod console;
 mod delete;
 mod edits;
+mod enforce;
 mod error;
 mod exit;
 mod explain;

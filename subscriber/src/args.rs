@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::registry::CLUSTER_MIRRORS_MAX;
 use writ_core::name::{ClusterName, Region, Stage};
 
 /// Arguments of `writ-subscriber`.
@@ -49,6 +50,10 @@ pub struct Args {
     /// Seconds without a renewal after which another subscriber may take over, 3 at least
     #[arg(long, default_value_t = 15)]
     pub lease_s: u64,
+    /// Entries of the registry that are shown in this cluster, its own beside them. 10,000 cost an API
+    /// server 257 MiB
+    #[arg(long, default_value_t = CLUSTER_MIRRORS_MAX)]
+    pub cluster_mirrors_max: usize,
     /// Seconds between two pulses
     #[arg(long, default_value_t = 15)]
     pub pulse_period_s: u64,

@@ -16,7 +16,8 @@ use crate::drift::Event;
 use crate::mirror::{ClusterMirror, Unreadable, cluster_reference};
 use crate::resource::CLUSTERS;
 
-/// Mirrors of other clusters that are written. 10,000 cost an API server 257 MiB.
+/// Mirrors of other clusters that are written where nobody asked for more. 10,000 cost an API server
+/// 257 MiB.
 pub const CLUSTER_MIRRORS_MAX: usize = 1_000;
 
 /// The mirrors of registry entries in this cluster.
@@ -25,6 +26,7 @@ pub struct Registry<C> {
     own: ClusterName,
     kept: BTreeMap<ClusterName, Kept>,
     permission: Permission,
+    mirrors_max: usize,
 }
 
 /// Whether mirrors may be written. Not before somebody says so, and nothing where the subscriber only
@@ -77,7 +79,7 @@ fn is_entry(at: &ObjectRef) -> bool {
 pub enum Mirrored {
     /// It says what was asked for.
     Written,
-    /// There are [`CLUSTER_MIRRORS_MAX`] already; the entry is only in the log.
+    /// There are as many as may be already; the entry is only in the log.
     TooMany,
     /// Nothing may be written now; it is written when that changes.
     Later,
@@ -87,6 +89,11 @@ pub enum Mirrored {
 pub type Found = (Vec<ClusterMirror>, Vec<(String, Unreadable)>);
 
 impl<C: ClusterApi> Registry<C> {
+    /// Says how many mirrors may be written, the cluster's own beside them.
+    pub fn show_at_most(&mut self, mirrors_max: usize) {
+        self.mirrors_max = mirrors_max;
+    }
+
     /// Reads all mirrors. Nothing of them is to be believed but the signed bytes, once verified.
     pub async fn load(api: C, own: ClusterName) -> Result<(Registry<C>, Found), cluster::Error> {
         let (mut mirrors, mut unreadable, mut kept) = (Vec::new(), Vec::new(), BTreeMap::new());
@@ -118,6 +125,7 @@ impl<C: ClusterApi> Registry<C> {
             own,
             kept,
             permission: Permission::default(),
+            mirrors_max: CLUSTER_MIRRORS_MAX,
         };
         Ok((registry, (mirrors, unreadable)))
     }
@@ -158,7 +166,7 @@ impl<C: ClusterApi> Registry<C> {
     pub async fn write(&mut self, mirror: ClusterMirror) -> Result<Mirrored, cluster::Error> {
         let name = mirror.name.clone();
         let known = self.kept.get(&name);
-        if known.is_none() && name != self.own && self.kept.len() >= CLUSTER_MIRRORS_MAX {
+        if known.is_none() && name != self.own && self.kept.len() >= self.mirrors_max {
             return Ok(Mirrored::TooMany);
         }
         if !self.permission.is_given() {

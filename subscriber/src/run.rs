@@ -169,7 +169,7 @@ impl Start {
             follower.restore_seen(feed, *revision);
         }
         let engine = Engine::new(api.clone());
-        let remembered = memory::recall(
+        let mut remembered = memory::recall(
             &mut gate,
             &mut follower,
             &engine,
@@ -182,6 +182,7 @@ impl Start {
         if let Some(signed) = &kept.own {
             memory::recall_own(&mut gate, &mut follower, &args.cluster, signed);
         }
+        remembered.registry.show_at_most(args.cluster_mirrors_max);
         let mirroring = remembered.registry.permission();
         let registry = Arc::new(Mutex::new(remembered.registry));
 

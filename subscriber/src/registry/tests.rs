@@ -117,3 +117,19 @@ async fn a_mirror_that_was_changed_by_hand_can_still_be_removed() {
     registry.remove(&name()).await.unwrap();
     assert_eq!(api.peek(&cluster_reference(&name())), None);
 }
+
+#[tokio::test]
+async fn as_many_mirrors_are_written_as_were_asked_for_and_the_own_one_always() {
+    let api = Fake::default();
+    let mut registry = load(&api).await;
+    registry.permission().set(true);
+    registry.show_at_most(1);
+    let other = |name: &str| ClusterMirror {
+        name: ClusterName::parse(name).unwrap(),
+        ..mirror()
+    };
+    let first = registry.write(other("us-prod-1")).await.unwrap();
+    let second = registry.write(other("ap-prod-1")).await.unwrap();
+    assert_eq!((first, second), (Mirrored::Written, Mirrored::TooMany));
+    assert_eq!(registry.write(mirror()).await.unwrap(), Mirrored::Written);
+}

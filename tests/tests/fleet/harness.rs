@@ -21,8 +21,8 @@ use tokio::{
 use tonic::transport::Channel;
 use writ_proto::v1::{
     AckState, ApplyRequest, ClusterLine, ClusterStatus, EditResponse, PolicyVersion, StatusRequest,
-    ack_service_client::AckServiceClient, cluster_service_client::ClusterServiceClient,
-    policy_service_client::PolicyServiceClient, status_request::Of,
+    ack_service_client::AckServiceClient, policy_service_client::PolicyServiceClient,
+    status_request::Of,
 };
 use writ_sandbox::{
     fleet::{Fleet, FleetOptions},
@@ -115,19 +115,18 @@ impl Shared {
     }
 
     /// Registers a cluster as it is, in another mode.
-    pub(crate) async fn set_mode(&self, cluster: &str, mode: &str) {
+    /// What the command line told people beside.
+    pub(crate) async fn set_mode(&self, cluster: &str, mode: &str) -> String {
         let said = self.writ(&["get", "clusters", cluster, "-o", "yaml"]).await;
         let text = String::from_utf8(said.stdout).unwrap();
         let mut manifest: Value = serde_saphyr::from_str(&text).unwrap();
         manifest["spec"]["mode"] = mode.into();
-        let request = ApplyRequest {
-            manifest: manifest.to_string(),
-            ..Default::default()
-        };
-        ClusterServiceClient::new(self.channel.clone())
-            .apply(request)
-            .await
-            .unwrap();
+        let file = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
+        std::fs::write(file.path(), manifest.to_string()).unwrap();
+        let path = file.path().to_str().unwrap();
+        let said = self.writ(&["apply", "-f", path]).await;
+        assert!(said.status.success(), "{said:?}");
+        String::from_utf8(said.stderr).unwrap()
     }
 
     /// What a cluster says of itself.

@@ -109,7 +109,10 @@ fn an_observed_cluster_says_what_would_be_done_and_nothing_is_written() {
         let mirrors = fleet.objects(cluster, "ClusterPolicy", "");
         assert!(mirrors.get_opt("observed").await.unwrap().is_none());
 
-        fleet.set_mode(cluster, "enforce").await;
+        let told = fleet.set_mode(cluster, "enforce").await;
+        for part in ["would change it", "ClusterRole observed-one: would create"] {
+            assert!(told.contains(part), "the plan is shown first: {told}");
+        }
         wait_for("it is done", async || {
             written.get_opt("observed-two").await.unwrap()
         })

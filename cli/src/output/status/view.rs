@@ -212,6 +212,9 @@ struct ClusterView {
     clock_skew_ms: i64,
     #[serde(skip_serializing_if = "String::is_empty")]
     boot_id: String,
+    /// SHA-256 of the ceiling that the cluster's API server was seen to enforce.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    ceiling: String,
 }
 
 impl ClusterView {
@@ -234,6 +237,7 @@ impl ClusterView {
             kubernetes_version: cluster.kubernetes_version.clone(),
             clock_skew_ms: cluster.clock_skew_ms,
             boot_id: cluster.boot_id.clone(),
+            ceiling: cluster.ceiling.clone(),
         }
     }
 }
