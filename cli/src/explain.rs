@@ -78,6 +78,19 @@ fn describe(field: &Field) -> String {
 
 fn unknown(topic: &str) -> Error {
     let wanted = topic.to_lowercase();
+    if wanted.starts_with("policyceiling") {
+        // It is the cluster owner's, and described where it is kept.
+        let hint = "the ceiling is the cluster's own: `kubectl explain policyceilings.spec`";
+        return Error::NotFound(format!("`{topic}` is no document of Writ's: {hint}"));
+    }
+    let with_kind = format!("clusterpolicy.{wanted}");
+    if let Some(field) = fields::ALL
+        .iter()
+        .find(|field| field.path.to_lowercase() == with_kind)
+    {
+        let hint = format!("did you mean `writ explain {}`?", field.path);
+        return Error::NotFound(format!("`{topic}` is neither a reason nor a field: {hint}"));
+    }
     let words = reasons::ALL
         .iter()
         .map(|page| page.name)

@@ -105,8 +105,9 @@ impl PolicyMirror<'_> {
         };
         json!({
             "type": APPLIED,
+            // No `observedGeneration`: kubectl compares it with the mirror's own generation, which
+            // every write counts up, and would wait for good.
             "status": if self.turned.applied { "True" } else { "False" },
-            "observedGeneration": self.record.generation,
             "lastTransitionTime": self.turned.at,
             "reason": reason,
             "message": self.message.unwrap_or_default(),
@@ -310,6 +311,7 @@ mod tests {
         let condition = &mirror["status"]["conditions"][0];
         assert_eq!(condition["status"], "False");
         assert_eq!(condition["reason"], "ForeignObject");
+        assert_eq!(condition.get("observedGeneration"), None);
         assert!(Turned::read(&mirror).is_some_and(|turned| !turned.applied));
         let read = read_policy(&mirror).unwrap();
         assert_eq!(

@@ -314,10 +314,10 @@ pub(crate) fn standing_of(outcome: &Outcome) -> Standing {
     let first = outcome.failures.first();
     let message = first.map_or_else(String::new, |f| format!("{}: {}", f.reference, f.message));
     let more = outcome.failures_total.saturating_sub(1);
-    let rest = if more > 0 {
-        format!(" (and {more} more objects)")
-    } else {
-        String::new()
+    let rest = match more {
+        0 => String::new(),
+        1 => " (and 1 more object)".to_owned(),
+        more => format!(" (and {more} more objects)"),
     };
     Standing {
         state,

@@ -134,7 +134,9 @@ pub(crate) fn cluster_table(
         ]
     };
     if !wide {
-        let mut table = Table::new(["NAME", "REGION", "STAGE", "MODE", "STATE", "APPLIED", "AGE"]);
+        let mut table = Table::new([
+            "NAME", "REGION", "STAGE", "MODE", "STATE", "REVISION", "AGE",
+        ]);
         clusters
             .iter()
             .for_each(|cluster| table.row(tone(cluster), cells(cluster)));
@@ -146,7 +148,7 @@ pub(crate) fn cluster_table(
         "STAGE",
         "MODE",
         "STATE",
-        "APPLIED",
+        "REVISION",
         "AGE",
         "GEN",
         "ENDPOINT",
@@ -337,8 +339,8 @@ mod tests {
         };
         assert_eq!(
             cluster_table(&[cluster], Some(&as_of()), false).render(false),
-            "NAME       REGION  STAGE  MODE     STATE      APPLIED  AGE\n\
-             eu-prod-1  eu      prod   enforce  silent 3m  -        10m"
+            "NAME       REGION  STAGE  MODE     STATE      REVISION  AGE\n\
+             eu-prod-1  eu      prod   enforce  silent 3m  -         10m"
         );
     }
 

@@ -120,7 +120,7 @@ impl<'a> Builder<'a> {
         if let Some(other) = self.observed.claims.get(reference)
             && other != self.wanted.policy
         {
-            let message = format!("{reference} belongs to policy {other}");
+            let message = format!("belongs to policy {other}");
             return self.disown(reference, item, Reason::ClaimedByPolicy, message);
         }
         if let Some(message) = (self.limits.forbids)(object) {
@@ -168,7 +168,7 @@ impl<'a> Builder<'a> {
                 true => Reason::NamespaceTerminating,
                 false => Reason::Finalizing,
             };
-            return self.hold(reference, reason, format!("{reference} is being deleted"));
+            return self.hold(reference, reason, "is being deleted".to_owned());
         }
         let content = marked(self.wanted.policy, &object.content);
         let rebound = role_changed(&found.content, &content);
@@ -242,11 +242,12 @@ impl<'a> Builder<'a> {
         let (reason, message) = match whose.owner(self.wanted.adopt, self.limits) {
             Owner::Us => return true,
             Owner::Policy(other) => {
-                let message = format!("{reference} carries the mark of policy {other}");
+                let message = format!("carries the mark of policy {other}");
                 (Reason::ClaimedByPolicy, message)
             }
             Owner::Foreign => {
-                let message = format!("{reference} exists and was not written by this policy");
+                let why = whose.why_foreign(self.wanted.adopt);
+                let message = format!("exists already and was not written by this policy{why}");
                 (Reason::ForeignObject, message)
             }
         };
@@ -287,7 +288,7 @@ impl<'a> Builder<'a> {
         self.hold(
             reference,
             Reason::Unavailable,
-            format!("{reference} could not be read"),
+            "could not be read".to_owned(),
         );
     }
 

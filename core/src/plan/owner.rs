@@ -57,6 +57,19 @@ impl<'a> Found<'a> {
         asked && (self.object.is_adoptable() || (limits.adoptable)(self.reference))
     }
 
+    /// What is missing for it to be taken over, where the policy asks for that.
+    pub(super) fn why_foreign(&self, adopt: Adopt) -> &'static str {
+        match adopt {
+            Adopt::Never => "",
+            Adopt::IfIdentical if !self.says_the_same() => {
+                "; adopt: ifIdentical does not take it over, because it differs from what the policy says"
+            }
+            Adopt::IfIdentical | Adopt::Always => {
+                "; it may be taken over once its owner marks it: writ.dev/adoptable: \"true\""
+            }
+        }
+    }
+
     fn says_the_same(&self) -> bool {
         holds(self.reference, &self.object.content, self.wanted)
     }

@@ -57,11 +57,7 @@ impl Builder<'_> {
                 true => (Reason::NamespaceTerminating, "what is in it goes first"),
                 false => (Reason::Finalizing, "a finalizer holds it"),
             };
-            return self.hold(
-                reference,
-                reason,
-                format!("{reference} is being deleted, {by}"),
-            );
+            return self.hold(reference, reason, format!("is being deleted, {by}"));
         }
         let action = if stays {
             Action::Release {

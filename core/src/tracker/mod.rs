@@ -208,12 +208,13 @@ impl Tracker {
             .min()
     }
 
-    /// The policies that are in force.
-    pub fn policies(&self) -> impl Iterator<Item = &PolicyName> {
+    /// The last edit of each policy that is in force, or was deleted and is not confirmed gone
+    /// everywhere: access that was to be taken away and is still there must not drop out of sight.
+    pub fn policies_status(&self, now: Now) -> impl Iterator<Item = PolicyStatus> {
         self.policies
-            .iter()
-            .filter(|(_, policy)| !policy.is_deleted())
-            .map(|(name, _)| name)
+            .keys()
+            .filter_map(move |name| self.policy_status(name, None, now))
+            .filter(|status| !status.is_deleted || !status.counts.is_reached())
     }
 
     /// How far a policy's edit has come; the last edit if no generation is named. Nothing where the

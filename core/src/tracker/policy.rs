@@ -85,6 +85,11 @@ impl Counts {
         }
         counts
     }
+
+    /// Whether every target has applied it.
+    pub fn is_reached(&self) -> bool {
+        self.applied == self.target
+    }
 }
 
 /// One cluster's answer to one edit.
@@ -179,10 +184,6 @@ impl Policy {
             .back()
             .map(|edit| edit.generation)
             .unwrap_or_default()
-    }
-
-    pub(super) fn is_deleted(&self) -> bool {
-        self.selector.is_none()
     }
 
     pub(super) fn selects(&self, entry: &Cluster) -> bool {

@@ -276,6 +276,21 @@ fn later_joiners_leavers_and_observers_are_counted_apart() {
 }
 
 #[test]
+fn a_deleted_policy_is_in_sight_until_every_target_has_confirmed_that_it_is_gone() {
+    let mut tracker = fleet();
+    let mut deletion = intent(Kind::Policy, "p", 5, None);
+    deletion.targets = ["eu-prod-1", "eu-stage-1"].map(str::to_owned).into();
+    tracker.edit(Committed::read(&deletion).unwrap(), now(0));
+    let listed = |tracker: &Tracker| tracker.policies_status(now(1)).count();
+    assert_eq!(listed(&tracker), 1);
+    for cluster in ["eu-prod-1", "eu-stage-1"] {
+        assert_eq!(listed(&tracker), 1, "{cluster} has not said so");
+        tracker.ack(ack(cluster, 1, 5), Some(now(1))).unwrap();
+    }
+    assert_eq!(listed(&tracker), 0);
+}
+
+#[test]
 fn an_ack_of_a_deleted_or_misplaced_cluster_is_refused() {
     let mut tracker = fleet();
     tracker.edit(removal("eu-prod-1", 5), now(1));

@@ -133,8 +133,7 @@ impl Api {
                 }
                 Question::AllPolicies => {
                     response.policies = tracker
-                        .policies()
-                        .filter_map(|name| tracker.policy_status(name, None, now))
+                        .policies_status(now)
                         .map(|status| convert::policy_status(status, false))
                         .collect();
                 }

@@ -91,6 +91,7 @@ eu-prod-3 is NOT good: 1 refused of 38 policies; live (last heard 2s ago), 1 gen
   Do one of:
     - Take out of the policy what the message names: `writ get policy payments-readers -o yaml`
     - Ask the owner of eu-prod-3 to widen the ceiling: `kubectl --context eu-prod-3 edit policyceilings.writ.dev default`; it is in force at once, and the subscriber tries again within 30 s
+    - Where a role of the cluster \"may not be bound\": its owner labels it, `kubectl --context eu-prod-3 label KIND NAME writ.dev/bindable=true`, or lists it in the ceiling's `bindableClusterRoles`
     - Leave eu-prod-3 out of the policy: `spec.clusters.exclude`
   More: writ explain CeilingExceeded"
     );
@@ -260,7 +261,7 @@ fn scripts_get_the_verdict_the_lines_and_the_advice() {
     assert_eq!(value["policies"][0]["reason"], "CeilingExceeded");
     assert_eq!(value["policies"][0]["lastAppliedGeneration"], 41);
     assert_eq!(value["advice"][0]["reason"], "CeilingExceeded");
-    assert_eq!(value["advice"][0]["doOneOf"].as_array().unwrap().len(), 3);
+    assert_eq!(value["advice"][0]["doOneOf"].as_array().unwrap().len(), 4);
 }
 
 #[test]

@@ -52,6 +52,14 @@ fn an_object_is_adopted_only_where_policy_and_owner_agree() {
                 "{adopt} {adoptable} {identical} {marked}"
             );
             assert_eq!(made.held.is_empty(), expected);
+            for held in &made.held {
+                let word = match adopt {
+                    Adopt::Never => "by this policy",
+                    Adopt::IfIdentical if !identical => "differs from what the policy says",
+                    Adopt::IfIdentical | Adopt::Always => "once its owner marks it",
+                };
+                assert!(held.message.contains(word), "{adopt}: {}", held.message);
+            }
         }
     }
 }
