@@ -31,6 +31,11 @@ use crate::{
 /// Longest pause before a repetition; drawn anew each time, so that publishers don't meet again.
 pub(crate) const RETRY_DELAY_MAX: Duration = Duration::from_millis(200);
 
+/// How long the first sending may take: a hundred times what a batch takes, and a fraction of what a
+/// killed leader costs, who answers nothing. It doubles, up to [`batch::COMMIT_TIME_MAX`], for the
+/// largest batches on a slow log.
+const COMMIT_TIME_MIN: Duration = Duration::from_secs(1);
+
 /// What became of a batch.
 pub(crate) enum Fate {
     Committed,
@@ -54,7 +59,7 @@ impl Sender {
     /// Sends a batch until its fate is known or the time is over.
     pub(crate) async fn send(&self, sealed: Sealed, built_on: &View, deadline: Instant) -> Fate {
         let mut attempt = sealed.attempt;
-        let mut next = Next::Send;
+        let (mut next, mut time_max) = (Next::Send, COMMIT_TIME_MIN);
         loop {
             next = match next {
                 Next::Committed => return Fate::Committed,
@@ -62,7 +67,7 @@ impl Sender {
                 Next::Unknown => return Fate::Unknown,
                 // Where it was refused the error is at hand, below.
                 Next::Refused | Next::Send => {
-                    match self.send_once(&sealed.batch, &mut attempt).await {
+                    match self.send_once(&sealed.batch, time_max, &mut attempt).await {
                         Ok(next) => next,
                         Err(error) => return Fate::Refused(error),
                     }
@@ -78,17 +83,35 @@ impl Sender {
                 };
             }
             if matches!(next, Next::Send | Next::Ask) {
+                time_max = (2 * time_max).min(batch::COMMIT_TIME_MAX);
                 pause(RETRY_DELAY_MAX).await;
             }
+            if next == Next::Send && attempt.is_in_doubt() {
+                next = self.glance(&attempt, built_on);
+            }
+        }
+    }
+
+    /// What was read back meanwhile may tell, before the batch is sent again.
+    fn glance(&self, attempt: &Attempt, built_on: &View) -> Next {
+        let view = self.views.now();
+        if view.revision() <= built_on.revision() {
+            return Next::Send;
+        }
+        match attempt.seen(view.revision(), view.recent_roots()) {
+            known @ (Next::Committed | Next::Lost) => known,
+            _ => Next::Send,
         }
     }
 
     async fn send_once(
         &self,
         batch: &batch::Batch,
+        time_max: Duration,
         attempt: &mut Attempt,
     ) -> Result<Next, EditError> {
-        let sent = failpoint::during(Step::Sending, batch::commit(&self.client, batch)).await;
+        let sending = batch::commit_within(&self.client, batch, time_max);
+        let sent = failpoint::during(Step::Sending, sending).await;
         let (reply, error) = match sent {
             Ok(Outcome::Committed { .. }) => (Reply::Committed, None),
             Ok(Outcome::Conflict) => (Reply::Conflict, None),

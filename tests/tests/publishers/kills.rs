@@ -1,0 +1,88 @@
+//! Publishers and servers are killed at random moments while edits go on, and all that was answered is
+//! compared with what is in the log.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+use writ_tests::{
+    history::{self, Workload},
+    hub::{Hub, Size},
+};
+
+use crate::WRIT;
+
+/// Clients that make edits at once.
+const CLIENTS: usize = 12;
+
+/// A random time.
+async fn sleep_up_to(most: Duration) {
+    let most = u64::try_from(most.as_micros()).unwrap();
+    sleep(Duration::from_micros(rand::random_range(0..=most))).await;
+}
+
+async fn end_and_check(hub: &Hub, workload: Workload, what: &str) {
+    let made = workload.end().await;
+    let report = history::check(&made, &hub.reader().await, &hub.trusted()).await;
+    println!("{what}: {report}");
+    report.assert_all_holds();
+    assert_eq!(
+        report.unknown, 0,
+        "all publishers are back: every outcome can be known"
+    );
+    assert!(report.committed > 100, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_survive_publishers_that_are_killed_at_any_moment() {
+    const KILLS: usize = 25;
+    let mut hub = Hub::start(WRIT, Size::of(1, 3)).await;
+    let workload = Workload::start(&hub, 3, CLIENTS);
+    for kill in 0..KILLS {
+        sleep_up_to(Duration::from_millis(400)).await;
+        hub.kill_publisher(kill % 3).await;
+        hub.start_publisher(kill % 3).await;
+    }
+    end_and_check(&hub, workload, &format!("{KILLS} publishers killed")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_survive_the_only_server_being_killed_and_started_again() {
+    const KILLS: usize = 6;
+    let mut hub = Hub::start(WRIT, Size::of(1, 3)).await;
+    let workload = Workload::start(&hub, 3, CLIENTS);
+    for _ in 0..KILLS {
+        sleep_up_to(Duration::from_millis(1500)).await;
+        hub.kill_server(0).await;
+        sleep_up_to(Duration::from_millis(500)).await;
+        hub.start_server(0).await;
+    }
+    sleep(Duration::from_secs(1)).await;
+    end_and_check(
+        &hub,
+        workload,
+        &format!("{KILLS} times the only server killed"),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_survive_the_leader_of_three_servers_being_killed() {
+    const KILLS: usize = 3;
+    let mut hub = Hub::start(WRIT, Size::of(3, 3)).await;
+    let workload = Workload::start(&hub, 3, CLIENTS);
+    let begun = Instant::now();
+    for _ in 0..KILLS {
+        sleep_up_to(Duration::from_secs(2)).await;
+        let leader = hub.leader().await;
+        hub.kill_server(leader).await;
+        // The next one leads before the old one is back, which follows it then.
+        let next = hub.leader().await;
+        assert_ne!(next, leader);
+        hub.start_server(leader).await;
+    }
+    let what = format!(
+        "{KILLS} leaders killed within {:.0} s",
+        begun.elapsed().as_secs_f64()
+    );
+    end_and_check(&hub, workload, &what).await;
+}
