@@ -61,8 +61,9 @@ mod imp {
             return work.await;
         }
         let begun = async {
-            // The connection's own task gets to send a part of it, or all.
-            tokio::task::yield_now().await;
+            // The connection's own task gets to send nothing of it, a part, or all.
+            let most_us = rand::random_range(0..3_000);
+            tokio::time::sleep(std::time::Duration::from_micros(most_us)).await;
             std::process::abort()
         };
         tokio::select! {

@@ -1,0 +1,177 @@
+//! The tracker is whole before the first answer: rebuilt from the log and the last ack of every cluster.
+
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use writ_bus::live;
+use writ_core::{
+    ack::{Ack, Counts, Exception, State},
+    hash::Hash,
+    name::{ClusterName, Name, Region, Stage},
+    revision::{Generation, Revision},
+    scope::Kind,
+    subject::Sender,
+};
+use writ_proto::{
+    log,
+    v1::{self, status_request::Of},
+};
+use writ_tests::hub::{Hub, Size, ack_key, cluster, policy, until};
+
+use crate::WRIT;
+
+/// Clusters that answer.
+const CLUSTERS: usize = 60;
+
+/// Acks of each, of which the last one counts.
+const ACKS: u64 = 4;
+
+/// Says as a cluster that everything up to a revision is applied, or that the policy is refused.
+async fn ack(hub: &Hub, name: &str, revision: Revision, counter: u64, refuses: bool) {
+    let sender = Sender {
+        region: Region::parse("eu").unwrap(),
+        stage: Stage::parse("prod").unwrap(),
+        cluster: ClusterName::parse(name).unwrap(),
+    };
+    let exception = Exception {
+        kind: Kind::Policy,
+        name: Name::parse("payments").unwrap(),
+        generation: Generation(1),
+        revision,
+        state: State::Refused,
+        reason: "ForeignObject".into(),
+        message: "it is there and not ours".into(),
+    };
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let refused = u32::from(refuses);
+    let ack = Ack {
+        sender: sender.clone(),
+        revision,
+        feeds: BTreeMap::new(),
+        counts: Counts {
+            refused,
+            ..Counts::default()
+        },
+        exceptions: refuses.then_some(exception).into_iter().collect(),
+        exceptions_total: refused,
+        edits: vec![],
+        refused_messages: 0,
+        boot_id: "test".into(),
+        boot: 1,
+        counter,
+        previous: Hash([0; 32]),
+        sent_ms: u64::try_from(since.as_millis()).unwrap() + counter,
+    };
+    let sealed = log::seal(&ack, &ack_key(name));
+    let client = hub.cluster_client(name).await;
+    live::publish_ack(&client, &sender, sealed.bytes.into())
+        .await
+        .unwrap();
+}
+
+async fn status(hub: &Hub, publisher: usize) -> Result<v1::StatusResponse, tonic::Status> {
+    let request = v1::StatusRequest {
+        of: Some(Of::Policy(v1::PolicyVersion {
+            name: "payments".into(),
+            generation: 1,
+        })),
+        at_least: None,
+    };
+    hub.acks(publisher)
+        .get_status(request)
+        .await
+        .map(|answer| answer.into_inner())
+}
+
+/// Applied, refused, pending, and the targets.
+fn columns(status: &v1::StatusResponse) -> [u32; 4] {
+    let counts = status.policies[0].counts.unwrap();
+    [
+        counts.applied,
+        counts.refused,
+        counts.pending,
+        counts.target,
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_answer_after_a_restart_is_the_whole_one_at_every_publisher() {
+    let names: Vec<String> = (0..CLUSTERS)
+        .map(|number| format!("eu-prod-{number}"))
+        .collect();
+    let mut hub = Hub::start(
+        WRIT,
+        Size {
+            clusters: names.clone(),
+            ..Size::of(1, 3)
+        },
+    )
+    .await;
+    for name in &names {
+        let request = v1::ApplyRequest {
+            manifest: cluster(name).to_string(),
+            ..Default::default()
+        };
+        hub.clusters(0).apply(request).await.unwrap();
+    }
+    let request = v1::ApplyRequest {
+        manifest: policy("payments", "devs").to_string(),
+        ..Default::default()
+    };
+    let made = hub.policies(1).apply(request).await.unwrap().into_inner();
+    assert_eq!(made.target_count as usize, CLUSTERS);
+    // One that joins after the commit is no target of the edit.
+    let late = v1::ApplyRequest {
+        manifest: cluster("eu-late").to_string(),
+        ..Default::default()
+    };
+    hub.clusters(2).apply(late).await.unwrap();
+
+    let at = made.revision.unwrap();
+    let revision = Revision {
+        epoch: at.epoch,
+        number: at.number,
+    };
+    let before = Revision {
+        number: at.number - 1,
+        ..revision
+    };
+    for (number, name) in names.iter().enumerate() {
+        // Every fifth refuses in its last ack, and every seventh never gets there.
+        for counter in 1..=ACKS {
+            let is_last = counter == ACKS && number % 7 != 0;
+            let reached = if is_last { revision } else { before };
+            ack(&hub, name, reached, counter, is_last && number % 5 == 0).await;
+        }
+    }
+    let silent = names
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| number % 7 == 0)
+        .count() as u32;
+    let refused = (0..CLUSTERS).filter(|n| n % 5 == 0 && n % 7 != 0).count() as u32;
+    let target = CLUSTERS as u32;
+    let wanted = [target - silent - refused, refused];
+    for publisher in 0..3 {
+        until("every publisher has heard all acks", async || {
+            let columns = columns(&status(&hub, publisher).await.unwrap());
+            (columns[..2] == wanted).then_some(())
+        })
+        .await;
+    }
+    for round in 0..6 {
+        let publisher = round % 3;
+        hub.kill_publisher(publisher).await;
+        hub.start_publisher(publisher).await;
+        let first = status(&hub, publisher).await.unwrap();
+        assert_eq!(columns(&first)[..2], wanted, "round {round}: {first:?}");
+        assert_eq!(columns(&first)[3], target);
+        let as_of = first.as_of.clone().unwrap();
+        assert_eq!(as_of.publisher, format!("publisher-{}", publisher + 1));
+        assert_eq!(as_of.revision.unwrap().number, at.number + 1);
+        assert!(as_of.time.is_some());
+        assert_eq!(first.policies[0].counts.unwrap().later, 1, "{first:?}");
+    }
+}
