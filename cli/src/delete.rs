@@ -9,11 +9,12 @@ use writ_proto::v1;
 use crate::args::Delete;
 use crate::connect::{self, Fleet, insist, signed_off};
 use crate::console::Console;
-use crate::edits::{Entry, Ledger, State};
+use crate::edits::{Entry, Ledger};
 use crate::error::{Answer, Error};
 use crate::exit::Exit;
 use crate::input::Kind;
 use crate::interrupt::{Interrupt, unless};
+use crate::submit;
 
 /// Runs the command.
 pub(crate) async fn run(
@@ -140,15 +141,7 @@ async fn submit(
     ledger: &mut Ledger,
     console: &mut Console,
 ) -> Result<(), Answer> {
-    for (index, request) in requests.iter().enumerate() {
-        ledger.entries[index].state = State::Sent;
-        match send(fleet, kind, request).await {
-            Ok(response) => ledger.land(index, "deleted", response, console),
-            Err(answer) => {
-                ledger.entries[index].state = State::Failed(answer.clone());
-                return Err(answer);
-            }
-        }
-    }
-    Ok(())
+    let send = |index: usize| send(fleet, kind, &requests[index]);
+    let all = 0..requests.len();
+    submit::submit(all, ledger, console, send, |_, _| "deleted").await
 }
