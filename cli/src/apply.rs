@@ -91,11 +91,7 @@ pub(crate) async fn run(
         .iter()
         .map(|response| response.generation == 0)
         .collect();
-    let sent = unless(
-        interrupt,
-        submit(&fleet, &edits, &is_new, &mut ledger, console),
-    )
-    .await;
+    let sent = submit(&fleet, &edits, &is_new, &mut ledger, console, interrupt).await;
     let outcome = match sent {
         Some(Ok(())) => ledger.wait(&fleet, &args.waiting, interrupt, console).await,
         Some(Err(answer)) => Err(ledger.stop(answer, console)),
@@ -230,13 +226,19 @@ async fn submit(
     is_new: &[bool],
     ledger: &mut Ledger,
     console: &mut Console,
-) -> Result<(), Answer> {
+    interrupt: &Interrupt,
+) -> Option<Result<(), Answer>> {
     let is_cluster = |edit: &Prepared| edit.document.kind == Kind::Cluster;
     let clusters = edits.partition_point(is_cluster);
-    let send = |index: usize| edits[index].send(fleet, false);
-    let word = |index: usize, response: &v1::EditResponse| word(response, is_new[index]);
-    submit::submit(0..clusters, ledger, console, send, word).await?;
-    submit::submit(clusters..edits.len(), ledger, console, send, word).await
+    for range in [0..clusters, clusters..edits.len()] {
+        let send = |index: usize| edits[index].send(fleet, false);
+        let word = |index: usize, response: &v1::EditResponse| word(response, is_new[index]);
+        match submit::submit(range, ledger, console, interrupt, send, word).await {
+            Some(Ok(())) => {}
+            stopped => return stopped,
+        }
+    }
+    Some(Ok(()))
 }
 
 fn word(response: &v1::EditResponse, is_new: bool) -> &'static str {

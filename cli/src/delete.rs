@@ -61,11 +61,10 @@ pub(crate) async fn run(
         ledger.finish(console);
         return Ok(Exit::Done);
     }
-    let sent = unless(
-        interrupt,
-        submit(&fleet, kind, &requests, &mut ledger, console),
-    )
-    .await;
+    let send = |index: usize| send(&fleet, kind, &requests[index]);
+    let word = |_, _: &v1::EditResponse| "deleted";
+    let all = 0..requests.len();
+    let sent = submit::submit(all, &mut ledger, console, interrupt, send, word).await;
     let outcome = match sent {
         Some(Ok(())) => {
             if kind == Kind::Cluster && args.output.is_none() {
@@ -132,16 +131,4 @@ async fn send(
             .await
         }
     }
-}
-
-async fn submit(
-    fleet: &Fleet,
-    kind: Kind,
-    requests: &[v1::DeleteRequest],
-    ledger: &mut Ledger,
-    console: &mut Console,
-) -> Result<(), Answer> {
-    let send = |index: usize| send(fleet, kind, &requests[index]);
-    let all = 0..requests.len();
-    submit::submit(all, ledger, console, send, |_, _| "deleted").await
 }

@@ -3,6 +3,7 @@
 
 mod at_least;
 mod beats;
+mod bulk;
 mod kills;
 mod tracker;
 
