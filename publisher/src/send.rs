@@ -4,7 +4,7 @@
 //! [`Fate::Unknown`] that it is not and never will be. What each answer means is decided by
 //! [`writ_core::edit::Attempt`]; here is the sending, the waiting and the asking.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use writ_bus::{
@@ -32,9 +32,15 @@ use crate::{
 pub(crate) const RETRY_DELAY_MAX: Duration = Duration::from_millis(200);
 
 /// How long the first sending may take: a hundred times what a batch takes, and a fraction of what a
-/// killed leader costs, who answers nothing. It doubles, up to [`batch::COMMIT_TIME_MAX`], for the
-/// largest batches on a slow log.
+/// killed leader costs, who answers nothing.
 const COMMIT_TIME_MIN: Duration = Duration::from_secs(1);
+
+/// To what that grows. What is sent while there is no leader is answered by nobody, so that the time
+/// after which it is repeated comes on top of the outage.
+const COMMIT_TIME_SMALL_MAX: Duration = Duration::from_secs(2);
+
+/// Bytes from which on a batch may take longer, up to [`batch::COMMIT_TIME_MAX`].
+const BATCH_LARGE_BYTES: usize = 4_000_000;
 
 /// What became of a batch.
 pub(crate) enum Fate {
@@ -47,6 +53,17 @@ pub(crate) enum Fate {
     Unknown,
 }
 
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fate::Committed => "committed",
+            Fate::Lost => "not stored",
+            Fate::Refused(_) => "refused",
+            Fate::Unknown => "not known",
+        })
+    }
+}
+
 /// Sends batches.
 #[derive(Clone)]
 pub(crate) struct Sender {
@@ -57,8 +74,27 @@ pub(crate) struct Sender {
 
 impl Sender {
     /// Sends a batch until its fate is known or the time is over.
-    pub(crate) async fn send(&self, sealed: Sealed, built_on: &View, deadline: Instant) -> Fate {
-        let mut attempt = sealed.attempt;
+    pub(crate) async fn send(
+        &self,
+        mut sealed: Sealed,
+        built_on: &View,
+        deadline: Instant,
+    ) -> Fate {
+        let fate = self.pursue(&mut sealed, built_on, deadline).await;
+        if sealed.attempt.is_in_doubt() {
+            tracing::info!(revision = %sealed.revision, %fate, "the outcome of a batch was open");
+        }
+        fate
+    }
+
+    async fn pursue(&self, sealed: &mut Sealed, built_on: &View, deadline: Instant) -> Fate {
+        let Sealed { batch, attempt, .. } = sealed;
+        let bytes: usize = batch.messages().iter().map(|of| of.bytes.len()).sum();
+        let most = if bytes < BATCH_LARGE_BYTES {
+            COMMIT_TIME_SMALL_MAX
+        } else {
+            batch::COMMIT_TIME_MAX
+        };
         let (mut next, mut time_max) = (Next::Send, COMMIT_TIME_MIN);
         loop {
             next = match next {
@@ -67,13 +103,13 @@ impl Sender {
                 Next::Unknown => return Fate::Unknown,
                 // Where it was refused the error is at hand, below.
                 Next::Refused | Next::Send => {
-                    match self.send_once(&sealed.batch, time_max, &mut attempt).await {
+                    match self.send_once(batch, time_max, attempt).await {
                         Ok(next) => next,
                         Err(error) => return Fate::Refused(error),
                     }
                 }
-                Next::Look => self.look(&attempt, built_on, deadline).await,
-                Next::Ask => self.ask(&mut attempt, built_on).await,
+                Next::Look => self.look(attempt, built_on, deadline).await,
+                Next::Ask => self.ask(attempt, built_on).await,
             };
             let is_definite = matches!(next, Next::Committed | Next::Lost | Next::Unknown);
             if !is_definite && Instant::now() >= deadline {
@@ -83,11 +119,11 @@ impl Sender {
                 };
             }
             if matches!(next, Next::Send | Next::Ask) {
-                time_max = (2 * time_max).min(batch::COMMIT_TIME_MAX);
+                time_max = (2 * time_max).min(most);
                 pause(RETRY_DELAY_MAX).await;
             }
             if next == Next::Send && attempt.is_in_doubt() {
-                next = self.glance(&attempt, built_on);
+                next = self.glance(attempt, built_on);
             }
         }
     }

@@ -1,8 +1,9 @@
 //! Edits that many clients make at once while things break, and the check of what they were answered
 //! against what is in the log afterwards.
 //!
-//! A client asks one publisher, and the next one with the same request id when the answer leaves the
-//! outcome open: as a person's command line does. Everything is written down with its times.
+//! Most clients ask one publisher, and the next one with the same request id when the answer leaves the
+//! outcome open: as a person's command line does. Every third sends no request id, so that it can't ask
+//! again, and what it is told rests on the publisher alone. Everything is written down with its times.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -50,8 +51,10 @@ pub enum Told {
 #[derive(Debug, Clone)]
 pub struct Made {
     name: String,
-    request_id: String,
+    /// Unique: by it the edit is found in the log.
     group: String,
+    /// Whether it had a request id, so that it could be sent again.
+    is_repeatable: bool,
     began: Instant,
     ended: Instant,
     told: Told,
@@ -66,8 +69,10 @@ pub struct Report {
     pub committed: usize,
     /// Edits that were told as not stored.
     pub refused: usize,
-    /// Edits that stayed open to the end.
+    /// Edits with a request id that stayed open to the end.
     pub unknown: usize,
+    /// Edits without one of which nobody knows.
+    pub unrepeatable: usize,
     /// Edits that were sent more than once.
     pub repeated: usize,
     /// Told as committed, and not in the log as told.
@@ -84,11 +89,13 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} edits committed, {} refused, {} unknown, {} sent more than once; \
+            "{} edits committed, {} refused, {} unknown, {} unknown without a request id, \
+             {} sent more than once; \
              lost {}, doubled {}, misreported {}; longest write outage {:.1} s",
             self.committed,
             self.refused,
             self.unknown,
+            self.unrepeatable,
             self.repeated,
             self.lost.len(),
             self.doubled.len(),
@@ -171,11 +178,16 @@ impl OneClient {
     }
 
     async fn edit(&mut self, name: String, count: usize) -> Made {
+        let is_repeatable = self.number % 3 != 2;
         let request_id = format!("client-{}-edit-{count}", self.number);
         let group = format!("group-{}-{count}", self.number);
         let request = v1::ApplyRequest {
             manifest: policy(&name, &group).to_string(),
-            request_id: request_id.clone(),
+            request_id: if is_repeatable {
+                request_id
+            } else {
+                String::new()
+            },
             ..Default::default()
         };
         let began = Instant::now();
@@ -204,8 +216,7 @@ impl OneClient {
             }
             // UNAVAILABLE out of a publisher's mouth says that nothing was stored; a connection that
             // broke says nothing.
-            let is_said = std::error::Error::source(&status).is_none();
-            in_doubt |= !(status.code() == Code::Unavailable && is_said);
+            in_doubt |= status.code() != Code::Unavailable || !is_certain(&status);
             if self.ended.load(Ordering::Relaxed) && sent > 60 {
                 break if in_doubt {
                     Told::Unknown
@@ -215,11 +226,14 @@ impl OneClient {
             }
             self.at = (self.at + 1) % self.channels.len();
             sleep(Duration::from_millis(50)).await;
+            if in_doubt && !is_repeatable {
+                break Told::Unknown;
+            }
         };
         Made {
             name,
-            request_id,
             group,
+            is_repeatable,
             began,
             ended: Instant::now(),
             told,
@@ -228,11 +242,27 @@ impl OneClient {
     }
 }
 
+/// Whether nothing was stored: the publisher said so, or there was no connection to send it through.
+fn is_certain(status: &tonic::Status) -> bool {
+    let Some(mut cause) = std::error::Error::source(status) else {
+        return true;
+    };
+    loop {
+        if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+            return error.kind() == std::io::ErrorKind::ConnectionRefused;
+        }
+        match cause.source() {
+            Some(next) => cause = next,
+            None => return false,
+        }
+    }
+}
+
 /// Reads the log and compares.
 pub async fn check(made: &[Made], client: &Client, trusted: &Keyring) -> Report {
     let mut report = Report::default();
     let names: BTreeSet<&String> = made.iter().map(|edit| &edit.name).collect();
-    let mut by_request: BTreeMap<String, Vec<Intent>> = BTreeMap::new();
+    let mut by_group: BTreeMap<String, Vec<Intent>> = BTreeMap::new();
     let mut by_revision: BTreeMap<u64, String> = BTreeMap::new();
     for name in names {
         let subject = BusSubject::Intent {
@@ -254,10 +284,7 @@ pub async fn check(made: &[Made], client: &Client, trusted: &Keyring) -> Report 
                     intent.request_id
                 ));
             }
-            by_request
-                .entry(intent.request_id.clone())
-                .or_default()
-                .push(intent);
+            by_group.entry(group(&intent)).or_default().push(intent);
         }
     }
     for (place, revision) in by_revision.keys().enumerate() {
@@ -270,11 +297,8 @@ pub async fn check(made: &[Made], client: &Client, trusted: &Keyring) -> Report 
     }
     check_roots(&mut report, &by_revision, client, trusted).await;
     for edit in made {
-        compare(
-            &mut report,
-            edit,
-            by_request.get(&edit.request_id).map_or(&[], Vec::as_slice),
-        );
+        let stored = by_group.get(&edit.group);
+        compare(&mut report, edit, stored.map_or(&[], Vec::as_slice));
     }
     check_order(&mut report, made);
     report.outage = longest_outage(made);
@@ -322,7 +346,7 @@ fn compare(report: &mut Report, edit: &Made, stored: &[Intent]) {
     if stored.len() > 1 {
         report.doubled.push(format!(
             "{} is in the log {} times",
-            edit.request_id,
+            edit.group,
             stored.len()
         ));
     }
@@ -335,32 +359,30 @@ fn compare(report: &mut Report, edit: &Made, stored: &[Intent]) {
             Some(intent),
         ) => {
             report.committed += 1;
-            let manifest = intent.manifest.as_deref().unwrap_or_default();
-            let is_as_told = intent.generation.0 == *generation
-                && intent.revision.number == *revision
-                && manifest.contains(&format!("\"{}\"", edit.group));
+            let is_as_told =
+                intent.generation.0 == *generation && intent.revision.number == *revision;
             if !is_as_told {
                 report
                     .misreported
-                    .push(format!("{} was told {:?}", edit.request_id, edit.told));
+                    .push(format!("{} was told {:?}", edit.group, edit.told));
             }
         }
         (Told::Committed { .. }, None) => {
             report.committed += 1;
             report
                 .lost
-                .push(format!("{} was told {:?}", edit.request_id, edit.told));
+                .push(format!("{} was told {:?}", edit.group, edit.told));
         }
         (Told::Refused(code), stored) => {
             report.refused += 1;
             if stored.is_some() {
-                report.misreported.push(format!(
-                    "{} was told {code:?} and is stored",
-                    edit.request_id
-                ));
+                report
+                    .misreported
+                    .push(format!("{} was told {code:?} and is stored", edit.group));
             }
         }
-        (Told::Unknown, _) => report.unknown += 1,
+        (Told::Unknown, _) if edit.is_repeatable => report.unknown += 1,
+        (Told::Unknown, _) => report.unrepeatable += 1,
     }
 }
 
@@ -380,7 +402,7 @@ fn check_order(report: &mut Report, made: &[Made]) {
         if let Some(before) = latest.filter(|before| edit.ended < before.began) {
             report.misreported.push(format!(
                 "{} (revision {revision}) was answered before {} was asked for, and comes after it",
-                edit.request_id, before.request_id
+                edit.group, before.group
             ));
         }
         if latest.is_none_or(|before| before.began < edit.began) {
@@ -398,6 +420,14 @@ fn longest_outage(made: &[Made]) -> Duration {
     ends.sort_unstable();
     let gaps = ends.windows(2).map(|pair| pair[1] - pair[0]);
     gaps.max().unwrap_or_default()
+}
+
+/// The group that an edit's policy is for.
+fn group(intent: &Intent) -> String {
+    let manifest = intent.manifest.as_deref().unwrap_or("null");
+    let manifest: serde_json::Value = serde_json::from_str(manifest).expect("a manifest");
+    let group = &manifest["spec"]["grants"][0]["subjects"][0]["group"];
+    group.as_str().unwrap_or_default().to_owned()
 }
 
 async fn kept<T: log::Payload>(client: &Client, subject: &BusSubject, trusted: &Keyring) -> Vec<T> {

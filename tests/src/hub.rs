@@ -410,6 +410,12 @@ impl Hub {
         self.launcher.start(spec).await.expect("it starts")
     }
 
+    /// What a publisher has logged so far.
+    pub fn publisher_log(&self, number: usize) -> String {
+        let path = self.path().join(format!("publisher-{number}.log"));
+        std::fs::read_to_string(path).unwrap_or_default()
+    }
+
     /// Kills a publisher where it stands.
     pub async fn kill_publisher(&mut self, number: usize) {
         if let Some(process) = self.publishers[number].process.take() {

@@ -1,5 +1,5 @@
-//! A TCP proxy that can hold back what comes from the server: a reader behind it is there, and hears
-//! nothing.
+//! A TCP proxy that can hold back what comes from the server, so that a reader behind it is there and
+//! hears nothing, and that can cut all connections, with what was held back.
 
 use std::net::SocketAddr;
 
@@ -21,6 +21,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 pub struct Proxy {
     address: SocketAddr,
     held: watch::Sender<bool>,
+    cuts: watch::Sender<()>,
     task: JoinHandle<()>,
 }
 
@@ -36,9 +37,11 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it listens");
         let (held, is_held) = watch::channel(false);
+        let (cuts, cut) = watch::channel(());
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let is_held = is_held.clone();
+                let (is_held, mut cut) = (is_held.clone(), cut.clone());
+                cut.mark_unchanged();
                 // Ends with either side.
                 tokio::spawn(async move {
                     let Ok(server) = TcpStream::connect(server).await else {
@@ -51,6 +54,7 @@ impl Proxy {
                     tokio::select! {
                         () = pass(from_client, to_server, None) => {}
                         () = pass(from_server, to_client, Some(is_held)) => {}
+                        _ = cut.changed() => {}
                     }
                 });
             }
@@ -58,6 +62,7 @@ impl Proxy {
         Proxy {
             address,
             held,
+            cuts,
             task,
         }
     }
@@ -70,6 +75,11 @@ impl Proxy {
     /// Holds back what comes from the server, from now on.
     pub fn hold(&self) {
         self.held.send_replace(true);
+    }
+
+    /// Ends all connections, and what was held back in them; new ones are taken.
+    pub fn cut(&self) {
+        self.cuts.send_replace(());
     }
 
     /// Lets everything through again, what was held back first.

@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use writ_tests::{
     history::{self, Workload},
     hub::{Hub, Size},
+    proxy::Proxy,
 };
 
 use crate::WRIT;
@@ -85,4 +86,34 @@ async fn edits_survive_the_leader_of_three_servers_being_killed() {
         begun.elapsed().as_secs_f64()
     );
     end_and_check(&hub, workload, &what).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_survive_answers_of_the_log_that_are_lost() {
+    const CUTS: usize = 60;
+    let mut hub = Hub::start_without_publishers(WRIT, Size::of(1, 3)).await;
+    let mut proxies = Vec::new();
+    for number in 0..3 {
+        let proxy = Proxy::start(hub.server_address(0)).await;
+        hub.lead_through(number, proxy.address());
+        hub.start_publisher(number).await;
+        proxies.push(proxy);
+    }
+    let workload = Workload::start(&hub, 3, CLIENTS);
+    for cut in 0..CUTS {
+        let proxy = &proxies[cut % 3];
+        sleep_up_to(Duration::from_millis(100)).await;
+        // What is sent to the log arrives, and what it answers does not.
+        proxy.hold();
+        sleep_up_to(Duration::from_millis(60)).await;
+        proxy.cut();
+        proxy.release();
+    }
+    sleep(Duration::from_millis(500)).await;
+    let text = "the outcome of a batch was open";
+    let open = |number: usize| hub.publisher_log(number).matches(text).count();
+    let open: usize = (0..3).map(open).sum();
+    let what = format!("{CUTS} connections cut, {open} batches whose outcome was open");
+    end_and_check(&hub, workload, &what).await;
+    assert!(open > CUTS / 6, "{open}");
 }
