@@ -52,6 +52,9 @@ const EDITS_WAITING_MAX: usize = 256;
 /// First pause after another publisher's edit came first: about what its batch takes. It doubles.
 const CONFLICT_DELAY_MIN: Duration = Duration::from_millis(4);
 
+/// To what it grows: some batches, so that a publisher that keeps losing goes on taking part.
+const CONFLICT_DELAY_MAX: Duration = Duration::from_millis(64);
+
 /// Names whose histories are read from the leader at once.
 const HISTORIES_AT_ONCE: usize = 16;
 
@@ -110,6 +113,7 @@ impl Committer {
             },
             views,
             conflicts: 0,
+            last_won: None,
         };
         (committer, rounds)
     }
@@ -179,6 +183,8 @@ pub(crate) struct Rounds {
     views: Views,
     /// Batches in a row that lost against another publisher's.
     conflicts: u32,
+    /// The last batch that won.
+    last_won: Option<Revision>,
 }
 
 /// An edit with the answer that it gets if the group is committed.
@@ -293,6 +299,11 @@ impl Rounds {
                     edit.answer(answer);
                     failpoint::hit(Step::Answered);
                 }
+                // Whoever wins builds on the new root first, and would win again and again.
+                let is_contended = self.last_won != Some(built_on.revision());
+                if self.last_won.replace(revision).is_some() && is_contended {
+                    pause(CONFLICT_DELAY_MIN).await;
+                }
             }
             Fate::Lost => {
                 self.again(decided, |_| {});
@@ -340,7 +351,7 @@ impl Rounds {
         let _ = self.views.wait_within(left, moved).await;
         let delay = CONFLICT_DELAY_MIN.saturating_mul(1 << self.conflicts.min(10));
         self.conflicts += 1;
-        pause(delay.min(RETRY_DELAY_MAX)).await;
+        pause(delay.min(CONFLICT_DELAY_MAX)).await;
     }
 
     /// Waits until the follower has the batch, so that the next one builds on it.

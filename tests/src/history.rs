@@ -73,6 +73,8 @@ pub struct Report {
     pub unknown: usize,
     /// Edits without one of which nobody knows.
     pub unrepeatable: usize,
+    /// Those of them that are in the log.
+    pub unrepeatable_stored: usize,
     /// Edits that were sent more than once.
     pub repeated: usize,
     /// Told as committed, and not in the log as told.
@@ -89,13 +91,14 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} edits committed, {} refused, {} unknown, {} unknown without a request id, \
+            "{} edits committed, {} refused, {} unknown, {} unknown without a request id ({} of them stored), \
              {} sent more than once; \
              lost {}, doubled {}, misreported {}; longest write outage {:.1} s",
             self.committed,
             self.refused,
             self.unknown,
             self.unrepeatable,
+            self.unrepeatable_stored,
             self.repeated,
             self.lost.len(),
             self.doubled.len(),
@@ -382,7 +385,10 @@ fn compare(report: &mut Report, edit: &Made, stored: &[Intent]) {
             }
         }
         (Told::Unknown, _) if edit.is_repeatable => report.unknown += 1,
-        (Told::Unknown, _) => report.unrepeatable += 1,
+        (Told::Unknown, stored) => {
+            report.unrepeatable += 1;
+            report.unrepeatable_stored += usize::from(stored.is_some());
+        }
     }
 }
 

@@ -423,6 +423,25 @@ impl Hub {
         }
     }
 
+    /// Asks a publisher to end, as whoever replaces it does, and waits for it.
+    pub async fn end_publisher(&mut self, number: usize) {
+        if let Some(process) = self.publishers[number].process.take() {
+            process.stop(DEADLINE).await;
+            let status = process.ended();
+            assert!(status.is_some_and(|status| status.success()), "{status:?}");
+        }
+    }
+
+    /// The publishers that ended by themselves.
+    pub fn ended_publishers(&self) -> Vec<String> {
+        let has_ended = |publisher: &&Publisher| {
+            let process = publisher.process.as_ref();
+            process.is_none_or(|process| process.ended().is_some())
+        };
+        let ended = self.publishers.iter().filter(has_ended);
+        ended.map(|publisher| publisher.name.to_string()).collect()
+    }
+
     /// The process of a publisher that runs.
     pub fn publisher(&self, number: usize) -> &Process {
         self.publishers[number].process.as_ref().expect("it runs")
