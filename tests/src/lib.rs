@@ -5,3 +5,4 @@ pub mod history;
 pub mod hub;
 pub mod policies;
 pub mod proxy;
+pub mod voice;

@@ -22,6 +22,7 @@ pub struct Proxy {
     address: SocketAddr,
     held: watch::Sender<bool>,
     cuts: watch::Sender<()>,
+    taken: watch::Receiver<usize>,
     task: JoinHandle<()>,
 }
 
@@ -38,8 +39,10 @@ impl Proxy {
         let address = listener.local_addr().expect("it listens");
         let (held, is_held) = watch::channel(false);
         let (cuts, cut) = watch::channel(());
+        let (count, taken) = watch::channel(0);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                count.send_modify(|count| *count += 1);
                 let (is_held, mut cut) = (is_held.clone(), cut.clone());
                 cut.mark_unchanged();
                 // Ends with either side.
@@ -63,8 +66,18 @@ impl Proxy {
             address,
             held,
             cuts,
+            taken,
             task,
         }
+    }
+
+    /// Waits until it has taken so many connections.
+    pub async fn has_taken(&self, count: usize) {
+        let mut taken = self.taken.clone();
+        taken
+            .wait_for(|taken| *taken >= count)
+            .await
+            .expect("it goes on");
     }
 
     /// Where it listens.

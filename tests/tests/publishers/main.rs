@@ -6,6 +6,7 @@ mod beats;
 mod bulk;
 mod kills;
 mod tracker;
+mod wait;
 
 /// The executable under test.
 const WRIT: &str = env!("CARGO_BIN_EXE_writ-under-test");

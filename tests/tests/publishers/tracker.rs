@@ -1,24 +1,10 @@
 //! The tracker is whole before the first answer: rebuilt from the log and the last ack of every cluster.
 
-use std::{
-    collections::BTreeMap,
-    time::{SystemTime, UNIX_EPOCH},
+use writ_proto::v1::{self, status_request::Of};
+use writ_tests::{
+    hub::{Hub, Size, cluster, policy, until},
+    voice::Voice,
 };
-
-use writ_bus::live;
-use writ_core::{
-    ack::{Ack, Counts, Exception, State},
-    hash::Hash,
-    name::{ClusterName, Name, Region, Stage},
-    revision::{Generation, Revision},
-    scope::Kind,
-    subject::Sender,
-};
-use writ_proto::{
-    log,
-    v1::{self, status_request::Of},
-};
-use writ_tests::hub::{Hub, Size, ack_key, cluster, policy, until};
 
 use crate::WRIT;
 
@@ -27,49 +13,6 @@ const CLUSTERS: usize = 60;
 
 /// Acks of each, of which the last one counts.
 const ACKS: u64 = 4;
-
-/// Says as a cluster that everything up to a revision is applied, or that the policy is refused.
-async fn ack(hub: &Hub, name: &str, revision: Revision, counter: u64, refuses: bool) {
-    let sender = Sender {
-        region: Region::parse("eu").unwrap(),
-        stage: Stage::parse("prod").unwrap(),
-        cluster: ClusterName::parse(name).unwrap(),
-    };
-    let exception = Exception {
-        kind: Kind::Policy,
-        name: Name::parse("payments").unwrap(),
-        generation: Generation(1),
-        revision,
-        state: State::Refused,
-        reason: "ForeignObject".into(),
-        message: "it is there and not ours".into(),
-    };
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let refused = u32::from(refuses);
-    let ack = Ack {
-        sender: sender.clone(),
-        revision,
-        feeds: BTreeMap::new(),
-        counts: Counts {
-            refused,
-            ..Counts::default()
-        },
-        exceptions: refuses.then_some(exception).into_iter().collect(),
-        exceptions_total: refused,
-        edits: vec![],
-        refused_messages: 0,
-        boot_id: "test".into(),
-        boot: 1,
-        counter,
-        previous: Hash([0; 32]),
-        sent_ms: u64::try_from(since.as_millis()).unwrap() + counter,
-    };
-    let sealed = log::seal(&ack, &ack_key(name));
-    let client = hub.cluster_client(name).await;
-    live::publish_ack(&client, &sender, sealed.bytes.into())
-        .await
-        .unwrap();
-}
 
 async fn status(hub: &Hub, publisher: usize) -> Result<v1::StatusResponse, tonic::Status> {
     let request = v1::StatusRequest {
@@ -130,20 +73,18 @@ async fn the_first_answer_after_a_restart_is_the_whole_one_at_every_publisher() 
     hub.clusters(2).apply(late).await.unwrap();
 
     let at = made.revision.unwrap();
-    let revision = Revision {
-        epoch: at.epoch,
-        number: at.number,
-    };
-    let before = Revision {
+    let before = v1::Revision {
         number: at.number - 1,
-        ..revision
+        ..at
     };
     for (number, name) in names.iter().enumerate() {
+        let mut voice = Voice::of(&hub, name).await;
         // Every fifth refuses in its last ack, and every seventh never gets there.
         for counter in 1..=ACKS {
             let is_last = counter == ACKS && number % 7 != 0;
-            let reached = if is_last { revision } else { before };
-            ack(&hub, name, reached, counter, is_last && number % 5 == 0).await;
+            let reached = if is_last { at } else { before };
+            let refuses = (is_last && number % 5 == 0).then_some(("payments", 1));
+            voice.ack(reached, refuses).await;
         }
     }
     let silent = names
