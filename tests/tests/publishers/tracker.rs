@@ -1,6 +1,6 @@
 //! The tracker is whole before the first answer: rebuilt from the log and the last ack of every cluster.
 
-use writ_proto::v1::{self, status_request::Of};
+use writ_proto::v1::{self, liveness::State, status_request::Of};
 use writ_tests::{
     hub::{Hub, Size, cluster, policy, until},
     voice::Voice,
@@ -114,5 +114,55 @@ async fn the_first_answer_after_a_restart_is_the_whole_one_at_every_publisher() 
         assert_eq!(as_of.revision.unwrap().number, at.number + 1);
         assert!(as_of.time.is_some());
         assert_eq!(first.policies[0].counts.unwrap().later, 1, "{first:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_publisher_hears_a_cluster_live_and_says_since_when_it_is_silent() {
+    let name = "eu-prod-1";
+    let clusters = vec![name.to_owned()];
+    let hub = Hub::start(
+        WRIT,
+        Size {
+            clusters,
+            ..Size::of(1, 3)
+        },
+    )
+    .await;
+    let request = v1::ApplyRequest {
+        manifest: cluster(name).to_string(),
+        ..Default::default()
+    };
+    hub.clusters(0).apply(request).await.unwrap();
+    let liveness = async |publisher: usize| {
+        let of = Some(Of::Cluster(name.to_owned()));
+        let request = v1::StatusRequest { of, at_least: None };
+        let status = hub
+            .acks(publisher)
+            .get_status(request)
+            .await
+            .unwrap()
+            .into_inner();
+        status.cluster.unwrap().liveness.unwrap()
+    };
+    let pulses = Voice::of(&hub, name).await.go_on();
+    for publisher in 0..3 {
+        until("the cluster is live", async || {
+            let is_live = liveness(publisher).await.state() == State::Live;
+            is_live.then_some(())
+        })
+        .await;
+    }
+    pulses.stop().await;
+    for publisher in 0..3 {
+        let silent = until("the cluster is silent", async || {
+            let liveness = liveness(publisher).await;
+            (liveness.state() == State::Silent).then_some(liveness)
+        })
+        .await;
+        assert!(
+            silent.since.is_some() && silent.since == silent.last_heard,
+            "{silent:?}"
+        );
     }
 }
