@@ -311,16 +311,15 @@ impl Rounds {
             }
             Fate::Refused(error) => self.refuse(error, decided),
             Fate::Unknown => {
-                for (edit, answer) in decided {
+                // What was only judged by the group, of which nobody knows, is judged again.
+                let is_in_group =
+                    |(_, answer): &Decided| answer.as_ref().is_ok_and(|answer| !answer.unchanged);
+                let (group, rest): (Vec<_>, Vec<_>) = decided.into_iter().partition(is_in_group);
+                for (edit, _) in group {
                     let request_id = edit.validated.submission.request_id.clone();
-                    match answer {
-                        Ok(answer) if !answer.unchanged => {
-                            edit.answer(Err(EditError::Unknown { request_id }));
-                        }
-                        // It was judged by the group, of which nobody knows.
-                        _ => self.waiting.push_front(edit),
-                    }
+                    edit.answer(Err(EditError::Unknown { request_id }));
                 }
+                self.again(rest, |_| {});
             }
         }
     }
