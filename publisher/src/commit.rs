@@ -26,6 +26,7 @@ use crate::{
     accept::Submission,
     alarm::{Alarms, describe},
     answer::Answer,
+    current::Leader,
     draft::{Draft, Verdict, judge_dry_run},
     error::EditError,
     failpoint::{self, Step},
@@ -34,7 +35,7 @@ use crate::{
     send::{Fate, RETRY_DELAY_MAX, Sender, pause},
     track,
     validate::{self, Validated},
-    view::{View, Views},
+    view::{READ_WAIT_MAX, View, Views},
 };
 
 /// How long an edit may wait for its place in a batch. A killed leader stops writes for 5 to 7 s; twice
@@ -64,7 +65,7 @@ pub(crate) struct Committer {
     queue: mpsc::Sender<Waiting>,
     places: Arc<Semaphore>,
     histories: Arc<Histories>,
-    views: Views,
+    leader: Leader,
 }
 
 /// An edit that waits for its answer.
@@ -94,18 +95,23 @@ impl Committer {
         alarms: Alarms,
     ) -> (Committer, Rounds) {
         let histories = Arc::new(Histories::new(client.clone(), trusted.clone(), alarms));
+        let leader = Leader {
+            client: client.clone(),
+            views: views.clone(),
+        };
         let (queue, coming) = mpsc::channel(EDITS_WAITING_MAX);
         let committer = Committer {
             queue,
             places: Arc::new(Semaphore::new(EDITS_WAITING_MAX)),
             histories: histories.clone(),
-            views: views.clone(),
+            leader: leader.clone(),
         };
         let rounds = Rounds {
             key,
             coming,
             waiting: VecDeque::new(),
             histories,
+            leader,
             sender: Sender {
                 client,
                 trusted,
@@ -146,7 +152,7 @@ impl Committer {
 
     /// Judges an edit by the log as it is now; it needs no turn.
     async fn dry_run(&self, validated: &Validated) -> Result<Answer, EditError> {
-        let view = self.views.now();
+        let view = self.leader.view().await?;
         if let Some(reason) = &view.broken {
             return Err(EditError::Broken(reason.clone()));
         }
@@ -179,6 +185,7 @@ pub(crate) struct Rounds {
     coming: mpsc::Receiver<Waiting>,
     waiting: VecDeque<Waiting>,
     histories: Arc<Histories>,
+    leader: Leader,
     sender: Sender,
     views: Views,
     /// Batches in a row that lost against another publisher's.
@@ -231,19 +238,44 @@ impl Rounds {
             match verdict {
                 Verdict::Later => self.waiting.push_back(edit),
                 Verdict::Now(answer) => edit.answer(answer),
-                Verdict::WithGroup(answer) => decided.push((edit, answer)),
+                Verdict::IfCurrent(answer) => decided.push((edit, answer)),
             }
         }
         let Some(group) = draft.into_group() else {
+            return self.answer_if_current(decided, &view).await;
+        };
+        match seal::seal(group, view.revision(), view.root_sequence, &self.key) {
+            Ok(sealed) => self.commit(sealed, decided, &view).await,
+            Err(invalid) => self.refuse(EditError::TooLarge(invalid), decided),
+        }
+    }
+
+    /// Nothing has to be stored. What was judged by the log as it was seen is answered if that is all of
+    /// the log, and judged again otherwise.
+    async fn answer_if_current(&mut self, decided: Vec<Decided>, view: &View) {
+        if decided.is_empty() {
             // What is left waits for the log's leader.
             if !self.waiting.is_empty() {
                 pause(RETRY_DELAY_MAX).await;
             }
             return;
-        };
-        match seal::seal(group, view.revision(), view.root_sequence, &self.key) {
-            Ok(sealed) => self.commit(sealed, decided, &view).await,
-            Err(invalid) => self.refuse(EditError::TooLarge(invalid), decided),
+        }
+        match self.leader.root_sequence().await {
+            Ok(newest) if newest <= view.root_sequence => {
+                for (edit, answer) in decided {
+                    edit.answer(answer);
+                }
+            }
+            Ok(newest) => {
+                self.again(decided, |_| {});
+                // Where it is not reached in time, the edits' own time ends the waiting.
+                let _ = self.leader.reached(newest, READ_WAIT_MAX).await;
+            }
+            Err(error) => {
+                tracing::debug!("the leader can't be asked yet: {}", describe(&error));
+                self.again(decided, |_| {});
+                pause(RETRY_DELAY_MAX).await;
+            }
         }
     }
 

@@ -26,10 +26,10 @@ use crate::{
 pub(crate) enum Verdict {
     /// It waits for the next one.
     Later,
-    /// It is answered, whatever becomes of the group.
+    /// It is answered, whatever becomes of the group: the log has what its request made.
     Now(Result<Answer, EditError>),
-    /// This is the answer if the group is committed: the edit is in it, or was judged by what is.
-    WithGroup(Result<Answer, EditError>),
+    /// This is the answer if the log is as it was seen, which the group's commit proves.
+    IfCurrent(Result<Answer, EditError>),
 }
 
 /// A group that grows.
@@ -89,10 +89,8 @@ impl<'a> Draft<'a> {
         }
         let placed = match self.place(validated) {
             Ok(Ok(placed)) => placed,
-            Ok(Err(answer)) if is_empty => return Verdict::Now(Ok(answer)),
-            Ok(Err(answer)) => return Verdict::WithGroup(Ok(answer)),
-            Err(error) if is_empty => return Verdict::Now(Err(error)),
-            Err(error) => return Verdict::WithGroup(Err(error)),
+            Ok(Err(answer)) => return Verdict::IfCurrent(Ok(answer)),
+            Err(error) => return Verdict::IfCurrent(Err(error)),
         };
         if !self.group.takes(&placed.edit) {
             return self.hold(validated);
@@ -101,7 +99,7 @@ impl<'a> Draft<'a> {
         self.is_closed = alone;
         let document = validated.document().cloned();
         self.view.set_document(kind, key.1, document);
-        Verdict::WithGroup(Ok(answer(validated, &placed, revision, generation)))
+        Verdict::IfCurrent(Ok(answer(validated, &placed, revision, generation)))
     }
 
     /// The edit with its place, or the answer where nothing has to be stored.

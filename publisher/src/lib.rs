@@ -13,6 +13,7 @@ mod api;
 mod args;
 mod beat;
 mod commit;
+mod current;
 mod draft;
 mod error;
 mod failpoint;

@@ -145,3 +145,110 @@ async fn who_does_not_get_there_is_unavailable() {
         assert_eq!(answer, (2, 2), "{question:?}");
     }
 }
+
+/// What a client asks of an edit that it just saw committed elsewhere: each is only right for whoever
+/// knows that edit.
+#[derive(Debug, Clone, Copy)]
+enum Follow {
+    /// The next edit, from the generation that was answered.
+    FromItsGeneration,
+    /// The content before it again, which is a change now.
+    BackToTheContentBefore,
+    /// Its deletion, checked first as the command line does.
+    DeletionInTwoSteps,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_is_not_judged_by_an_older_log_than_its_client_has_seen() {
+    const EDITS: usize = 60;
+    let mut hub = Hub::start_without_publishers(WRIT, Size::of(1, 2)).await;
+    let proxy = Proxy::start(hub.server_address(0)).await;
+    hub.lead_through(1, proxy.address());
+    hub.start_publisher(0).await;
+    hub.start_publisher(1).await;
+    let request = |name: &str, group: &str, base| v1::ApplyRequest {
+        manifest: policy(name, group).to_string(),
+        base_generation: base,
+        ..Default::default()
+    };
+    for number in 0..EDITS {
+        let name = format!("p{number}");
+        let (mut first, mut second) = (hub.policies(0), hub.policies(1));
+        first
+            .apply(request(&name, "before", Some(0)))
+            .await
+            .unwrap();
+        ask(
+            &hub,
+            Question::Get,
+            name.clone(),
+            &edit_of(&hub, &name).await,
+        )
+        .await
+        .unwrap();
+        proxy.hold();
+        let made = first
+            .apply(request(&name, "after", Some(1)))
+            .await
+            .unwrap()
+            .into_inner();
+        assert_eq!(made.generation, 2);
+        let follow = [
+            Follow::FromItsGeneration,
+            Follow::BackToTheContentBefore,
+            Follow::DeletionInTwoSteps,
+        ][number % 3];
+        let asked = async {
+            match follow {
+                Follow::FromItsGeneration => second.apply(request(&name, "third", Some(2))).await,
+                Follow::BackToTheContentBefore => {
+                    second.apply(request(&name, "before", None)).await
+                }
+                Follow::DeletionInTwoSteps => {
+                    let mut request = v1::DeleteRequest {
+                        name: name.clone(),
+                        base_generation: Some(2),
+                        dry_run: true,
+                        ..Default::default()
+                    };
+                    second.delete(request.clone()).await?;
+                    request.dry_run = false;
+                    second.delete(request).await
+                }
+            }
+        };
+        let released = async {
+            sleep(Duration::from_micros(rand::random_range(500..4_000))).await;
+            proxy.release();
+        };
+        let (answer, ()) = tokio::join!(asked, released);
+        let answer = answer.unwrap_or_else(|status| panic!("{number}, {follow:?}: {status}"));
+        let answer = answer.into_inner();
+        assert_eq!(
+            (answer.generation, answer.unchanged),
+            (3, false),
+            "{number}, {follow:?}"
+        );
+    }
+}
+
+/// The last edit of a name, as the first publisher tells it.
+async fn edit_of(hub: &Hub, name: &str) -> v1::EditResponse {
+    let request = v1::GetRequest {
+        name: name.to_owned(),
+        ..Default::default()
+    };
+    let policy = hub
+        .policies(0)
+        .get(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .policy
+        .unwrap();
+    v1::EditResponse {
+        generation: policy.generation,
+        revision: policy.revision,
+        ..Default::default()
+    }
+}
