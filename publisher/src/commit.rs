@@ -272,7 +272,7 @@ impl Rounds {
                 let _ = self.leader.reached(newest, READ_WAIT_MAX).await;
             }
             Err(error) => {
-                tracing::debug!("the leader can't be asked yet: {}", describe(&error));
+                tracing::debug!("where the log is, is not known yet: {}", describe(&error));
                 self.again(decided, |_| {});
                 pause(RETRY_DELAY_MAX).await;
             }

@@ -7,8 +7,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout_at};
-use writ_bus::{Client, connection, read, streams::Stream};
+use tokio::time::{Instant, timeout};
+use writ_bus::{
+    Client, connection,
+    read::{self, Stored},
+    streams::Stream,
+};
 use writ_core::subject::BusSubject;
 
 use crate::{
@@ -17,6 +21,32 @@ use crate::{
     send::{RETRY_DELAY_MAX, pause},
     view::{READ_WAIT_MAX, View, Views},
 };
+
+/// How long one question to the leader may take. What is asked while there is none is answered by
+/// nobody, so that it is asked again soon.
+pub(crate) const QUESTION_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Why the leader's answer is not there.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The question failed.
+    #[error("the log's leader can't be asked")]
+    Ask(#[source] connection::Error),
+    /// It was not answered in time.
+    #[error("the log's leader does not answer")]
+    Late,
+}
+
+/// The next message of a subject after a place in the log, from its leader.
+pub(crate) async fn next_by_subject(
+    client: &Client,
+    subject: &BusSubject,
+    after: u64,
+) -> Result<Option<Stored>, Error> {
+    let next = read::next_by_subject(client, Stream::Log, subject, after);
+    let answer = timeout(QUESTION_TIME_MAX, next).await;
+    answer.map_err(|_| Error::Late)?.map_err(Error::Ask)
+}
 
 /// Asks where the log is.
 #[derive(Clone)]
@@ -27,8 +57,10 @@ pub(crate) struct Leader {
 
 impl Leader {
     /// The place of the newest root in the stream; 0 for an empty log.
-    pub(crate) async fn root_sequence(&self) -> Result<u64, connection::Error> {
-        let root = read::last_by_subject(&self.client, Stream::Log, &BusSubject::Root).await?;
+    pub(crate) async fn root_sequence(&self) -> Result<u64, Error> {
+        let last = read::last_by_subject(&self.client, Stream::Log, &BusSubject::Root);
+        let answer = timeout(QUESTION_TIME_MAX, last).await;
+        let root = answer.map_err(|_| Error::Late)?.map_err(Error::Ask)?;
         Ok(root.map_or(0, |root| root.sequence))
     }
 
@@ -40,10 +72,10 @@ impl Leader {
     pub(crate) async fn view(&self) -> Result<Arc<View>, EditError> {
         let deadline = Instant::now() + READ_WAIT_MAX;
         let newest = loop {
-            match timeout_at(deadline, self.root_sequence()).await {
-                Ok(Ok(newest)) => break newest,
-                Ok(Err(error)) => {
-                    tracing::debug!("the leader can't be asked yet: {}", describe(&error));
+            match self.root_sequence().await {
+                Ok(newest) => break newest,
+                Err(error) if Instant::now() < deadline => {
+                    tracing::debug!("where the log is, is not known yet: {}", describe(&error));
                     pause(RETRY_DELAY_MAX).await;
                 }
                 Err(_) => return Err(EditError::NotStored),

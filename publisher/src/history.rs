@@ -9,10 +9,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use writ_bus::{
-    Client, connection, read,
-    streams::{MESSAGES_PER_SUBJECT, Stream},
-};
+use writ_bus::{Client, streams::MESSAGES_PER_SUBJECT};
 use writ_core::{
     edit::Intent,
     envelope::Keyring,
@@ -24,7 +21,7 @@ use writ_core::{
 };
 use writ_proto::log;
 
-use crate::alarm::Alarms;
+use crate::{alarm::Alarms, current};
 
 /// Names whose history is held. Beyond it they are read again: 64 small reads of the leader.
 const NAMES_MAX: usize = 256;
@@ -96,8 +93,8 @@ impl History {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The leader can't be asked.
-    #[error("the log's leader can't be asked")]
-    Ask(#[source] connection::Error),
+    #[error(transparent)]
+    Ask(#[from] current::Error),
     /// Whoever answered has not got as far as this publisher, so that it does not lead any more.
     #[error("the server that answered for the log's leader is behind this publisher")]
     Behind,
@@ -157,8 +154,8 @@ impl Histories {
             name: newest.name.clone(),
         };
         while !history.completes(newest) {
-            let next = read::next_by_subject(&self.client, Stream::Log, &subject, history.read);
-            let stored = next.await.map_err(Error::Ask)?.ok_or(Error::Behind)?;
+            let next = current::next_by_subject(&self.client, &subject, history.read);
+            let stored = next.await?.ok_or(Error::Behind)?;
             history.read = stored.sequence;
             match log::open::<Intent>(&subject, &stored.bytes, &self.trusted) {
                 Ok(opened) => history.push(Past::of(&opened.value)),

@@ -10,11 +10,9 @@ use tokio::time::{Instant, sleep};
 use writ_bus::{
     Client,
     batch::{self, Outcome},
-    read,
-    streams::Stream,
 };
 use writ_core::{
-    edit::{Attempt, Intent, Next, Reply},
+    edit::{Attempt, Claim, Intent, Next, Reply},
     envelope::Keyring,
     subject::BusSubject,
 };
@@ -22,6 +20,7 @@ use writ_proto::log;
 
 use crate::{
     alarm::describe,
+    current,
     error::EditError,
     failpoint::{self, Step},
     seal::Sealed,
@@ -134,7 +133,7 @@ impl Sender {
         if view.revision() <= built_on.revision() {
             return Next::Send;
         }
-        match attempt.seen(view.revision(), view.recent_roots()) {
+        match seen(attempt, &view) {
             known @ (Next::Committed | Next::Lost) => known,
             _ => Next::Send,
         }
@@ -178,7 +177,7 @@ impl Sender {
         let left = deadline.saturating_duration_since(Instant::now());
         let moved = |view: &Arc<View>| view.revision() > built_on.revision();
         match self.views.wait_within(left, moved).await {
-            Ok(view) => attempt.seen(view.revision(), view.recent_roots()),
+            Ok(view) => seen(attempt, &view),
             Err(_) => Next::Look,
         }
     }
@@ -193,7 +192,7 @@ impl Sender {
             name: claim.name.clone(),
         };
         let after = built_on.root_sequence;
-        match read::next_by_subject(&self.client, Stream::Log, &subject, after).await {
+        match current::next_by_subject(&self.client, &subject, after).await {
             Ok(None) => attempt.answered(None),
             Ok(Some(stored)) => {
                 match log::open::<Intent>(&subject, &stored.bytes, &self.trusted) {
@@ -203,11 +202,20 @@ impl Sender {
                 }
             }
             Err(error) => {
-                tracing::debug!("the leader can't be asked yet: {}", describe(&error));
+                tracing::debug!(
+                    "whose edit came first, is not known yet: {}",
+                    describe(&error)
+                );
                 Next::Ask
             }
         }
     }
+}
+
+/// What a view tells of a batch.
+fn seen(attempt: &Attempt, view: &View) -> Next {
+    let generation = |claim: &Claim| view.generation(claim.kind, &claim.name);
+    attempt.seen(view.revision(), view.recent_roots(), generation)
 }
 
 /// Waits a random time up to `most`.

@@ -2,8 +2,8 @@
 //!
 //! A batch whose answer was lost is sent again, under a new batch id, until an answer is definite; the
 //! compare-and-set on the root makes that safe. Where the root was no longer the one built on, whoever
-//! wrote the next one decides. That is told by the root itself, or, where it is no longer kept, by the
-//! next message of an edit's own intents. A request id alone tells nothing here: a client that turned
+//! wrote the next one decides. That is told by the root itself; where it is no longer kept, by an own
+//! name that has not moved on, or else by the next message of its intents. A request id alone tells nothing here: a client that turned
 //! to another publisher has the same request in another batch.
 
 use crate::{
@@ -118,11 +118,13 @@ impl Attempt {
         }
     }
 
-    /// Takes what was read back from the log: its newest revision, and its last roots, in any order.
+    /// Takes what was read back from the log, in its order: the newest revision, the last roots, in any
+    /// order, and the generation that a claim's name has by then.
     pub fn seen<'a>(
         &self,
         revision: Revision,
         roots: impl IntoIterator<Item = &'a SeenRoot>,
+        generation: impl Fn(&Claim) -> Generation,
     ) -> Next {
         if revision <= self.built_on {
             return Next::Look;
@@ -140,6 +142,15 @@ impl Attempt {
             {
                 return Next::Lost;
             }
+        }
+        // What stands before a newer root was read, and an intent is evicted by later ones of its name
+        // only: a name that has not moved on has none of this batch, and so the log has nothing of it.
+        if self
+            .claims
+            .iter()
+            .any(|claim| generation(claim) < claim.generation)
+        {
+            return Next::Lost;
         }
         Next::Ask
     }
@@ -197,6 +208,11 @@ mod tests {
         Attempt::new(at(7), hash("own root"), vec![claim("a", 3), claim("b", 1)])
     }
 
+    /// What the log has of a name that moved on.
+    fn moved(_: &Claim) -> Generation {
+        Generation(70)
+    }
+
     fn root(of: &str, first: u64, last: u64) -> SeenRoot {
         let edit = |number| RootEdit {
             revision: at(number),
@@ -236,17 +252,17 @@ mod tests {
         let attempt = attempt();
         let own = root("own root", 8, 9);
         let other = root("another root with the same request", 8, 9);
-        assert_eq!(attempt.seen(at(7), [&root("old", 7, 7)]), Next::Look);
+        assert_eq!(attempt.seen(at(7), [&root("old", 7, 7)], moved), Next::Look);
         assert_eq!(
-            attempt.seen(at(9), [&root("old", 7, 7), &own]),
+            attempt.seen(at(9), [&root("old", 7, 7), &own], moved),
             Next::Committed
         );
         assert_eq!(
-            attempt.seen(at(9), [&root("old", 7, 7), &other]),
+            attempt.seen(at(9), [&root("old", 7, 7), &other], moved),
             Next::Lost
         );
         assert_eq!(
-            attempt.seen(at(12), [&root("later", 10, 12), &own]),
+            attempt.seen(at(12), [&root("later", 10, 12), &own], moved),
             Next::Committed
         );
     }
@@ -255,7 +271,7 @@ mod tests {
     fn where_that_root_is_gone_the_next_intent_of_an_own_name_decides() {
         let gone = [&root("later", 10, 12)];
         let mut own = attempt();
-        assert_eq!(own.seen(at(12), gone), Next::Ask);
+        assert_eq!(own.seen(at(12), gone, moved), Next::Ask);
         assert_eq!(own.answered(None), Next::Ask);
         assert_eq!(
             own.answered(Some((Generation(3), hash("a")))),
@@ -263,6 +279,17 @@ mod tests {
         );
         let other = Some((Generation(3), hash("another's")));
         assert_eq!(attempt().answered(other), Next::Lost);
+    }
+
+    #[test]
+    fn an_own_name_that_has_not_moved_on_tells_that_the_batch_is_not_there() {
+        let gone = [&root("later", 10, 12)];
+        let b_is_as_before = |claim: &Claim| match claim.name.as_str() {
+            "b" => Generation(0),
+            _ => Generation(70),
+        };
+        assert_eq!(attempt().seen(at(12), gone, b_is_as_before), Next::Lost);
+        assert_eq!(attempt().seen(at(7), gone, b_is_as_before), Next::Look);
     }
 
     #[test]
