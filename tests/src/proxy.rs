@@ -22,7 +22,8 @@ pub struct Proxy {
     address: SocketAddr,
     held: watch::Sender<bool>,
     cuts: watch::Sender<()>,
-    taken: watch::Receiver<usize>,
+    /// Bytes that came from clients.
+    heard: watch::Receiver<usize>,
     task: JoinHandle<()>,
 }
 
@@ -39,10 +40,10 @@ impl Proxy {
         let address = listener.local_addr().expect("it listens");
         let (held, is_held) = watch::channel(false);
         let (cuts, cut) = watch::channel(());
-        let (count, taken) = watch::channel(0);
+        let (count, heard) = watch::channel(0);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                count.send_modify(|count| *count += 1);
+                let count = count.clone();
                 let (is_held, mut cut) = (is_held.clone(), cut.clone());
                 cut.mark_unchanged();
                 // Ends with either side.
@@ -55,8 +56,8 @@ impl Proxy {
                     let (from_client, to_client) = client.into_split();
                     let (from_server, to_server) = server.into_split();
                     tokio::select! {
-                        () = pass(from_client, to_server, None) => {}
-                        () = pass(from_server, to_client, Some(is_held)) => {}
+                        () = pass(from_client, to_server, None, Some(count)) => {}
+                        () = pass(from_server, to_client, Some(is_held), None) => {}
                         _ = cut.changed() => {}
                     }
                 });
@@ -66,16 +67,16 @@ impl Proxy {
             address,
             held,
             cuts,
-            taken,
+            heard,
             task,
         }
     }
 
-    /// Waits until it has taken so many connections.
-    pub async fn has_taken(&self, count: usize) {
-        let mut taken = self.taken.clone();
-        taken
-            .wait_for(|taken| *taken >= count)
+    /// Waits until a client has said something.
+    pub async fn has_heard(&self) {
+        let mut heard = self.heard.clone();
+        heard
+            .wait_for(|bytes| *bytes > 0)
             .await
             .expect("it goes on");
     }
@@ -105,6 +106,7 @@ async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     held: Option<watch::Receiver<bool>>,
+    count: Option<watch::Sender<usize>>,
 ) {
     let mut chunk = vec![0; CHUNK_BYTES];
     while let Ok(length) = from.read(&mut chunk).await {
@@ -118,6 +120,9 @@ async fn pass(
         }
         if to.write_all(&chunk[..length]).await.is_err() {
             return;
+        }
+        if let Some(count) = &count {
+            count.send_modify(|bytes| *bytes += length);
         }
     }
 }

@@ -141,7 +141,7 @@ async fn waiting_goes_on_through_another_publisher_and_ends_with_130_after_ctrl_
         .spawn()
         .unwrap();
     // The one that is asked goes away while it is followed.
-    proxy.has_taken(1).await;
+    proxy.has_heard().await;
     hub.kill_publisher(1).await;
     for voice in &mut voices {
         voice.ack(made.revision.unwrap(), None).await;
@@ -154,7 +154,7 @@ async fn waiting_goes_on_through_another_publisher_and_ends_with_130_after_ctrl_
     let proxy = Proxy::start(hub.address(0).parse().unwrap()).await;
     let line = "orders --timeout 50s";
     let waiting = command(&proxy.address().to_string(), line).spawn().unwrap();
-    proxy.has_taken(1).await;
+    proxy.has_heard().await;
     let pid = waiting.id().unwrap().to_string();
     let sent = Command::new("kill").args(["-INT", &pid]).status().await;
     assert!(sent.unwrap().success());
