@@ -174,13 +174,17 @@ pub(crate) async fn run_until(
     });
 
     let trusted = config.trusted.clone();
-    let committer = Committer::new(
+    let (committer, rounds) = Committer::new(
         client.clone(),
         config.key.clone(),
         trusted,
         views.clone(),
         alarms,
     );
+    tasks.spawn(async move {
+        rounds.run().await;
+        Ok(())
+    });
     let stop = CancellationToken::new();
     let name = config.args.name.to_string();
     let api = Api::new(name, committer, views, tracking, stop.clone());

@@ -4,5 +4,6 @@ mod acks;
 mod edits;
 mod fake;
 mod fleet;
+mod groups;
 mod guards;
 mod reads;
