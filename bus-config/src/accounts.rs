@@ -133,6 +133,9 @@ pub fn publisher(name: &Name) -> Permissions {
         publish.push(format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.*"));
         publish.push(format!("$JS.API.CONSUMER.DELETE.{stream}.*"));
     }
+    // The batch form, for reads of the past; it names its subjects in the payload, which nobody checks,
+    // so that it is for publishers alone.
+    publish.push(format!("$JS.API.DIRECT.GET.{LOG}"));
     let subscribe = vec![
         "writ.live.beat".to_owned(),
         "writ.pulse.>".to_owned(),

@@ -13,6 +13,7 @@ pub mod config;
 pub mod connection;
 pub mod live;
 pub mod log;
+pub mod past;
 pub mod read;
 pub mod streams;
 

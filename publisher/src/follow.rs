@@ -113,6 +113,8 @@ impl Follower {
                 self.view.broken = None;
                 self.view.remember(edits);
                 for intent in std::mem::take(&mut self.open) {
+                    // In the order of the log, so that the last one is the newest edit's.
+                    self.view.newest_ms = intent.committed_ms;
                     self.settle(&intent);
                 }
             }

@@ -5,4 +5,6 @@ mod edits;
 mod fake;
 mod fleet;
 mod guards;
+mod history;
+mod past;
 mod reads;
