@@ -12,6 +12,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 use writ_proto::v1::ack_service_client::AckServiceClient;
 use writ_proto::v1::cluster_service_client::ClusterServiceClient;
+use writ_proto::v1::history_service_client::HistoryServiceClient;
 use writ_proto::v1::policy_service_client::PolicyServiceClient;
 
 use crate::error::{Answer, Error};
@@ -36,6 +37,7 @@ pub(crate) struct Fleet {
     pub(crate) policies: PolicyServiceClient<Channel>,
     pub(crate) clusters: ClusterServiceClient<Channel>,
     pub(crate) acks: AckServiceClient<Channel>,
+    pub(crate) history: HistoryServiceClient<Channel>,
 }
 
 /// Connects to the publisher.
@@ -59,6 +61,8 @@ pub(crate) async fn connect(address: Option<&str>) -> Result<Fleet, Error> {
         policies: PolicyServiceClient::new(channel.clone())
             .max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
         clusters: ClusterServiceClient::new(channel.clone())
+            .max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
+        history: HistoryServiceClient::new(channel.clone())
             .max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
         acks: AckServiceClient::new(channel).max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
     })

@@ -9,7 +9,10 @@
 //! that does not verify.
 //! Never: holds more than one chunk of names.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use writ_bus::{
     Client, connection,
@@ -187,9 +190,9 @@ impl Past {
             then.insert(name, Then::Edit(Arc::new(intent)));
         }
         for name in changed {
-            if !then.contains_key(&name) {
-                let answer = self.before_kept(kind, &name, place, view).await?;
-                then.insert(name, answer);
+            if let Entry::Vacant(vacant) = then.entry(name) {
+                let answer = self.before_kept(kind, vacant.key(), place, view).await?;
+                vacant.insert(answer);
             }
         }
         Ok(then)

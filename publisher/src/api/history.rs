@@ -280,7 +280,7 @@ impl Api {
     async fn listed_scene(&self, request: &v1::ListAtRequest) -> Result<Scene, Status> {
         let filter = request.filter.as_ref();
         let at_least = filter.and_then(|filter| filter.at_least.as_ref());
-        self.scene(request.at.clone(), at_least).await
+        self.scene(request.at, at_least).await
     }
 
     /// Twice over the policies: which namespaces they declare, which grants may select; then each.

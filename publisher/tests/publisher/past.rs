@@ -99,7 +99,12 @@ async fn more_policies_than_one_batched_read_answers_are_listed_as_they_were() {
     fleet.policies().delete(delete("p0007")).await.unwrap();
 
     let count = u64::try_from(COUNT).unwrap();
+    let since = std::time::Instant::now();
     let (first, unknown, place) = list(&fleet, at_revision(count)).await;
+    eprintln!(
+        "{COUNT} policies as they were, all changed since: {:?}",
+        since.elapsed()
+    );
     assert_eq!((first.len(), unknown.len()), (COUNT, 0));
     assert!(first.values().all(|generation| *generation == 1));
     assert_eq!(place.revision.unwrap().number, count);

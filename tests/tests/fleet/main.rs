@@ -10,5 +10,6 @@ mod harness;
 mod import;
 mod owner;
 mod ownership;
+mod past;
 mod restart;
 mod why;
