@@ -4,6 +4,7 @@ mod access;
 mod batch;
 mod harness;
 mod injection;
+mod leaf;
 mod live;
 mod log;
 mod read;

@@ -111,6 +111,7 @@ impl Fleet {
             store_dir: folder.path().join("store"),
             ports_dir: Some(ports.clone()),
             peers: None,
+            leafs: None,
             installer: public(&installer),
             publishers: vec![PublisherUser {
                 name: Name::parse("publisher-1").unwrap(),
