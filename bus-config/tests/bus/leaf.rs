@@ -276,6 +276,41 @@ async fn while_the_hub_is_away_the_mirror_is_read_and_what_heals_converges() {
 }
 
 #[tokio::test]
+async fn a_link_that_went_dead_without_an_end_is_noticed_and_made_anew() {
+    let scene = Scene::start().await;
+    let publisher = scene.bus.publisher().await;
+    let cluster = scene.cluster(&scene.eu).await;
+    let last = commit(&publisher, &batch_of(&[EVENT], "1", 0)).await;
+    reads(&cluster, "writ.root", Via::Near, Some("writ.root 1")).await;
+    scene.link.stall();
+    let since = Instant::now();
+    commit(&publisher, &batch_of(&[EVENT], "2", last)).await;
+    // Long enough for the packets to be lost, not long enough to be noticed.
+    let lost = read::get(&cluster, &subject("writ.root"), Via::Hub).await;
+    assert!(lost.is_err(), "{lost:?}");
+    scene.link.mend();
+    let near = reads(
+        &cluster,
+        EVENT,
+        Via::Near,
+        Some("writ.event.policy.eu.prod.a 2"),
+    )
+    .await;
+    let hub = reads(
+        &cluster,
+        EVENT,
+        Via::Hub,
+        Some("writ.event.policy.eu.prod.a 2"),
+    )
+    .await;
+    let all = since.elapsed();
+    eprintln!(
+        "after a dead link: the mirror is there {near:?}, the hub is read {hub:?} later; {all:?} in all"
+    );
+    assert!(near + hub < Duration::from_secs(20));
+}
+
+#[tokio::test]
 async fn the_hub_is_killed_and_comes_back() {
     let mut scene = Scene::start().await;
     let publisher = scene.bus.publisher().await;
