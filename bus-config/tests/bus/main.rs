@@ -7,6 +7,7 @@ mod injection;
 mod leaf;
 mod live;
 mod log;
+mod past;
 mod read;
 mod reload;
 mod streams;
