@@ -63,6 +63,9 @@ pub(crate) struct Up {
         value_name = "STAGE,…"
     )]
     pub(crate) stages: Vec<Stage>,
+    /// Give each region a leaf node of its own, to which its clusters connect.
+    #[arg(long)]
+    pub(crate) leafs: bool,
     /// Where its state goes; without it a temporary folder, removed at the end.
     #[arg(long, value_name = "DIR", required_if_eq("detach", "true"))]
     pub(crate) dir: Option<PathBuf>,

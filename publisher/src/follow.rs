@@ -119,6 +119,8 @@ impl Follower {
                     self.view.remember(root);
                 }
                 for intent in std::mem::take(&mut self.open) {
+                    // In the order of the log, so that the last one is the newest edit's.
+                    self.view.newest_ms = intent.committed_ms;
                     self.settle(&intent);
                 }
             }

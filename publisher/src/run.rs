@@ -23,6 +23,7 @@ use crate::{
     commit::Committer,
     follow::{self, Follower},
     hear::{self, Ear},
+    past::Past,
     track::Tracking,
     view::{View, Views},
 };
@@ -174,6 +175,7 @@ pub(crate) async fn run_until(
     });
 
     let trusted = config.trusted.clone();
+    let past = Past::new(client.clone(), trusted.clone(), alarms.clone());
     let (committer, rounds) = Committer::new(
         client.clone(),
         config.key.clone(),
@@ -187,7 +189,7 @@ pub(crate) async fn run_until(
     });
     let stop = CancellationToken::new();
     let name = config.args.name.to_string();
-    let api = Api::new(name, committer, views, tracking, stop.clone());
+    let api = Api::new(name, committer, views, tracking, past, stop.clone());
     config.announce(&listener)?;
     serve(api, listener, tasks, stop, ended).await?;
     client.flush().await;

@@ -35,6 +35,8 @@ pub(crate) struct View {
     pub(crate) root_sequence: u64,
     /// Hash of the newest root's payload.
     pub(crate) root_hash: Option<Hash>,
+    /// When the newest edit was made, milliseconds since the Unix epoch.
+    pub(crate) newest_ms: u64,
     /// What is in force, as documents.
     documents: BTreeMap<(Kind, Name), Arc<Document>>,
     recent: VecDeque<Arc<SeenRoot>>,
@@ -82,6 +84,19 @@ impl View {
             Document::Policy(policy) => Some(policy),
             Document::Cluster(_) => None,
         }
+    }
+
+    /// Every name of a kind that ever was, after a name, sorted.
+    pub(crate) fn names_after(
+        &self,
+        kind: Kind,
+        after: Option<&Name>,
+    ) -> impl Iterator<Item = &Name> {
+        let after = after.cloned();
+        self.state
+            .intents(kind)
+            .map(|intent| &intent.name)
+            .filter(move |name| after.as_ref().is_none_or(|after| *name > after))
     }
 
     /// The registry.

@@ -6,4 +6,6 @@ mod fake;
 mod fleet;
 mod groups;
 mod guards;
+mod history;
+mod past;
 mod reads;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::registry::Registry;
 use super::{Error, Periods};
+use crate::bus::Bus;
 use crate::cluster::Cluster;
 use crate::keys::ClusterKeys;
 use crate::process::{Launcher, Process, Spec};
@@ -21,7 +22,7 @@ pub(super) struct Member {
 /// What all subscribers start with.
 pub(super) struct Starter<'a> {
     pub(super) launcher: &'a Launcher,
-    pub(super) bus_url: &'a str,
+    pub(super) bus: &'a Bus,
     pub(super) trust_file: &'a Path,
     /// The fleet's state folder.
     pub(super) folder: &'a Path,
@@ -68,7 +69,7 @@ impl Starter<'_> {
         let spec = spec
             .flag("ca-file", cluster.authority_file())
             .flag("token-file", cluster.token_file())
-            .flag("nats-url", self.bus_url)
+            .flag("nats-url", self.bus.url_of(&user.region))
             .flag("keys-dir", &keys.folder)
             .flag("trust-file", self.trust_file)
             // One process at a time runs here, and the next one is started when it has ended.

@@ -32,6 +32,7 @@ use crate::bus::Bus;
 use crate::cluster::Cluster;
 use crate::keys::ClusterKeys;
 use crate::kubernetes::Kubernetes;
+use crate::leaf::Leaf;
 use crate::parts::{Part, Parts};
 use crate::process::{Launcher, STOP_LIMIT};
 
@@ -165,6 +166,20 @@ impl Fleet {
         Ok(())
     }
 
+    /// Starts a killed subscriber again and does not wait for a word of it: its bus may be cut off.
+    pub async fn spawn_subscriber(&mut self, name: &ClusterName) -> Result<(), Error> {
+        self.kill_subscriber(name).await?;
+        let (starter, member) = (self.starter(), &self.members[name]);
+        let subscriber = starter.subscriber(&member.cluster, &member.keys).await?;
+        self.member(name)?.subscriber = Some(subscriber);
+        Ok(())
+    }
+
+    /// A region's leaf node, if the fleet has them.
+    pub fn leaf(&self, region: &Region) -> Option<&Leaf> {
+        self.bus.leaf(region)
+    }
+
     /// Ends everything and removes a temporary folder; one that was named is kept.
     pub async fn stop(self) -> Result<(), Error> {
         self.end().await;
@@ -202,7 +217,7 @@ impl Fleet {
     fn starter(&self) -> Starter<'_> {
         Starter {
             launcher: &self.launcher,
-            bus_url: self.bus.url(),
+            bus: &self.bus,
             trust_file: &self.trust_file,
             folder: self.state.path(),
             periods: self.periods,
