@@ -80,6 +80,7 @@ impl State {
             revision,
             feeds: next.feeds(),
             edits,
+            opening: self.opening.clone(),
         }));
         next.intents
             .insert((edit.kind, edit.name.clone()), Arc::new(intent));

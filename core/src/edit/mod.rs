@@ -18,6 +18,7 @@ use serde_json::Value;
 pub use self::{follow::FollowError, intent::Intent};
 use crate::{
     envelope::PayloadType,
+    epoch::{self, Opening},
     event::Event,
     index::{Base, Entries, Index},
     name::{Name, Region, Stage},
@@ -38,6 +39,10 @@ pub struct State {
     feeds: BTreeMap<Feed, FeedLog>,
     /// Messages after the last root: part of the state only when their root comes.
     open: Vec<Message>,
+    /// The newest opening that was verified; an epoch after the first is followed under it only.
+    admitted: Option<Opening>,
+    /// The signed opening of the epoch, which every root carries on.
+    opening: Option<Arc<[u8]>>,
 }
 
 /// One feed as the log holds it.
@@ -150,6 +155,23 @@ impl State {
     /// The last root's revision; [`Revision::ZERO`] for an empty log.
     pub fn revision(&self) -> Revision {
         self.revision
+    }
+
+    /// Takes an opening that was found in a root and is signed by the offline key.
+    pub fn admit(&mut self, opening: &Opening) {
+        let known = self.admitted.as_ref();
+        if known.is_none_or(|known| known.revision.epoch < opening.revision.epoch) {
+            self.admitted = Some(opening.clone());
+        }
+    }
+
+    /// Whether a root is of an epoch that is open, and not before or beside its beginning.
+    fn admits(&self, root: &Root) -> bool {
+        root.revision.epoch <= epoch::FIRST
+            || self
+                .admitted
+                .as_ref()
+                .is_some_and(|opening| opening.admits(root))
     }
 
     /// The last intent of a name, deletions included.

@@ -147,6 +147,7 @@ impl FakeCluster {
             counter: self.counter,
             previous: Hash([0; 32]),
             sent_ms: self.next_ms(),
+            witness: vec![],
         };
         let sealed = log::seal(&ack, &ack_key(self.name().as_str()));
         live::publish_ack(&self.client, &self.sender, sealed.bytes.into())
@@ -170,6 +171,7 @@ impl FakeCluster {
             period_ms: 200,
             ceiling: None,
             observing: false,
+            witness: vec![],
         };
         let sealed = log::seal(&pulse, &ack_key(signer));
         live::publish_pulse(&self.client, &self.sender, sealed.bytes.into())
