@@ -161,6 +161,8 @@ pub(crate) struct Info {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct State {
+    #[serde(default)]
+    pub(crate) first_seq: u64,
     pub(crate) last_seq: u64,
 }
 

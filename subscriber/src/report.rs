@@ -84,7 +84,6 @@ impl Reporter {
         }
     }
 
-    #[allow(dead_code)]
     /// From now on shows this of where the log was.
     pub(crate) fn show(&mut self, witness: &[u8]) {
         witness.clone_into(&mut self.witness);

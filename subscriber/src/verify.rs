@@ -61,7 +61,9 @@ impl Gate {
 
     /// Messages refused since the start, without those that were only older.
     pub(crate) fn refused(&self) -> u64 {
-        let counted = |(category, _): &(&&str, &u64)| **category != Ignored::Older.as_str();
+        // A recovery that is under way sends what is not open yet.
+        let passing = [Ignored::Older, Ignored::Unopened].map(Ignored::as_str);
+        let counted = |(category, _): &(&&str, &u64)| !passing.contains(*category);
         self.refused
             .iter()
             .filter(counted)

@@ -25,16 +25,16 @@ pub struct HeldFeed {
 }
 
 impl Follower {
-    /// The newest state held of each feed.
+    /// The newest state held of each feed; where none is held yet, the one that bodies are missing of.
     pub fn held_feeds(&self) -> Vec<HeldFeed> {
-        let newest = |(feed, held): (&Feed, &super::held::Held)| {
-            let state = held.newest()?;
-            Some(HeldFeed {
+        let newest = |(feed, held): (&Feed, &super::held::Held)| match held.newest() {
+            Some(state) => Some(HeldFeed {
                 feed: feed.clone(),
                 revision: state.revision,
                 digest: state.digest,
                 entries: state.entries.clone(),
-            })
+            }),
+            None => self.open_feed(feed),
         };
         self.held.iter().filter_map(newest).collect()
     }
@@ -44,7 +44,11 @@ impl Follower {
         let root = self.root.as_deref()?;
         let stated = |(feed, held): (&Feed, &super::held::Held)| {
             let stated = root.feeds.get(feed)?;
-            let state = held.at(stated.revision)?;
+            let Some(state) = held.at(stated.revision) else {
+                return self.open_feed(feed).filter(|open| {
+                    (open.revision, open.digest) == (stated.revision, stated.digest)
+                });
+            };
             (state.digest == stated.digest).then(|| HeldFeed {
                 feed: feed.clone(),
                 revision: state.revision,
@@ -55,10 +59,23 @@ impl Follower {
         Some((root, self.held.iter().filter_map(stated).collect()))
     }
 
-    /// The signed events of all that is known to be in force, also where it is not for this cluster.
-    pub fn held_events(&self) -> impl Iterator<Item = &Arc<[u8]>> {
-        let contents = self.words.values().filter_map(|word| word.content.as_ref());
-        contents.map(|content| &content.signed)
+    fn open_feed(&self, feed: &Feed) -> Option<HeldFeed> {
+        let (revision, entries) = self.open.get(feed)?.states.as_deref()?.last()?;
+        Some(HeldFeed {
+            feed: feed.clone(),
+            revision: *revision,
+            digest: index::digest(feed, entries),
+            entries: Arc::new(entries.clone()),
+        })
+    }
+
+    /// The signed events of all that is known to be in force, also where it is not for this cluster,
+    /// with their revisions and feeds.
+    pub fn held_events(&self) -> impl Iterator<Item = (Revision, &Feed, &Arc<[u8]>)> {
+        self.words.values().filter_map(|word| {
+            let content = word.content.as_ref()?;
+            Some((word.revision, &word.feed, &content.signed))
+        })
     }
 
     /// Takes back the root and the feeds that an earlier run held (4). The root was verified again, its

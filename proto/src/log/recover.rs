@@ -114,7 +114,7 @@ pub struct Witness {
     pub root: Option<Hash>,
 }
 
-/// Opens what a cluster shows of a publisher's words: a beat or an event. It counts by the publisher's
+/// Opens what a cluster shows of a publisher's words: a beat, a root or an event. It counts by the publisher's
 /// signature alone, whoever hands it on.
 ///
 /// # Errors
@@ -126,6 +126,13 @@ pub fn open_witness(bytes: &[u8], publishers: &Keyring) -> Result<Witness, OpenE
         return Ok(Witness {
             revision: beat.revision,
             root: Some(beat.root),
+        });
+    }
+    if envelope.payload_type == PayloadType::Root.as_str() {
+        let opened = open::<Root>(&BusSubject::Root, bytes, publishers)?;
+        return Ok(Witness {
+            revision: opened.value.revision,
+            root: Some(opened.hash),
         });
     }
     let event = open_event(bytes, publishers)?;

@@ -58,7 +58,7 @@ impl Log {
 
     /// What a cluster shows of what it holds, with the signed messages that prove it.
     pub(super) fn offer(&self, holder: &str, follower: &Follower, found: &mut Found) {
-        for signed in follower.held_events() {
+        for (_, _, signed) in follower.held_events() {
             found.event(holder, self.event(Log::position(signed)).0.clone());
         }
         for held in follower.held_feeds() {
