@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt,
     sync::Arc,
     time::Duration,
 };
@@ -27,6 +28,21 @@ const RECENT_EDITS_MAX: usize = 4_096;
 /// most; more means that this publisher is cut off, and another one should be asked.
 pub(crate) const READ_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Why no edit is made on the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Broken {
+    /// For machines; only ever added to.
+    pub(crate) reason: &'static str,
+    /// For people.
+    pub(crate) message: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.message)
+    }
+}
+
 /// The log up to one root.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct View {
@@ -40,7 +56,7 @@ pub(crate) struct View {
     documents: BTreeMap<(Kind, Name), Arc<Document>>,
     recent: VecDeque<RootEdit>,
     /// Why the log can't be believed at the moment; edits are refused then.
-    pub(crate) broken: Option<String>,
+    pub(crate) broken: Option<Broken>,
 }
 
 impl View {
@@ -146,16 +162,37 @@ pub(crate) struct Behind {
 
 /// Read side of the view.
 #[derive(Debug, Clone)]
-pub(crate) struct Views(watch::Receiver<Arc<View>>);
+pub(crate) struct Views {
+    views: watch::Receiver<Arc<View>>,
+    /// What was heard of the log beside it.
+    behind: watch::Receiver<Option<Broken>>,
+}
 
 impl Views {
-    pub(crate) fn new(receiver: watch::Receiver<Arc<View>>) -> Views {
-        Views(receiver)
+    pub(crate) fn new(
+        views: watch::Receiver<Arc<View>>,
+        behind: watch::Receiver<Option<Broken>>,
+    ) -> Views {
+        Views { views, behind }
     }
 
-    /// The view of now.
+    /// Why no edit is made at the moment.
+    pub(crate) fn broken(&self) -> Option<Broken> {
+        let behind = self.behind.borrow().clone();
+        behind.or_else(|| self.views.borrow().broken.clone())
+    }
+
+    /// The view of now, and that no edit may be made on it, if so.
     pub(crate) fn now(&self) -> Arc<View> {
-        self.0.borrow().clone()
+        let view = self.views.borrow().clone();
+        match self.behind.borrow().clone() {
+            Some(behind) if view.broken.is_none() => {
+                let mut view = View::clone(&view);
+                view.broken = Some(behind);
+                Arc::new(view)
+            }
+            _ => view,
+        }
     }
 
     /// The first view that fits, now or within [`READ_WAIT_MAX`].
@@ -171,7 +208,7 @@ impl Views {
         time: Duration,
         fits: impl FnMut(&Arc<View>) -> bool,
     ) -> Result<Arc<View>, Behind> {
-        let mut receiver = self.0.clone();
+        let mut receiver = self.views.clone();
         match timeout(time, receiver.wait_for(fits)).await {
             Ok(Ok(view)) => Ok(view.clone()),
             // Out of time, or the follower has ended.

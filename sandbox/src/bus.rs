@@ -56,6 +56,11 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Bus {
     process: Process,
+    launcher: Launcher,
+    server: PathBuf,
+    ports: PathBuf,
+    log: PathBuf,
+    installer: BusKey,
     url: String,
     config_file: PathBuf,
     config: Mutex<ServerConfig>,
@@ -87,16 +92,16 @@ impl Bus {
         let config_file = own.join("server.conf");
         files::write(&config_file, config.render()?)?;
         let log = folder.join("logs/nats-server.log");
-        let spec = Spec::new("nats-server", parts.path(Part::NatsServer), log)
-            .flag("config", &config_file);
-        let process = launcher.start(spec).await?;
-        let url = async || read_url(&ports, process.pid());
-        let url = process
-            .ready("it took connections", READY_LIMIT, url)
-            .await?;
+        let server = parts.path(Part::NatsServer).to_owned();
+        let (process, url) = serve(launcher, &server, &log, &config_file, &ports).await?;
         install(&url, &installer).await?;
         Ok(Self {
             process,
+            launcher: launcher.clone(),
+            server,
+            ports,
+            log,
+            installer,
             url,
             config_file,
             config: Mutex::new(config),
@@ -133,6 +138,45 @@ impl Bus {
     pub async fn stop(&self) {
         self.process.stop(STOP_LIMIT).await;
     }
+
+    /// Starts the server again after [`Bus::stop`], on the same address, with whatever lies in its store
+    /// by now; streams that are missing are made.
+    pub async fn start_again(&mut self) -> Result<(), Error> {
+        let mut config = self.config.lock().await;
+        let address = self.url.strip_prefix("nats://").unwrap_or(&self.url);
+        if let Ok(address) = address.parse() {
+            config.listen = address;
+        }
+        files::write(&self.config_file, config.render()?)?;
+        let (process, url) = serve(
+            &self.launcher,
+            &self.server,
+            &self.log,
+            &self.config_file,
+            &self.ports,
+        )
+        .await?;
+        install(&url, &self.installer).await?;
+        (self.process, self.url) = (process, url);
+        Ok(())
+    }
+}
+
+/// Starts the server and waits until it takes connections.
+async fn serve(
+    launcher: &Launcher,
+    server: &Path,
+    log: &Path,
+    config_file: &Path,
+    ports: &Path,
+) -> Result<(Process, String), Error> {
+    let spec = Spec::new("nats-server", server, log.to_owned()).flag("config", config_file);
+    let process = launcher.start(spec).await?;
+    let url = async || read_url(ports, process.pid());
+    let url = process
+        .ready("it took connections", READY_LIMIT, url)
+        .await?;
+    Ok((process, url))
 }
 
 async fn install(url: &str, installer: &BusKey) -> Result<(), Error> {

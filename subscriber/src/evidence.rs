@@ -3,7 +3,10 @@
 //!
 //! Nothing here is believed on this cluster's word. That is why it is worth showing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use writ_core::{
     ack,
@@ -16,6 +19,9 @@ use writ_core::{
 };
 use writ_proto::offer::{Offer, OfferedFeed};
 
+/// Recalls that are remembered; a recovery asks a cluster a few times.
+const ANSWERED_MAX: usize = 64;
+
 /// Signed messages that show where the log was.
 #[derive(Debug, Default)]
 pub(crate) struct Evidence {
@@ -25,8 +31,8 @@ pub(crate) struct Evidence {
     root: Option<(Root, Arc<[u8]>)>,
     /// The newest event of each feed: it states the feed's digest.
     events: BTreeMap<Feed, (Revision, Arc<[u8]>)>,
-    /// The last recall that was answered: an older one is a replay.
-    answered_ms: u64,
+    /// The last recalls that were answered, by the time that they were signed: the same again is a replay.
+    answered_ms: BTreeSet<u64>,
 }
 
 /// What a recall asks of this cluster.
@@ -85,7 +91,10 @@ impl Evidence {
         let held = follower.held_feeds();
         let highest = held.iter().map(|held| held.revision).max();
         let shown = self.witness.0.max(highest.unwrap_or(Revision::ZERO));
-        if recall.issued_ms <= self.answered_ms || shown <= recall.above {
+        let is_replay = self.answered_ms.contains(&recall.issued_ms)
+            || self.answered_ms.len() >= ANSWERED_MAX
+                && self.answered_ms.first() > Some(&recall.issued_ms);
+        if is_replay || shown <= recall.above {
             return Answer::Nothing;
         }
         if recall.clusters.is_empty() {
@@ -94,7 +103,10 @@ impl Evidence {
         if !recall.clusters.contains(&sender.cluster) {
             return Answer::Nothing;
         }
-        self.answered_ms = recall.issued_ms;
+        self.answered_ms.insert(recall.issued_ms);
+        if self.answered_ms.len() > ANSWERED_MAX {
+            self.answered_ms.pop_first();
+        }
         Answer::Offer
     }
 

@@ -145,15 +145,18 @@ impl Found {
         self.feeds.get(feed).map(|found| found.revision)
     }
 
-    /// The names that a feed lists and of which no event is at hand: another cluster may have it.
-    pub fn missing(&self, feed: &Feed) -> Vec<Key> {
+    /// The names that a feed lists by an edit above what the log has, and of which no event is at hand:
+    /// another cluster may have it.
+    pub fn missing(&self, feed: &Feed, above: Revision) -> Vec<Key> {
         let Some(found) = self.feeds.get(feed) else {
             return Vec::new();
         };
         let is_missing = |(name, revision): &(Key, Revision)| {
-            self.events
-                .get(name)
-                .is_none_or(|known| known.event.revision < *revision)
+            *revision > above
+                && self
+                    .events
+                    .get(name)
+                    .is_none_or(|known| known.event.revision < *revision)
         };
         found
             .entries

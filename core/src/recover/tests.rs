@@ -242,7 +242,12 @@ fn what_is_listed_and_not_at_hand_is_neither_rolled_back_nor_declared_gone() {
     log.commit(&policy("a", &["eu"], "others"));
     let mut found = Found::default();
     log.held(&["policy.eu.all"], false, &mut found);
-    assert_eq!(found.missing(&"policy.eu.all".parse().unwrap()).len(), 1);
+    assert_eq!(
+        found
+            .missing(&"policy.eu.all".parse().unwrap(), Revision::ZERO)
+            .len(),
+        1
+    );
     let plan = Plan::make(&backup.copy(), &found);
     assert_eq!(verdict(&plan, "a"), (Verdict::Unknown, 2));
     let recovery = plan.build(2, 5);

@@ -21,7 +21,7 @@ use writ_core::{
 pub(crate) use self::event::{named_entry, to_named_entry};
 pub use self::{
     convert::DecodeError,
-    recover::{Witness, open_event, open_opening, open_witness},
+    recover::{Witness, claimed_state, claimed_witness, open_event, open_opening, open_witness},
 };
 
 /// The generated messages. What a field means stands in `log.proto`.

@@ -1,5 +1,7 @@
 //! Openings, recalls, and the witnesses that clusters show of where the log was.
 
+use std::collections::BTreeMap;
+
 use prost::Message as _;
 use writ_core::{
     beat::Beat,
@@ -10,7 +12,7 @@ use writ_core::{
     name::ClusterName,
     recover::{RECALLED_MAX, Recall},
     revision::Revision,
-    root::Root,
+    root::{FeedState, Root},
     scope::Feed,
     subject::BusSubject,
 };
@@ -142,6 +144,38 @@ pub fn open_witness(bytes: &[u8], publishers: &Keyring) -> Result<Witness, OpenE
     })
 }
 
+/// The witness that an ack or a pulse carries, before anybody believed either: it counts by its own
+/// signature, so that of a cluster that nobody knows counts, too.
+pub fn claimed_witness(bytes: &[u8]) -> Option<Vec<u8>> {
+    let envelope = read_envelope(bytes).ok()?;
+    let payload = envelope.payload.as_slice();
+    let witness = match envelope.payload_type {
+        of if of == PayloadType::Ack.as_str() => wire::Ack::decode(payload).ok()?.witness,
+        of if of == PayloadType::Pulse.as_str() => wire::Pulse::decode(payload).ok()?.witness,
+        _ => return None,
+    };
+    (!witness.is_empty() && witness.len() <= writ_core::ack::WITNESS_BYTES_MAX).then_some(witness)
+}
+
+/// What an ack or a pulse claims that its cluster holds, before anybody believed it: says whom to ask,
+/// and nothing else.
+pub fn claimed_state(bytes: &[u8]) -> Option<(Revision, BTreeMap<Feed, FeedState>)> {
+    let envelope = read_envelope(bytes).ok()?;
+    let payload = envelope.payload.as_slice();
+    let (at, held) = match envelope.payload_type {
+        of if of == PayloadType::Ack.as_str() => {
+            let ack = wire::Ack::decode(payload).ok()?;
+            (ack.revision, ack.feeds)
+        }
+        of if of == PayloadType::Pulse.as_str() => {
+            let pulse = wire::Pulse::decode(payload).ok()?;
+            (pulse.revision, pulse.feeds)
+        }
+        _ => return None,
+    };
+    Some((revision(at, "revision").ok()?, feeds(held).ok()?))
+}
+
 /// Opens a signed event under the subject that it names itself: for bytes that were kept or offered
 /// without it.
 ///
@@ -156,7 +190,7 @@ pub fn open_event(bytes: &[u8], publishers: &Keyring) -> Result<Event, OpenError
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, sync::Arc};
+    use std::sync::Arc;
 
     use writ_core::envelope::SigningKey;
 
