@@ -109,6 +109,7 @@ impl Follower {
             match entry? {
                 Entry::Message(stored) => self.take(stored),
                 Entry::CaughtUp => {
+                    self.check_torn(true);
                     caught_up.send_replace(true);
                 }
             }
@@ -145,10 +146,31 @@ impl Follower {
             Ok(opened) => self.follow(&stored.subject, opened),
             Err(error) => self.alarms.raise(&stored.subject, error.category(), &error),
         }
-        if is_root && self.shown.is_none_or(|shown| self.view.revision() > shown) {
+        if is_root {
+            self.show();
+        }
+        self.check_torn(false);
+    }
+
+    fn show(&mut self) {
+        if self.shown.is_none_or(|shown| self.view.revision() > shown) {
             self.shown = None;
             self.views.send_replace(Arc::new(self.view.clone()));
         }
+    }
+
+    /// No edit is built on what a recovery has begun to replace.
+    fn check_torn(&mut self, is_all: bool) {
+        if self.view.broken.is_some() || !self.view.state.is_torn(is_all) {
+            return;
+        }
+        let message = "a recovery was begun and has not ended: if nobody is at it, run it again";
+        tracing::error!(reason = "EpochNotOpened", "no edit is accepted: {message}");
+        self.view.broken = Some(Broken {
+            reason: "EpochNotOpened",
+            message: message.to_owned(),
+        });
+        self.show();
     }
 
     /// An opening counts by its own signature, and before its root is followed.

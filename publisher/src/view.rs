@@ -28,6 +28,9 @@ const RECENT_EDITS_MAX: usize = 4_096;
 /// most; more means that this publisher is cut off, and another one should be asked.
 pub(crate) const READ_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// After that long on a log that is broken, nothing is waited for any more.
+const BROKEN_DELAY: Duration = Duration::from_millis(100);
+
 /// Why no edit is made on the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Broken {
@@ -209,12 +212,31 @@ impl Views {
         fits: impl FnMut(&Arc<View>) -> bool,
     ) -> Result<Arc<View>, Behind> {
         let mut receiver = self.views.clone();
-        match timeout(time, receiver.wait_for(fits)).await {
-            Ok(Ok(view)) => Ok(view.clone()),
-            // Out of time, or the follower has ended.
-            Ok(Err(_)) | Err(_) => Err(Behind {
-                seen: self.now().revision(),
-            }),
-        }
+        let found = tokio::select! {
+            found = timeout(time, receiver.wait_for(fits)) => match found {
+                Ok(Ok(view)) => Some(view.clone()),
+                // Out of time, or the follower has ended.
+                Ok(Err(_)) | Err(_) => None,
+            },
+            // It does not get anywhere any more.
+            () = self.breaks() => None,
+        };
+        found.ok_or_else(|| Behind {
+            seen: self.now().revision(),
+        })
+    }
+
+    /// Resolves some time after the log stopped to be one that is gone on with.
+    async fn breaks(&self) {
+        let (mut views, mut behind) = (self.views.clone(), self.behind.clone());
+        let broken = async {
+            tokio::select! {
+                _ = views.wait_for(|view| view.broken.is_some()) => {}
+                _ = behind.wait_for(Option::is_some) => {}
+            }
+        };
+        broken.await;
+        // Whoever asks again at once is not to turn in circles.
+        tokio::time::sleep(BROKEN_DELAY).await;
     }
 }

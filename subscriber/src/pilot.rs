@@ -74,6 +74,8 @@ pub(crate) struct Pilot<C> {
     /// The key that opens epochs.
     pub(crate) offline: Keyring,
     pub(crate) evidence: Evidence,
+    /// Answers out of the log since the start, until it was caught up with.
+    pub(crate) reads_to_catch_up: Option<u64>,
     pub(crate) cut: Keeping<C>,
     pub(crate) follower: Follower,
     pub(crate) reads: Reads,
@@ -102,7 +104,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
         let mut stale = true;
         loop {
             self.permit(&repairs_in);
-            self.reads.ask(self.follower.wanted());
+            self.ask();
             let actions = self.follower.decide();
             self.works.start(actions);
             busy_since = self
@@ -149,6 +151,18 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
                 () = sleep_until_some(wake) => {}
             }
         }
+    }
+
+    /// Reads what the follower wants; says once how much that was until the log was caught up with.
+    fn ask(&mut self) {
+        let wanted = self.follower.wanted();
+        if wanted.is_empty()
+            && self.follower.cut().is_some()
+            && let Some(reads) = self.reads_to_catch_up.take()
+        {
+            tracing::info!(reads, "the log is caught up with");
+        }
+        self.reads.ask(wanted);
     }
 
     /// Tells the engine and the registry what they may do, whenever the ceiling or the cluster's mode
@@ -321,6 +335,9 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
     }
 
     fn on_answer(&mut self, (read, answer): Answer) {
+        if let Some(reads) = &mut self.reads_to_catch_up {
+            *reads += 1;
+        }
         match answer {
             Ok(stored) => self.take(&read, stored),
             Err(error) => {

@@ -254,6 +254,7 @@ impl Start {
             gate,
             offline,
             evidence,
+            reads_to_catch_up: Some(0),
             cut,
             follower,
             works: Works::new(engine.clone(), registry.clone()),

@@ -83,6 +83,17 @@ impl Message {
         }
     }
 
+    /// The edit that it tells of, or up to which it does.
+    pub fn revision(&self) -> Revision {
+        match self {
+            Message::Intent(intent) => intent.revision,
+            Message::Event(event) => event.revision,
+            Message::Base(base) => base.revision,
+            Message::Index(index) => index.revision,
+            Message::Root(root) => root.revision,
+        }
+    }
+
     /// As what it is signed.
     pub fn payload_type(&self) -> PayloadType {
         match self {
@@ -155,6 +166,19 @@ impl State {
     /// The last root's revision; [`Revision::ZERO`] for an empty log.
     pub fn revision(&self) -> Revision {
         self.revision
+    }
+
+    /// Whether the newest message is of a higher epoch than the root before it: a recovery that is under
+    /// way, or was interrupted. It stands where one of the root's stood, so that whoever starts now has
+    /// not seen that. `is_all`: nothing follows, so that messages without any root are torn, too.
+    pub fn is_torn(&self, is_all: bool) -> bool {
+        let Some(newest) = self.open.last() else {
+            return false;
+        };
+        match self.revision == Revision::ZERO {
+            true => is_all,
+            false => newest.revision().epoch > self.revision.epoch,
+        }
     }
 
     /// Takes an opening that was found in a root and is signed by the offline key.

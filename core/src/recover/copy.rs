@@ -39,7 +39,7 @@ impl Copy {
         let mut newest: BTreeMap<BusSubject, Message> = BTreeMap::new();
         let mut copy = Copy::default();
         for message in messages {
-            let at = revision(&message);
+            let at = message.revision();
             copy.epoch_heard = copy.epoch_heard.max(at.epoch);
             if !is_open(at.epoch) {
                 continue;
@@ -47,7 +47,7 @@ impl Copy {
             let subject = message.subject();
             if newest
                 .get(&subject)
-                .is_none_or(|known| revision(known) <= at)
+                .is_none_or(|known| known.revision() <= at)
             {
                 newest.insert(subject, message);
             }
@@ -99,14 +99,4 @@ impl Copy {
 fn entries(index: Option<&Index>, base: Option<&Base>) -> Option<Entries> {
     let (index, base) = (index?, base?);
     index.continues(base).then(|| index.newest(base))
-}
-
-fn revision(message: &Message) -> Revision {
-    match message {
-        Message::Intent(intent) => intent.revision,
-        Message::Event(event) => event.revision,
-        Message::Base(base) => base.revision,
-        Message::Index(index) => index.revision,
-        Message::Root(root) => root.revision,
-    }
 }

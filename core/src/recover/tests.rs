@@ -335,10 +335,15 @@ fn a_recovery_that_was_interrupted_is_passed_over_and_said_again() {
         let mut state = backup.state.clone();
         state.admit(&again.opening);
         let both = first.messages[..count].iter().chain(&again.messages);
+        for message in &first.messages[..count.min(1)] {
+            state.follow(message.clone()).unwrap();
+            assert!(state.is_torn(false), "no edit is to be built on it");
+        }
         for message in both.cloned().chain([Message::Root(again.root.clone())]) {
             state.follow(message).unwrap();
         }
         assert_eq!(state.feeds(), again.root.feeds);
+        assert!(!state.is_torn(true));
     }
 }
 
