@@ -15,6 +15,7 @@ use writ_bus::{
 use writ_core::{
     edit::{FollowError, Intent, Message},
     envelope::Keyring,
+    hash::Hash,
     revision::Revision,
     root::Root,
     subject::BusSubject,
@@ -59,7 +60,7 @@ pub(crate) struct Follower {
     open: Vec<Intent>,
     /// Where the view is that is shown, after the log was found to be another one: nobody is answered
     /// from an older state because a backup is older.
-    shown: Option<Revision>,
+    shown: Option<(Revision, Option<Hash>)>,
 }
 
 impl Follower {
@@ -123,7 +124,7 @@ impl Follower {
         if self.shown.is_none() {
             let causes = describe(error);
             tracing::error!(reason = "LogRestored", "no edit is accepted: {causes}");
-            self.shown = Some(self.view.revision());
+            self.shown = Some((self.view.revision(), self.view.root_hash));
             let mut shown = View::clone(&self.view);
             shown.broken = Some(Broken {
                 reason: "LogRestored",
@@ -153,7 +154,12 @@ impl Follower {
     }
 
     fn show(&mut self) {
-        if self.shown.is_none_or(|shown| self.view.revision() > shown) {
+        let now = (self.view.revision(), self.view.root_hash);
+        // The very log may be back, too.
+        if self
+            .shown
+            .is_none_or(|shown| now.0 > shown.0 || now == shown)
+        {
             self.shown = None;
             self.views.send_replace(Arc::new(self.view.clone()));
         }

@@ -291,8 +291,11 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
             Ok(None) => {}
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(error, revision = %root.revision, "a root begins an epoch without the offline key's word");
+                tracing::debug!(error, "an opening is not believed");
             }
+        }
+        if root.revision.epoch > self.follower.epoch() {
+            self.gate.unopened(root.revision);
         }
         let revision = root.revision;
         self.follower.on_root(Some((root, hash)));

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use writ_core::{envelope::Keyring, follower::Ignored, subject::BusSubject};
+use writ_core::{envelope::Keyring, follower::Ignored, revision::Revision, subject::BusSubject};
 use writ_proto::log::{self, Opened, Payload};
 
 /// The gate through which every message comes in.
@@ -50,6 +50,14 @@ impl Gate {
             tracing::error!(%subject, "two messages of one revision differ: a publisher's key signs two truths");
         } else if count == 1 {
             tracing::info!(%subject, category = why.as_str(), "message ignored; further ones are counted");
+        }
+    }
+
+    /// Counts a root that begins an epoch without the offline key's word: somebody has a publisher's key,
+    /// and not that one.
+    pub(crate) fn unopened(&mut self, revision: Revision) {
+        if self.count("epoch_not_opened") == 1 {
+            tracing::error!(%revision, "a root begins an epoch without the offline key's word; it is not followed, further ones are counted");
         }
     }
 

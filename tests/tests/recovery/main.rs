@@ -3,4 +3,5 @@
 
 mod backup;
 mod lost;
+mod rogue;
 mod scene;
