@@ -17,7 +17,7 @@ use writ_bus::{
 use writ_core::{
     index::Entries,
     name::ClusterName,
-    recover::{Copy, Found, Proof, RECALLED_MAX, Recall},
+    recover::{Copy, Found, Proof, Recall},
     revision::Revision,
     root::Root,
     scope::Feed,
@@ -192,7 +192,6 @@ impl Gathered {
                 groups.entry(next).or_default().push(feed.clone());
             }
         }
-        debug_assert!(HOLDERS_ASKED <= RECALLED_MAX);
         groups.into_iter().collect()
     }
 

@@ -149,7 +149,7 @@ impl Fleet {
         )
         .await?;
         self.registry = Registry::connect(self.publisher.address()).await?;
-        Ok(self.write_access()?)
+        self.write_access()
     }
 
     /// Ends the bus and leaves everything else to itself.
