@@ -28,8 +28,8 @@ pub const AGENTS: &str = "AGENTS";
 pub const HUB_DOMAIN: &str = "hub";
 
 /// What the subscribers' account may reach in the streams' account and be answered.
-/// Enrolment answers to `writ.enrol.<cluster>`.
-pub const SERVICES: [&str; 3] = ["writ.ack.>", "writ.pulse.>", "writ.enrol.*"];
+/// Enrolment answers to `writ.enrol.<cluster>`; offers are for a log that was lost.
+pub const SERVICES: [&str; 4] = ["writ.ack.>", "writ.pulse.>", "writ.offer.>", "writ.enrol.*"];
 
 /// What flows from the streams' account to the subscribers'.
 pub const LIVE: &str = "writ.live.>";
@@ -101,9 +101,14 @@ pub fn cluster(region: &Region, stage: &Stage, cluster: &ClusterName) -> Permiss
         .map(|scope| format!("writ.live.*.{scope}.*"))
         .collect();
     subscribe.push("writ.live.beat".to_owned());
+    subscribe.push("writ.live.recall".to_owned());
     subscribe.push(format!("{}.>", cluster_inbox(region, cluster)));
 
-    let mut publish = vec![format!("writ.ack.{sender}"), format!("writ.pulse.{sender}")];
+    let mut publish = vec![
+        format!("writ.ack.{sender}"),
+        format!("writ.pulse.{sender}"),
+        format!("writ.offer.{sender}"),
+    ];
     for prefix in DIRECT_GET_PREFIXES {
         for scope in &scopes {
             publish.push(format!("{prefix}.{LOG}.writ.event.*.{scope}.*"));
@@ -125,6 +130,7 @@ pub fn publisher(name: &Name) -> Permissions {
         "writ.base.>",
         "writ.root",
         "writ.live.beat",
+        "writ.live.recall",
     ]
     .map(str::to_owned)
     .into();
@@ -142,6 +148,7 @@ pub fn publisher(name: &Name) -> Permissions {
     let subscribe = vec![
         "writ.live.beat".to_owned(),
         "writ.pulse.>".to_owned(),
+        "writ.offer.>".to_owned(),
         format!("{}.>", publisher_inbox(name)),
     ];
     Permissions { publish, subscribe }
@@ -261,7 +268,7 @@ mod tests {
                 "writ.event.*.all.all.*"
             ]
         );
-        assert_eq!(permissions.publish.len(), 2 + 2 * 13);
+        assert_eq!(permissions.publish.len(), 3 + 2 * 13);
         assert!(
             permissions
                 .publish

@@ -174,6 +174,8 @@ struct Replicas {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct State {
+    #[serde(default)]
+    pub(crate) first_seq: u64,
     pub(crate) last_seq: u64,
 }
 

@@ -33,6 +33,10 @@ pub enum PayloadType {
     Pulse,
     /// The publishers' keys, signed offline.
     Trust,
+    /// [`crate::epoch::Opening`], signed offline.
+    Opening,
+    /// [`crate::recover::Recall`]
+    Recall,
 }
 
 impl PayloadType {
@@ -48,6 +52,8 @@ impl PayloadType {
             PayloadType::Ack => "application/vnd.writ.ack.v1+protobuf",
             PayloadType::Pulse => "application/vnd.writ.pulse.v1+protobuf",
             PayloadType::Trust => "application/vnd.writ.trust.v1+protobuf",
+            PayloadType::Opening => "application/vnd.writ.opening.v1+protobuf",
+            PayloadType::Recall => "application/vnd.writ.recall.v1+protobuf",
         }
     }
 }

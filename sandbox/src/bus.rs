@@ -66,6 +66,11 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Bus {
     process: Process,
+    launcher: Launcher,
+    server: PathBuf,
+    ports: PathBuf,
+    log: PathBuf,
+    installer: BusKey,
     url: String,
     config_file: PathBuf,
     config: Mutex<ServerConfig>,
@@ -109,16 +114,16 @@ impl Bus {
         let config_file = own.join("server.conf");
         files::write(&config_file, config.render()?)?;
         let log = folder.join("logs/nats-server.log");
-        let spec = Spec::new("nats-server", parts.path(Part::NatsServer), log)
-            .flag("config", &config_file);
-        let process = launcher.start(spec).await?;
-        let url = wait_for_url(&process, &ports).await?;
-        let client = connect(&url, &installer).await?;
-        // One server holds one copy.
-        let settings = writ_bus::streams::Settings::with_replicas(1);
-        writ_bus::streams::install(&client, settings).await?;
+        let server = parts.path(Part::NatsServer).to_owned();
+        let (process, url) = serve(launcher, &server, &log, &config_file, &ports).await?;
+        let client = install(&url, &installer).await?;
         let mut bus = Self {
             process,
+            launcher: launcher.clone(),
+            server,
+            ports,
+            log,
+            installer,
             url,
             config_file,
             config: Mutex::new(config),
@@ -181,6 +186,42 @@ impl Bus {
         }
         self.process.stop(STOP_LIMIT).await;
     }
+
+    /// Starts the server again after [`Bus::stop`], on the same address, with whatever lies in its store
+    /// by now; streams that are missing are made.
+    pub async fn start_again(&mut self) -> Result<(), Error> {
+        let mut config = self.config.lock().await;
+        let address = self.url.strip_prefix("nats://").unwrap_or(&self.url);
+        if let Ok(address) = address.parse() {
+            config.listen = address;
+        }
+        files::write(&self.config_file, config.render()?)?;
+        let (process, url) = serve(
+            &self.launcher,
+            &self.server,
+            &self.log,
+            &self.config_file,
+            &self.ports,
+        )
+        .await?;
+        install(&url, &self.installer).await?;
+        (self.process, self.url) = (process, url);
+        Ok(())
+    }
+}
+
+/// Starts the server and waits until it takes connections.
+async fn serve(
+    launcher: &Launcher,
+    server: &Path,
+    log: &Path,
+    config_file: &Path,
+    ports: &Path,
+) -> Result<(Process, String), Error> {
+    let spec = Spec::new("nats-server", server, log.to_owned()).flag("config", config_file);
+    let process = launcher.start(spec).await?;
+    let url = wait_for_url(&process, ports).await?;
+    Ok((process, url))
 }
 
 fn leafs(links: &BTreeMap<Region, BusKey>) -> Option<Leafs> {
@@ -216,6 +257,15 @@ pub(crate) async fn reload(process: &Process) -> Result<(), Error> {
         return Err(Error::Reload(process.log_path()));
     }
     Ok(())
+}
+
+/// Makes the streams that are missing.
+async fn install(url: &str, installer: &BusKey) -> Result<writ_bus::Client, Error> {
+    let client = connect(url, installer).await?;
+    // One server holds one copy.
+    let settings = writ_bus::streams::Settings::with_replicas(1);
+    writ_bus::streams::install(&client, settings).await?;
+    Ok(client)
 }
 
 /// Connects as an installer.

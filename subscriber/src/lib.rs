@@ -13,9 +13,11 @@ mod clock;
 pub mod cluster;
 pub mod confirmed;
 pub mod connect;
+pub mod cut;
 pub mod desired;
 pub mod drift;
 pub mod engine;
+mod evidence;
 #[cfg(test)]
 mod fake;
 pub mod fenced;

@@ -297,6 +297,7 @@ mod tests {
                 number: 99,
             }),
             time: None,
+            edits_refused: String::new(),
         };
         assert_eq!(
             as_of(at(1_000), &place, Some(&seen)),

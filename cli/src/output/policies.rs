@@ -285,6 +285,7 @@ mod tests {
                 seconds: 1_000,
                 nanos: 0,
             }),
+            edits_refused: String::new(),
             revision: Some(v1::Revision {
                 epoch: 1,
                 number: 12,

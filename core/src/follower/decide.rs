@@ -205,6 +205,10 @@ impl Follower {
     /// Where a name should be brought to, or nothing: leave it as it is.
     fn target(&self, key: &Key) -> Option<Target<'_>> {
         let word = &self.words[key];
+        // Rule 9: what a recovered log does not speak of stays as it is.
+        if self.is_unaccounted(key) {
+            return None;
+        }
         let Some(content) = &word.content else {
             return self.target_of_tombstone(key, word);
         };
@@ -276,7 +280,10 @@ impl Follower {
             None if removed => return None,
             // Already so.
             Some(past)
-                if past.done && past.removed == removed && (removed || past.hash == hash) =>
+                if past.done
+                    && past.removed == removed
+                    // In a new epoch the record and the signed bytes are written anew, too.
+                    && (removed || past.hash == hash && past.word.epoch == word.revision.epoch) =>
             {
                 return None;
             }
@@ -321,7 +328,9 @@ impl Follower {
     /// Whether nothing of ours is left of a name that was in force nowhere at a cut since.
     fn is_over(&self, key: &Key) -> bool {
         let gone = |cut: &Cut| self.words[key].revision <= cut.revision && !cut.holds(key);
-        !self.past.contains_key(key) && self.cut.as_ref().is_some_and(gone)
+        !self.past.contains_key(key)
+            && !self.is_unaccounted(key)
+            && self.cut.as_ref().is_some_and(gone)
     }
 
     /// The standing of a name whose newest word can't be acted on.

@@ -74,6 +74,11 @@ impl Api {
             publisher: self.publisher.clone(),
             time: Some(convert::time(track::wall_ms())),
             revision: Some(convert::revision(revision)),
+            edits_refused: self
+                .views
+                .broken()
+                .map(|broken| broken.to_string())
+                .unwrap_or_default(),
         }
     }
 

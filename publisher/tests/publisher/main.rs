@@ -2,6 +2,7 @@
 
 mod acks;
 mod edits;
+mod epochs;
 mod fake;
 mod fleet;
 mod groups;

@@ -30,7 +30,7 @@ use writ_core::name::{ClusterName, Region, Stage};
 
 use crate::bus::Bus;
 use crate::cluster::Cluster;
-use crate::keys::ClusterKeys;
+use crate::keys::{ClusterKeys, PublisherKeys};
 use crate::kubernetes::Kubernetes;
 use crate::leaf::Leaf;
 use crate::parts::{Part, Parts};
@@ -49,7 +49,7 @@ pub struct Fleet {
     registry: Registry,
     bus: Bus,
     kubernetes: Kubernetes,
-    trust_file: PathBuf,
+    publisher_keys: PublisherKeys,
     parts: Parts,
     launcher: Launcher,
     periods: Periods,
@@ -138,6 +138,36 @@ impl Fleet {
         Ok(name)
     }
 
+    /// Kills the publisher (SIGKILL) and starts another one, with another address.
+    pub async fn restart_publisher(&mut self) -> Result<(), Error> {
+        self.publisher.kill().await;
+        self.publisher = Publisher::start(
+            &self.launcher,
+            self.state.path(),
+            self.bus.url(),
+            &self.publisher_keys,
+            self.periods,
+        )
+        .await?;
+        self.registry = Registry::connect(self.publisher.address()).await?;
+        self.write_access()
+    }
+
+    /// Ends the bus and leaves everything else to itself.
+    pub async fn stop_bus(&mut self) {
+        self.bus.stop().await;
+    }
+
+    /// Starts the bus again on the same address, with whatever lies in [`Fleet::store_folder`] by now.
+    pub async fn start_bus(&mut self) -> Result<(), Error> {
+        Ok(self.bus.start_again().await?)
+    }
+
+    /// Where the bus stores the log and the acks; to be copied or replaced while it is stopped.
+    pub fn store_folder(&self) -> PathBuf {
+        self.dir().join("nats/jetstream")
+    }
+
     /// Kills a cluster's subscriber (SIGKILL); the cluster itself goes on.
     pub async fn kill_subscriber(&mut self, name: &ClusterName) -> Result<(), Error> {
         if let Some(subscriber) = self.member(name)?.subscriber.take() {
@@ -166,10 +196,13 @@ impl Fleet {
         Ok(())
     }
 
-    /// Starts a killed subscriber again and does not wait for a word of it: its bus may be cut off.
+    /// Kills a cluster's subscriber if it runs and starts it again, without waiting until the publisher
+    /// has heard from it: its bus may be cut off, and there may be no registry that knows the cluster.
     pub async fn spawn_subscriber(&mut self, name: &ClusterName) -> Result<(), Error> {
         self.kill_subscriber(name).await?;
-        let (starter, member) = (self.starter(), &self.members[name]);
+        let starter = self.starter();
+        let member = self.members.get(name);
+        let member = member.ok_or_else(|| Error::unknown(name, self.members.keys()))?;
         let subscriber = starter.subscriber(&member.cluster, &member.keys).await?;
         self.member(name)?.subscriber = Some(subscriber);
         Ok(())
@@ -218,7 +251,7 @@ impl Fleet {
         Starter {
             launcher: &self.launcher,
             bus: &self.bus,
-            trust_file: &self.trust_file,
+            trust_file: &self.publisher_keys.trust_file,
             folder: self.state.path(),
             periods: self.periods,
         }

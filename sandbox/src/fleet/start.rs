@@ -44,7 +44,7 @@ pub(super) async fn start(
         registry,
         bus,
         kubernetes,
-        trust_file: publisher_keys.trust_file,
+        publisher_keys,
         parts,
         launcher: options.launcher,
         periods: options.periods,
