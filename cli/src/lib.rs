@@ -26,6 +26,7 @@ mod input;
 mod interrupt;
 mod output;
 mod status;
+mod submit;
 mod wait;
 mod why;
 

@@ -13,7 +13,7 @@ use writ_bus::{
     streams::Stream,
 };
 use writ_core::{
-    edit::{FollowError, Intent, Message},
+    edit::{FollowError, Intent, Message, SeenRoot},
     envelope::Keyring,
     hash::Hash,
     revision::Revision,
@@ -189,26 +189,30 @@ impl Follower {
     }
 
     fn follow(&mut self, subject: &BusSubject, opened: log::Opened<Message>) {
-        let (edits, hash) = match &opened.value {
-            Message::Intent(intent) => {
-                self.open.push(intent.clone());
-                (vec![], None)
+        let mut seen = None;
+        match &opened.value {
+            Message::Intent(intent) => self.open.push(intent.clone()),
+            Message::Root(root) => {
+                seen = Some(SeenRoot {
+                    revision: root.revision,
+                    hash: opened.hash,
+                    edits: root.edits.clone(),
+                });
             }
-            Message::Root(root) => (root.edits.clone(), Some(opened.hash)),
-            _ => (vec![], None),
-        };
+            _ => {}
+        }
         if let Message::Root(root) = &opened.value {
             self.admit(subject, root);
         }
         match self.view.state.follow(opened.value) {
             Ok(None) => {}
             Ok(Some(_)) => {
-                self.view.root_hash = hash;
+                self.view.root_hash = Some(opened.hash);
                 self.view.broken = None;
-                if let Some(root) = self.view.root_hash {
-                    self.behind.on_root(self.view.revision(), root);
+                self.behind.on_root(self.view.revision(), opened.hash);
+                if let Some(root) = seen {
+                    self.view.remember(root);
                 }
-                self.view.remember(edits);
                 for intent in std::mem::take(&mut self.open) {
                     self.settle(&intent);
                 }

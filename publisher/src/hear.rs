@@ -20,6 +20,7 @@ use writ_core::{
     hash::Hash,
     name::Name,
     recover::Heard,
+    revision::Revision,
     subject::{BusSubject, Sender},
 };
 use writ_proto::log;
@@ -35,6 +36,7 @@ const ANOTHER_STREAM_DELAY: Duration = Duration::from_millis(500);
 /// Another publisher's last beat.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeardBeat {
+    pub(crate) revision: Revision,
     pub(crate) root: Hash,
     pub(crate) at: Instant,
 }
@@ -187,6 +189,7 @@ impl Ear {
                     from: opened.value.publisher.clone(),
                 });
                 beats.send_replace(Some(HeardBeat {
+                    revision: opened.value.revision,
                     root: opened.value.root,
                     at: Instant::now(),
                 }));

@@ -233,6 +233,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
                 let Some((event, signed)) = self.gate.open::<Event>(&subject, &bytes) else {
                     return false;
                 };
+                tracing::debug!(%subject, revision = %event.value.revision, "heard");
                 match self.follower.on_event(&event.value, &signed, now_ms) {
                     Ok(()) => {
                         let Event { feed, revision, .. } = &event.value;

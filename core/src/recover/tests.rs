@@ -214,7 +214,10 @@ fn the_highest_signed_state_wins_and_numbers_and_generations_go_on() {
     // The next edit goes on.
     let batch = state.build(&policy("a", &["eu"], "third"));
     assert_eq!(
-        (batch.revision.to_string().as_str(), batch.generation),
+        (
+            batch.edits[0].revision.to_string().as_str(),
+            batch.edits[0].generation
+        ),
         ("2:10", Generation(3))
     );
 }

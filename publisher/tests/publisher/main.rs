@@ -5,5 +5,6 @@ mod edits;
 mod epochs;
 mod fake;
 mod fleet;
+mod groups;
 mod guards;
 mod reads;
