@@ -34,8 +34,9 @@ pub const MESSAGE_BYTES_MAX: usize = 1_000_000;
 /// one batch never fills the queue alone.
 pub const BATCH_BYTES_MAX: usize = 64_000_000;
 
-/// How long a commit may take. Not longer than the 5 to 7 s that a stream without a leader takes no
-/// writes: the caller repeats across that, and the compare-and-set is the fence.
+/// How long a commit may take where its sender names no time. Not longer than the 5 to 7 s that a
+/// stream without a leader takes no writes: the caller repeats across that, and the compare-and-set is
+/// the fence.
 pub const COMMIT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What the server says of a full stream with `discard: new` (`ErrMaxBytes` and its kin in
@@ -199,7 +200,16 @@ struct Stored {
 ///
 /// Errors: [`Error::Denied`] when this user may not write the log; all else is an [`Outcome`].
 pub async fn commit(client: &Client, batch: &Batch) -> Result<Outcome, Error> {
-    let answer = match client.exchange(batch.parts(), true, COMMIT_TIME_MAX).await {
+    commit_within(client, batch, COMMIT_TIME_MAX).await
+}
+
+/// The same, with the time after which the outcome is [`Outcome::Unknown`].
+pub async fn commit_within(
+    client: &Client,
+    batch: &Batch,
+    time_max: Duration,
+) -> Result<Outcome, Error> {
+    let answer = match client.exchange(batch.parts(), true, time_max).await {
         Ok(answer) => answer,
         Err(error @ (Error::Denied(_) | Error::Api { .. } | Error::Subscribe { .. })) => {
             return Err(error);

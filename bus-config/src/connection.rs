@@ -60,7 +60,7 @@ pub enum FirstConnect {
 
 /// Where to connect and as whom. Has no `Debug`, because of the seed.
 pub struct Options {
-    /// The server, `nats://host:port`.
+    /// The server, `nats://host:port`; several of one NATS cluster with commas between them.
     pub url: String,
     /// The seed of the user's key, `SU…`.
     pub seed: String,
@@ -170,8 +170,9 @@ pub async fn connect(options: Options) -> Result<Client, Error> {
     if first_connect == FirstConnect::Whenever {
         settings = settings.retry_on_initial_connect();
     }
+    let servers: Vec<&str> = url.split(',').map(str::trim).collect();
     let nats = settings
-        .connect(&url)
+        .connect(servers.as_slice())
         .await
         .map_err(|source| Error::Connect { url, source })?;
     let subject = shared.requests.subject();

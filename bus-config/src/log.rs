@@ -13,11 +13,11 @@ use futures::StreamExt as _;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use crate::{
-    connection::{Client, Error as BusError},
+    connection::{Client, Error as BusError, REQUEST_TIME_MAX},
     consumer::{Consumer, HEARTBEAT_PERIOD, Step},
     read::Stored,
     streams::{self, Stream},
@@ -28,6 +28,11 @@ const ENTRIES_WAITING_MAX: usize = 256;
 
 /// Silence after which the consumer is taken for lost: three heartbeats.
 const SILENCE_TIME_MAX: Duration = HEARTBEAT_PERIOD.saturating_mul(3);
+
+/// How long the first attempt to make a consumer may take; it doubles, up to
+/// [`REQUEST_TIME_MAX`]. What is asked of a stream without a leader is answered by nobody, not even when
+/// it has one again.
+const OPEN_TIME_MIN: Duration = Duration::from_secs(1);
 
 /// Longest wait between two attempts to make a consumer; a killed leader is replaced in 5 to 7 s.
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(1);
@@ -153,19 +158,21 @@ impl Reader {
 
     /// Makes a consumer that begins after what was read; waits out what passes.
     async fn open(&mut self) -> Result<Consumer, Stop> {
-        let mut delay = Duration::from_millis(20);
+        let (mut delay, mut time_max) = (Duration::from_millis(20), OPEN_TIME_MIN);
         loop {
             self.connections.mark_unchanged();
-            match self.try_open().await {
-                Ok(consumer) => return Ok(consumer),
-                Err(
+            match timeout(time_max, self.try_open()).await {
+                Ok(Ok(consumer)) => return Ok(consumer),
+                Ok(Err(
                     Error::Consumer { source, .. }
                     | Error::Stream(streams::Error::Request { source, .. }),
-                ) if source.is_transient() => {
+                )) if source.is_transient() => {
                     tracing::debug!(stream = %self.stream, error = %source, "waiting for the stream");
                 }
-                Err(error) => return Err(Stop::Failed(error)),
+                Ok(Err(error)) => return Err(Stop::Failed(error)),
+                Err(_) => tracing::debug!(stream = %self.stream, "the stream does not answer"),
             }
+            time_max = (2 * time_max).min(REQUEST_TIME_MAX);
             tokio::select! {
                 () = sleep(delay) => {}
                 () = self.entries.closed() => return Err(Stop::Dropped),

@@ -152,11 +152,24 @@ pub async fn check(client: &Client, settings: Settings) -> Result<(), Error> {
     Ok(())
 }
 
+/// The name of the server that leads a stream; `None` while there is none, and where a server stands
+/// alone.
+pub async fn leader(client: &Client, stream: Stream) -> Result<Option<String>, Error> {
+    let found = info(client, stream).await?.ok_or(Error::Missing(stream))?;
+    Ok(found.cluster.and_then(|cluster| cluster.leader))
+}
+
 /// The part of a stream's state that is used here.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Info {
     pub(crate) config: Config,
     pub(crate) state: State,
+    cluster: Option<Replicas>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Replicas {
+    leader: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,8 +1,9 @@
 //! `apply`: from files to edits.
 //!
 //! Flow: read everything, take it apart, let the publisher check every document (a dry run, nothing
-//! is stored), and only when all are right send them, clusters first, one edit each. Promises that
-//! input with an error stores nothing, and that a run which stops midway says exactly what landed.
+//! is stored), and only when all are right send them, clusters first, one edit each, many at a time.
+//! Promises that input with an error stores nothing, and that a run which stops midway says exactly
+//! what landed.
 
 use std::io::Read;
 
@@ -14,12 +15,13 @@ use writ_proto::v1;
 use crate::args::Apply;
 use crate::connect::{self, Fleet, insist, signed_off};
 use crate::console::Console;
-use crate::edits::{Entry, Ledger, State};
+use crate::edits::{Entry, Ledger};
 use crate::enforce;
 use crate::error::{Answer, Error};
 use crate::exit::Exit;
 use crate::input::{Document, Kind, Problem, documents, files};
 use crate::interrupt::{Interrupt, unless};
+use crate::submit;
 
 /// How many documents are checked at the same time: enough to hide the way to the publisher, too
 /// few to crowd it.
@@ -89,11 +91,7 @@ pub(crate) async fn run(
         .iter()
         .map(|response| response.generation == 0)
         .collect();
-    let sent = unless(
-        interrupt,
-        submit(&fleet, &edits, &is_new, &mut ledger, console),
-    )
-    .await;
+    let sent = submit(&fleet, &edits, &is_new, &mut ledger, console, interrupt).await;
     let outcome = match sent {
         Some(Ok(())) => ledger.wait(&fleet, &args.waiting, interrupt, console).await,
         Some(Err(answer)) => Err(ledger.stop(answer, console)),
@@ -221,25 +219,26 @@ fn told(document: &Document, answer: &Answer) -> Vec<Problem> {
         .collect()
 }
 
-/// Sends everything, in order, until the first that fails.
+/// Sends everything: the clusters, and when all of them are in the log, the policies for them.
 async fn submit(
     fleet: &Fleet,
     edits: &[Prepared],
     is_new: &[bool],
     ledger: &mut Ledger,
     console: &mut Console,
-) -> Result<(), Answer> {
-    for (index, edit) in edits.iter().enumerate() {
-        ledger.entries[index].state = State::Sent;
-        match edit.send(fleet, false).await {
-            Ok(response) => ledger.land(index, word(&response, is_new[index]), response, console),
-            Err(answer) => {
-                ledger.entries[index].state = State::Failed(answer.clone());
-                return Err(answer);
-            }
+    interrupt: &Interrupt,
+) -> Option<Result<(), Answer>> {
+    let is_cluster = |edit: &Prepared| edit.document.kind == Kind::Cluster;
+    let clusters = edits.partition_point(is_cluster);
+    for range in [0..clusters, clusters..edits.len()] {
+        let send = |index: usize| edits[index].send(fleet, false);
+        let word = |index: usize, response: &v1::EditResponse| word(response, is_new[index]);
+        match submit::submit(range, ledger, console, interrupt, send, word).await {
+            Some(Ok(())) => {}
+            stopped => return stopped,
         }
     }
-    Ok(())
+    Some(Ok(()))
 }
 
 fn word(response: &v1::EditResponse, is_new: bool) -> &'static str {

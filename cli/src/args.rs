@@ -35,7 +35,8 @@ changed), 4 time ran out or still pending, 5 refused on a cluster, 6 only silent
 
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Where the publisher listens, as HOST:PORT or http://HOST:PORT.
+    /// Where the publisher listens, as HOST:PORT or http://HOST:PORT; several with commas between them,
+    /// of which one that answers is asked.
     #[arg(
         long,
         global = true,

@@ -1,11 +1,18 @@
-//! The way to the publisher.
+//! The way to the publishers.
 //!
-//! Owns addresses, deadlines and how often an edit is tried again. Promises that a repeated edit
-//! carries the same request id, so that it lands once whatever became of the first try. Never
-//! decides what to send.
+//! Owns addresses, deadlines and how often an edit is tried again. Of several publishers one is asked;
+//! when its connection breaks, the next one that takes one. Promises that a repeated edit carries the
+//! same request id, so that it lands once, whatever became of the first try and whoever is asked.
+//! Never decides what to send.
 
 use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
@@ -17,13 +24,16 @@ use writ_proto::v1::policy_service_client::PolicyServiceClient;
 
 use crate::error::{Answer, Error};
 
-/// Time for a connection: a person waits for the answer "nobody is there".
+/// Time for a connection to one publisher: a person waits for the answer "nobody is there".
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for one call. A log that lost its leader takes no edits for 5–7 s, and the publisher waits
-/// for it.
-const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// for it: up to 20 s for the turn of an edit, and 10 s more until the outcome of its batch is definite.
+const CALL_TIMEOUT: Duration = Duration::from_secs(32);
 /// How long an edit is tried again while the log cannot be reached.
 const RETRY_WINDOW: Duration = Duration::from_secs(20);
+/// How often a publisher that says nothing is probed, and how long it may take to answer: one that hangs
+/// is given up long before its calls end.
+const PROBE_PERIOD: Duration = Duration::from_secs(5);
 /// The first pause between two tries; it doubles.
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
 /// The longest pause between two tries.
@@ -40,21 +50,33 @@ pub(crate) struct Fleet {
     pub(crate) history: HistoryServiceClient<Channel>,
 }
 
-/// Connects to the publisher.
-pub(crate) async fn connect(address: Option<&str>) -> Result<Fleet, Error> {
-    let address = address
-        .filter(|address| !address.trim().is_empty())
+/// Connects to the first publisher that takes a connection. `addresses`: one, or several with commas
+/// between them.
+pub(crate) async fn connect(addresses: Option<&str>) -> Result<Fleet, Error> {
+    let addresses = addresses
+        .filter(|addresses| !addresses.trim().is_empty())
         .ok_or(Error::AddressMissing)?;
-    let url = url(address)?;
-    let channel = Endpoint::from_shared(url.clone())
-        .map_err(|_| invalid(address, "expected HOST:PORT"))?
-        .connect_timeout(CONNECT_TIMEOUT)
+    let urls: Vec<String> = addresses.split(',').map(url).collect::<Result<_, _>>()?;
+    let way = Arc::new(Way {
+        hosts: urls
+            .iter()
+            .map(|url| url.trim_start_matches(SCHEME).to_owned())
+            .collect(),
+        next: AtomicUsize::new(0),
+    });
+    let connector = tower::service_fn(move |_| {
+        let way = way.clone();
+        async move { way.connect().await.map(TokioIo::new) }
+    });
+    let channel = Endpoint::from_shared(urls[0].clone())
+        .map_err(|_| invalid(addresses, "expected HOST:PORT"))?
         .timeout(CALL_TIMEOUT)
-        .tcp_nodelay(true)
-        .connect()
+        .http2_keep_alive_interval(PROBE_PERIOD)
+        .keep_alive_timeout(PROBE_PERIOD)
+        .connect_with_connector(connector)
         .await
         .map_err(|source| Error::Connect {
-            address: url,
+            address: urls.join(", "),
             source,
         })?;
     Ok(Fleet {
@@ -66,6 +88,37 @@ pub(crate) async fn connect(address: Option<&str>) -> Result<Fleet, Error> {
             .max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
         acks: AckServiceClient::new(channel).max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
     })
+}
+
+/// What every address is understood to begin with.
+const SCHEME: &str = "http://";
+
+/// The publishers, one of which is connected to.
+struct Way {
+    /// `HOST:PORT` of each.
+    hosts: Vec<String>,
+    /// Who is asked first at the next connection: not the one whose connection just broke, which may
+    /// take connections and hang.
+    next: AtomicUsize,
+}
+
+impl Way {
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let mut failed = io::Error::other("there is no address");
+        for _ in &self.hosts {
+            let number = self.next.fetch_add(1, Ordering::Relaxed) % self.hosts.len();
+            let connection = TcpStream::connect(&self.hosts[number]);
+            match tokio::time::timeout(CONNECT_TIMEOUT, connection).await {
+                Ok(Ok(stream)) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => failed = error,
+                Err(_) => failed = io::ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(failed)
+    }
 }
 
 fn url(address: &str) -> Result<String, Error> {
@@ -87,7 +140,7 @@ fn url(address: &str) -> Result<String, Error> {
         .and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
     match port {
         Some((host, port)) if !host.is_empty() && port > 0 && !rest.contains('/') => {
-            Ok(format!("http://{rest}"))
+            Ok(format!("{SCHEME}{rest}"))
         }
         _ => Err(invalid(address, "expected HOST:PORT")),
     }
@@ -123,18 +176,21 @@ fn sign<T>(message: T, user: &str) -> Request<T> {
 }
 
 /// Sends an edit until the answer is definite or the window is over. `call` must send the same
-/// request id each time.
+/// request id each time. An answer that says that nothing was stored says nothing of an earlier sending
+/// whose outcome nobody knows.
 pub(crate) async fn insist<T, F>(mut call: impl FnMut() -> F) -> Result<T, Answer>
 where
     F: Future<Output = Result<Response<T>, Status>>,
 {
     let until = tokio::time::Instant::now() + RETRY_WINDOW;
-    let mut delay = RETRY_DELAY_MIN;
+    let (mut delay, mut in_doubt) = (RETRY_DELAY_MIN, false);
     loop {
-        let answer = match call().await {
+        let mut answer = match call().await {
             Ok(response) => return Ok(response.into_inner()),
             Err(status) => Answer::from_status(&status),
         };
+        in_doubt |= answer.is_uncertain;
+        answer.is_uncertain |= in_doubt && answer.is_transient();
         if !answer.is_transient() || tokio::time::Instant::now() + delay > until {
             return Err(answer);
         }
@@ -204,6 +260,24 @@ mod tests {
         })
         .await;
         assert_eq!((outcome.is_err(), calls.get()), (true, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_refused_after_an_open_outcome_is_not_told_that_nothing_was_stored() {
+        let answer = |first: Status, later: Status| {
+            let first = Cell::new(Some(first));
+            insist(move || {
+                let status = first.take().unwrap_or(later.clone());
+                async { Err::<Response<()>, _>(status) }
+            })
+        };
+        let unavailable = || Status::unavailable("no leader");
+        let open = answer(Status::unknown("perhaps"), unavailable()).await;
+        assert!(open.unwrap_err().is_uncertain);
+        let shut = answer(unavailable(), unavailable()).await;
+        assert!(!shut.unwrap_err().is_uncertain);
+        let definite = answer(Status::unknown("perhaps"), Status::aborted("it is at 7")).await;
+        assert!(!definite.unwrap_err().is_uncertain);
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,11 +9,12 @@ use writ_proto::v1;
 use crate::args::Delete;
 use crate::connect::{self, Fleet, insist, signed_off};
 use crate::console::Console;
-use crate::edits::{Entry, Ledger, State};
+use crate::edits::{Entry, Ledger};
 use crate::error::{Answer, Error};
 use crate::exit::Exit;
 use crate::input::Kind;
 use crate::interrupt::{Interrupt, unless};
+use crate::submit;
 
 /// Runs the command.
 pub(crate) async fn run(
@@ -60,11 +61,10 @@ pub(crate) async fn run(
         ledger.finish(console);
         return Ok(Exit::Done);
     }
-    let sent = unless(
-        interrupt,
-        submit(&fleet, kind, &requests, &mut ledger, console),
-    )
-    .await;
+    let send = |index: usize| send(&fleet, kind, &requests[index]);
+    let word = |_, _: &v1::EditResponse| "deleted";
+    let all = 0..requests.len();
+    let sent = submit::submit(all, &mut ledger, console, interrupt, send, word).await;
     let outcome = match sent {
         Some(Ok(())) => {
             if kind == Kind::Cluster && args.output.is_none() {
@@ -131,24 +131,4 @@ async fn send(
             .await
         }
     }
-}
-
-async fn submit(
-    fleet: &Fleet,
-    kind: Kind,
-    requests: &[v1::DeleteRequest],
-    ledger: &mut Ledger,
-    console: &mut Console,
-) -> Result<(), Answer> {
-    for (index, request) in requests.iter().enumerate() {
-        ledger.entries[index].state = State::Sent;
-        match send(fleet, kind, request).await {
-            Ok(response) => ledger.land(index, "deleted", response, console),
-            Err(answer) => {
-                ledger.entries[index].state = State::Failed(answer.clone());
-                return Err(answer);
-            }
-        }
-    }
-    Ok(())
 }

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::time::Instant;
 use writ_proto::v1;
 
 use crate::args::{EditOutput, Level, Waiting};
@@ -29,6 +30,22 @@ pub(crate) enum State {
     /// In the log, or in force already: the word for it, and the publisher's answer.
     Landed(&'static str, v1::EditResponse),
     Failed(Answer),
+}
+
+impl State {
+    /// Whether it is not in the log.
+    fn is_refused(&self) -> bool {
+        matches!(self, State::Failed(answer) if !answer.is_uncertain)
+    }
+
+    /// Whether nobody knows.
+    fn is_open(&self) -> bool {
+        match self {
+            State::Sent => true,
+            State::Failed(answer) => answer.is_uncertain,
+            State::NotSent | State::Landed(..) => false,
+        }
+    }
 }
 
 /// One edit of the command.
@@ -70,6 +87,8 @@ impl Entry {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) entries: Vec<Entry>,
+    /// Entries that were told: answers come in any order and are told in that of the entries.
+    told: usize,
     dry_run: bool,
     output: Option<EditOutput>,
 }
@@ -78,12 +97,13 @@ impl Ledger {
     pub(crate) fn new(entries: Vec<Entry>, dry_run: bool, output: Option<EditOutput>) -> Self {
         Self {
             entries,
+            told: 0,
             dry_run,
             output,
         }
     }
 
-    /// Notes an answer and says it.
+    /// Notes an answer, and says all that have no open one before them.
     pub(crate) fn land(
         &mut self,
         index: usize,
@@ -91,67 +111,96 @@ impl Ledger {
         response: v1::EditResponse,
         console: &mut Console,
     ) {
-        let entry = &mut self.entries[index];
+        self.entries[index].state = State::Landed(word, response);
+        while let Some(entry) = self.entries.get(self.told)
+            && matches!(entry.state, State::Landed(..))
+        {
+            self.say(entry, console);
+            self.told += 1;
+        }
+    }
+
+    /// Says the rest of what landed, past those that are open or failed.
+    fn say_rest(&mut self, console: &mut Console) {
+        for entry in &self.entries[self.told..] {
+            self.say(entry, console);
+        }
+        self.told = self.entries.len();
+    }
+
+    /// Says one entry, if it landed.
+    fn say(&self, entry: &Entry, console: &mut Console) {
+        let State::Landed(word, response) = &entry.state else {
+            return;
+        };
         let reference = match response.generation {
             0 => entry.reference(),
             generation => format!("{}@{generation}", entry.reference()),
         };
         match self.output {
-            Some(EditOutput::Json) => {}
+            Some(EditOutput::Json) => return,
             Some(EditOutput::Name) => console.say(reference),
             None if self.dry_run => console.say(format!("{reference} {word} (dry run)")),
             None => console.say(format!("{reference} {word}")),
         }
-        if self.output != Some(EditOutput::Json) {
-            for notice in &response.notices {
-                console.tell(format!(
-                    "note: {}: {}: {}",
-                    entry.title(),
-                    notice.field,
-                    notice.message
-                ));
-            }
-            if !response.unknown_clusters.is_empty() {
-                let names = response.unknown_clusters.join(", ");
-                console.tell(format!(
-                    "note: {}: not in the registry (yet): {names}",
-                    entry.title()
-                ));
-            }
+        for notice in &response.notices {
+            console.tell(format!(
+                "note: {}: {}: {}",
+                entry.title(),
+                notice.field,
+                notice.message
+            ));
         }
-        entry.state = State::Landed(word, response);
+        if !response.unknown_clusters.is_empty() {
+            let names = response.unknown_clusters.join(", ");
+            console.tell(format!(
+                "note: {}: not in the registry (yet): {names}",
+                entry.title()
+            ));
+        }
     }
 
-    fn landed(&self) -> usize {
-        self.entries
-            .iter()
-            .filter(|entry| matches!(entry.state, State::Landed(..)))
-            .count()
+    /// How many landed, and what became of the others.
+    fn account(&self) -> String {
+        let count = |fits: fn(&State) -> bool| {
+            let fitting = self.entries.iter().filter(|entry| fits(&entry.state));
+            fitting.count()
+        };
+        let landed = count(|state| matches!(state, State::Landed(..)));
+        let mut text = format!("{landed} of {} documents landed", self.entries.len());
+        let rest = [
+            (count(State::is_refused), "did not"),
+            (count(State::is_open), "not known"),
+            (count(|state| matches!(state, State::NotSent)), "not sent"),
+        ];
+        for (number, word) in rest.into_iter().filter(|(number, _)| *number > 0) {
+            text.push_str(&format!(", {number} {word}"));
+        }
+        text
     }
 
     /// Says what landed and what did not, after a run that stopped at `answer`.
-    pub(crate) fn stop(&self, answer: Answer, console: &mut Console) -> Error {
+    pub(crate) fn stop(&mut self, answer: Answer, console: &mut Console) -> Error {
+        self.say_rest(console);
         self.tell_rest(console);
         Error::Partial {
-            landed: self.landed(),
-            total: self.entries.len(),
+            account: self.account(),
             answer,
         }
     }
 
     /// The same after Ctrl-C.
-    pub(crate) fn interrupt(&self, console: &mut Console) -> Error {
+    pub(crate) fn interrupt(&mut self, console: &mut Console) -> Error {
+        self.say_rest(console);
         self.tell_rest(console);
-        match self.landed() {
-            0 if !self
-                .entries
-                .iter()
-                .any(|entry| matches!(entry.state, State::Sent)) =>
-            {
-                Error::Interrupted("; nothing was sent")
-            }
-            _ => Error::Interrupted("; what landed stands"),
+        let is_begun = |entry: &Entry| !matches!(entry.state, State::NotSent);
+        if !self.entries.iter().any(is_begun) {
+            return Error::Interrupted("; nothing was sent");
         }
+        if self.entries.len() > 1 {
+            console.tell(self.account());
+        }
+        Error::Interrupted("; what landed stands")
     }
 
     fn tell_rest(&self, console: &mut Console) {
@@ -164,7 +213,7 @@ impl Ledger {
                         response.generation
                     ));
                 }
-                State::Failed(answer) if answer.is_uncertain() => {
+                State::Failed(answer) if answer.is_uncertain => {
                     console.tell(format!(
                         "not known:   {title}: {answer}; doing it again is safe"
                     ));
@@ -252,7 +301,11 @@ impl Ledger {
     }
 }
 
-/// Waits for several policies at the same time.
+/// Policies whose status is followed at the same time: a quarter of what one publisher serves. What is
+/// decided by the time that its turn comes is seen at once.
+const FOLLOWED_AT_ONCE: usize = 64;
+
+/// Waits for several policies, up to one common end.
 pub(crate) async fn all(
     fleet: &Fleet,
     versions: Vec<(v1::PolicyVersion, Option<v1::Revision>)>,
@@ -270,12 +323,14 @@ pub(crate) async fn all(
         );
         console.borrow_mut().progress(&line);
     };
-    try_join_all(
-        versions.into_iter().map(|(version, revision)| {
-            follow::until(fleet, version, revision, goal, timeout, seen)
-        }),
-    )
-    .await
+    let deadline = Instant::now() + timeout;
+    let follow =
+        |(version, revision)| follow::until(fleet, version, revision, goal, deadline, seen);
+    stream::iter(versions)
+        .map(follow)
+        .buffered(FOLLOWED_AT_ONCE)
+        .try_collect()
+        .await
 }
 
 /// One line on how waiting ended, and who is missing.
@@ -326,7 +381,7 @@ fn edit(entry: &Entry) -> Edit {
         State::NotSent => {}
         State::Sent => edit.outcome = "unknown",
         State::Failed(answer) => {
-            edit.outcome = if answer.is_uncertain() {
+            edit.outcome = if answer.is_uncertain {
                 "unknown"
             } else {
                 "failed"

@@ -75,12 +75,10 @@ pub enum Error {
         exit: Exit,
     },
     /// Some of the input landed and some did not; the report was printed.
-    #[error("stopped: {landed} of {total} documents landed")]
+    #[error("stopped: {account}")]
     Partial {
-        /// How many are in the log.
-        landed: usize,
-        /// How many were asked for.
-        total: usize,
+        /// How many landed, and what became of the others.
+        account: String,
         /// Why the first one that failed did.
         #[source]
         answer: Answer,
@@ -163,6 +161,10 @@ pub struct Answer {
     pub message: String,
     /// What is wrong field by field; empty unless the code is INVALID_ARGUMENT.
     pub violations: Vec<Violation>,
+    /// Whether the publisher says that it may be repeated in a moment (`google.rpc.RetryInfo`).
+    pub may_repeat: bool,
+    /// Whether the request may have taken effect: nobody said that it did not.
+    pub is_uncertain: bool,
 }
 
 /// One field of a document that was refused.
@@ -178,8 +180,8 @@ impl Answer {
     /// Reads a status and its details; details that are not understood are left out, never an error
     /// of their own.
     pub fn from_status(status: &Status) -> Self {
-        let violations = status
-            .get_error_details()
+        let details = status.get_error_details();
+        let violations = details
             .bad_request()
             .map(|bad| {
                 bad.field_violations
@@ -195,6 +197,8 @@ impl Answer {
             code: status.code(),
             message: status.message().to_owned(),
             violations,
+            may_repeat: details.retry_info().is_some(),
+            is_uncertain: is_uncertain(status),
         }
     }
 
@@ -210,18 +214,11 @@ impl Answer {
 
     /// Whether the same request (with the same request id) may be sent again in a moment.
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self.code,
-            Code::Unavailable | Code::Unknown | Code::Cancelled
-        )
-    }
-
-    /// Whether it is unknown if the request took effect.
-    pub fn is_uncertain(&self) -> bool {
-        matches!(
-            self.code,
-            Code::Unknown | Code::Cancelled | Code::DeadlineExceeded
-        )
+        self.may_repeat
+            || matches!(
+                self.code,
+                Code::Unavailable | Code::Unknown | Code::Cancelled
+            )
     }
 
     fn label(&self) -> &'static str {
@@ -241,6 +238,28 @@ impl Answer {
             _ => "",
         }
     }
+}
+
+/// A publisher that says UNAVAILABLE stored nothing; a connection that broke says nothing, and its
+/// status has a cause here.
+fn is_uncertain(status: &Status) -> bool {
+    match status.code() {
+        Code::Unknown | Code::Cancelled | Code::DeadlineExceeded => true,
+        Code::Unavailable => status.source().is_some() && !is_refused_connection(status),
+        _ => false,
+    }
+}
+
+/// Whether there was no connection at all, so that nothing was sent.
+fn is_refused_connection(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return error.kind() == std::io::ErrorKind::ConnectionRefused;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 impl fmt::Display for Answer {

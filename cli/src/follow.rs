@@ -16,6 +16,8 @@ use crate::exit::Exit;
 /// After the first refusal the other clusters, who are at work on the same edit, get this long to
 /// answer too.
 const REFUSAL_GRACE: Duration = Duration::from_secs(2);
+/// How long the first status of a policy may take where the time is over already.
+const FIRST_STATUS_TIME_MIN: Duration = Duration::from_millis(50);
 /// Between two tries to follow again.
 const FOLLOW_AGAIN_DELAY: Duration = Duration::from_millis(250);
 
@@ -73,17 +75,18 @@ fn judge(goal: Goal, policy: &v1::PolicyStatus) -> Verdict {
     }
 }
 
-/// Follows one policy until the goal is decided or the time is over. `seen` is called with every
+/// Follows one policy until the goal is decided or the time is over, but for one status at least: where
+/// the time is over before, a policy may still be found where it should be. `seen` is called with every
 /// status.
 pub(crate) async fn until(
     fleet: &Fleet,
     policy: v1::PolicyVersion,
     at_least: Option<v1::Revision>,
     goal: Goal,
-    timeout: Duration,
+    deadline: Instant,
     mut seen: impl FnMut(&v1::PolicyStatus),
 ) -> Result<Outcome, Error> {
-    let deadline = Instant::now() + timeout;
+    let deadline = deadline.max(Instant::now() + FIRST_STATUS_TIME_MIN);
     let what = format!(
         "the status of clusterpolicy/{} cannot be followed",
         policy.name

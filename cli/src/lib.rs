@@ -30,6 +30,7 @@ mod output;
 mod render;
 mod rollback;
 mod status;
+mod submit;
 mod wait;
 mod why;
 

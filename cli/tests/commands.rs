@@ -105,18 +105,37 @@ async fn a_dry_run_stores_nothing_and_says_what_would_be() {
 
 #[tokio::test]
 async fn a_run_that_stops_midway_says_exactly_what_landed() {
-    let publisher = Publisher::start().await;
     let second = PAYMENTS.replace("payments", "later");
-    publisher.fail_edit_of("payments", Status::resource_exhausted("the log is full"));
     let input = format!("{CLUSTER}---\n{PAYMENTS}---\n{second}");
+    let publisher = Publisher::start().await;
+    publisher.fail_edit_of("payments", Status::resource_exhausted("the log is full"));
     let Ran { code, out, err } = run_with(&publisher, "apply -f -", &input).await;
-    assert_eq!((code, out.as_str()), (1, "cluster/eu-prod-1@1 created\n"));
+    // Both policies were under way when the first one failed.
+    assert_eq!(
+        (code, out.as_str()),
+        (
+            1,
+            "cluster/eu-prod-1@1 created\nclusterpolicy/later@1 created\n"
+        )
+    );
     assert_eq!(
         err,
         "landed:      standard input: document 1 (Cluster eu-prod-1): created, generation 1\n\
          not landed:  standard input: document 2 (ClusterPolicy payments): a limit is reached: the log is full\n\
+         landed:      standard input: document 3 (ClusterPolicy later): created, generation 1\n\
+         error: stopped: 2 of 3 documents landed, 1 did not: a limit is reached: the log is full\n"
+    );
+
+    let publisher = Publisher::start().await;
+    publisher.fail_edit_of("eu-prod-1", Status::aborted("it is at 7"));
+    let Ran { code, out, err } = run_with(&publisher, "apply -f -", &input).await;
+    assert_eq!((code, out.as_str()), (7, ""));
+    assert_eq!(
+        err,
+        "not landed:  standard input: document 1 (Cluster eu-prod-1): conflict: it is at 7\n\
+         not sent:    standard input: document 2 (ClusterPolicy payments)\n\
          not sent:    standard input: document 3 (ClusterPolicy later)\n\
-         error: stopped: 1 of 3 documents landed: a limit is reached: the log is full\n"
+         error: stopped: 0 of 3 documents landed, 1 did not, 2 not sent: conflict: it is at 7\n"
     );
 }
 
@@ -304,6 +323,100 @@ async fn status_is_read_and_wait_judges() {
             .code,
         4
     );
+}
+
+#[tokio::test]
+async fn wait_ends_with_the_code_of_what_the_clusters_said() {
+    // Applied, pending, refused, silent; the exit, and with --allow-silent.
+    for (counts, exit, allowing) in [
+        ((2, 0, 0, 0), 0, 0),
+        ((1, 1, 0, 0), 4, 4),
+        ((1, 0, 1, 0), 5, 5),
+        ((1, 0, 0, 1), 6, 0),
+        // What waiting cannot mend comes first, then what it could, then silence.
+        ((0, 0, 1, 1), 5, 5),
+        ((0, 1, 0, 1), 4, 4),
+    ] {
+        let publisher = Publisher::start().await;
+        run_with(&publisher, "apply -f -", PAYMENTS).await;
+        publisher.set_counts(counts);
+        let ran = run(&publisher, "wait payments --timeout 100ms").await;
+        assert_eq!(ran.code, exit, "{counts:?}: {}{}", ran.out, ran.err);
+        let ran = run(&publisher, "wait payments --timeout 100ms --allow-silent").await;
+        assert_eq!(ran.code, allowing, "{counts:?}: {}{}", ran.out, ran.err);
+    }
+    let publisher = Publisher::start().await;
+    assert_eq!(
+        run(&publisher, "wait nothing --timeout 100ms").await.code,
+        1
+    );
+    let grammar = run(&publisher, "wait cluster/eu-prod-1 --timeout 100ms").await;
+    assert_eq!(grammar.code, 2);
+}
+
+#[tokio::test]
+async fn of_many_edits_some_are_under_way_and_the_account_adds_up() {
+    const POLICIES: usize = 300;
+    let publisher = Publisher::start().await;
+    let names: Vec<String> = (0..POLICIES).map(|number| format!("p{number}")).collect();
+    let input: Vec<String> = names
+        .iter()
+        .map(|name| PAYMENTS.replace("payments", name))
+        .chain([CLUSTER.to_owned()])
+        .collect();
+    let input = input.join("---\n");
+    publisher.fail_edit_of("p150", Status::failed_precondition("claimed"));
+    let Ran { code, out, err } = run_with(&publisher, "apply -f -", &input).await;
+    assert_eq!(code, 9);
+    let landed = out.lines().count();
+    assert!(
+        out.starts_with("cluster/eu-prod-1@1 created\n"),
+        "clusters first: {out}"
+    );
+    let told = |word: &str| err.lines().filter(|line| line.starts_with(word)).count();
+    assert_eq!(
+        (told("landed:"), told("not landed:"), told("not known:")),
+        (landed, 1, 0)
+    );
+    let not_sent = told("not sent:");
+    assert!(
+        not_sent > 0 && landed + 1 + not_sent == POLICIES + 1,
+        "{err}"
+    );
+    let account = format!(
+        "stopped: {landed} of {} documents landed, 1 did not, {not_sent} not sent",
+        POLICIES + 1
+    );
+    assert!(err.contains(&account), "{err}");
+    // Run again, it lands as a whole, and says of each whether it was there.
+    publisher.fail_edit_once("p150", Status::unavailable("no leader"));
+    let Ran { code, out, .. } = run_with(&publisher, "apply -f -", &input).await;
+    assert_eq!((code, out.lines().count()), (0, POLICIES + 1));
+    assert_eq!(out.matches(" unchanged").count(), landed);
+    let order: Vec<&str> = out
+        .lines()
+        .skip(1)
+        .map(|line| line.split('@').next().unwrap())
+        .collect();
+    let wanted: Vec<String> = names
+        .iter()
+        .map(|name| format!("clusterpolicy/{name}"))
+        .collect();
+    assert_eq!(order, wanted, "told in the order of the input");
+}
+
+#[tokio::test]
+async fn of_several_publishers_one_that_answers_is_asked() {
+    let publisher = Publisher::start().await;
+    let (closed, open) = (support::closed_port().await, &publisher.address);
+    for addresses in [format!("{closed},{open}"), format!("{open}, {closed}")] {
+        let ran = support::run_at(&addresses, "apply -f -", PAYMENTS).await;
+        assert_eq!(ran.code, 0, "{addresses}: {}", ran.err);
+    }
+    let nobody = format!("{closed},{}", support::closed_port().await);
+    let ran = support::run_at(&nobody, "get policies", "").await;
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains(&closed), "{}", ran.err);
 }
 
 #[tokio::test]

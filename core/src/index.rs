@@ -149,28 +149,33 @@ impl Index {
         entries
     }
 
-    /// The index after one more change, and the base if it had to be rewritten.
-    pub fn push(&self, base: &Base, step: Change) -> (Index, Option<Base>) {
-        let revision = step.revision;
-        let mut tail = self.tail.clone();
-        tail.push(step);
-        if tail.len() <= TAIL_LENGTH_MAX {
-            return (
-                Index {
-                    revision,
-                    tail,
-                    ..self.clone()
-                },
-                None,
-            );
+    /// Takes one more change.
+    pub fn push(&mut self, step: Change) {
+        self.revision = step.revision;
+        self.tail.push(step);
+    }
+
+    /// Rewrites the base where the tail is too long: the index over the new base, and that base. The
+    /// changes after the revision `since`, where the last root stood, stay in the tail however many
+    /// they are, so that a reader who holds that root can go back to it.
+    pub fn fold(&self, base: &Base, since: Revision) -> Option<(Index, Base)> {
+        if self.tail.len() <= TAIL_LENGTH_MAX {
+            return None;
         }
-        let kept = tail.split_off(tail.len() - TAIL_LENGTH_KEPT);
-        let mut folded = base.clone();
-        for step in &tail {
-            change(&mut folded.entries, step);
-            folded.revision = step.revision;
+        let is_new = |step: &&Change| step.revision > since;
+        let kept = self
+            .tail
+            .iter()
+            .filter(is_new)
+            .count()
+            .max(TAIL_LENGTH_KEPT);
+        let (folded, tail) = self.tail.split_at(self.tail.len().saturating_sub(kept));
+        let mut base = base.clone();
+        for step in folded {
+            change(&mut base.entries, step);
+            base.revision = step.revision;
         }
-        (Index::over(&folded, revision, kept), Some(folded))
+        Some((Index::over(&base, self.revision, tail.to_vec()), base))
     }
 }
 
@@ -207,10 +212,11 @@ mod tests {
         let mut rewritten = 0;
         for number in 1..=500 {
             change(&mut entries, &step(number));
-            let (next, new_base) = index.push(&base, step(number));
-            rewritten += usize::from(new_base.is_some());
-            base = new_base.unwrap_or(base);
-            index = next;
+            index.push(step(number));
+            if let Some(folded) = index.fold(&base, at(number - 1)) {
+                rewritten += 1;
+                (index, base) = folded;
+            }
             assert!(index.continues(&base) && index.tail.len() <= TAIL_LENGTH_MAX);
             assert_eq!(
                 digest(&feed(), &index.newest(&base)),
@@ -225,7 +231,7 @@ mod tests {
     fn a_newer_index_can_be_taken_back_to_an_older_state() {
         let (mut index, base) = Index::empty(&feed(), at(0));
         for number in 1..=20 {
-            index = index.push(&base, step(number)).0;
+            index.push(step(number));
         }
         let states = index.states(&base);
         assert_eq!(states.len(), 21);
@@ -234,6 +240,23 @@ mod tests {
             change(&mut entries, &step(number));
         }
         assert_eq!(states[10], (at(10), entries));
+    }
+
+    #[test]
+    fn however_many_changes_one_batch_makes_the_root_before_it_can_be_gone_back_to() {
+        let (mut index, base) = Index::empty(&feed(), at(0));
+        for number in 1..=TAIL_LENGTH_MAX as u64 {
+            index.push(step(number));
+        }
+        let root = (index.revision, index.newest(&base));
+        for number in 1..=crate::root::EDITS_MAX as u64 {
+            index.push(step(root.0.number + number));
+        }
+        let newest = index.newest(&base);
+        let (index, base) = index.fold(&base, root.0).unwrap();
+        assert!(index.tail.len() <= TAIL_LENGTH_MAX && index.continues(&base));
+        assert_eq!(index.newest(&base), newest);
+        assert!(index.states(&base).contains(&root));
     }
 
     #[test]

@@ -15,7 +15,6 @@ use crate::{
     error::EditError,
     history::Past,
     place::Placed,
-    seal::Sealed,
     validate::{Content, Validated},
     view::View,
 };
@@ -99,11 +98,16 @@ pub(crate) fn answer_without_edit(
     })
 }
 
-pub(crate) fn answer(validated: &Validated, placed: &Placed, sealed: &Sealed) -> Answer {
+pub(crate) fn answer(
+    validated: &Validated,
+    placed: &Placed,
+    revision: Revision,
+    generation: Generation,
+) -> Answer {
     Answer {
         name: validated.name.to_string(),
-        generation: sealed.generation,
-        revision: sealed.revision,
+        generation,
+        revision,
         unchanged: false,
         dry_run: false,
         notices: validated.notices.clone(),

@@ -18,7 +18,7 @@ pub struct Args {
     /// File that the address is written to once the API answers
     #[arg(long, value_name = "FILE")]
     pub address_file: Option<PathBuf>,
-    /// The bus, as nats://HOST:PORT
+    /// The bus, as nats://HOST:PORT; several servers of one NATS cluster with commas between them
     #[arg(long, value_name = "URL", env = "WRIT_NATS_URL")]
     pub nats_url: String,
     /// File with the seed of the publisher's identity on the bus (SU…)

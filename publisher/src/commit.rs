@@ -1,285 +1,395 @@
-//! Step 5, commit: one edit becomes one atomic batch, in the order in which edits are accepted.
+//! Step 5, commit: what waits becomes one atomic batch, batch after batch.
 //!
-//! The compare-and-set is on the root alone. Where another edit came first, the checks are made again
-//! on the newer state and the batch is built again. Promises: `Ok` means that the edit is in the log
-//! (or that nothing had to change); every error but [`EditError::Unknown`] means that it is not.
+//! One task takes the edits in the order in which they came: those that came while a batch was on its
+//! way are the next one, so that a busy publisher makes large batches and an idle one waits for nobody.
+//! The compare-and-set is on the root alone: where another publisher's edit came first, all checks are
+//! made again on the newer state and the batch is built again. Promises: `Ok` means that the edit is in
+//! the log (or that nothing had to change); every error but [`EditError::Unknown`] and
+//! [`EditError::CutOff`] means that it is not. A batch that is refused as a whole is taken apart, so that
+//! the one edit that does not fit is refused alone.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use futures::{StreamExt as _, stream};
 use tokio::{
-    sync::{Mutex, Semaphore},
-    time::{Instant, sleep, timeout_at},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::{Instant, timeout_at},
 };
-use writ_bus::{
-    Client,
-    batch::{self, Batch, Outcome},
-    read,
-    streams::Stream,
-};
+use writ_bus::Client;
 use writ_core::{
     edit::Intent,
     envelope::{Keyring, SigningKey},
     revision::Revision,
-    subject::BusSubject,
 };
-use writ_proto::log;
 
 use crate::{
     accept::Submission,
     alarm::{Alarms, describe},
-    answer::{Answer, answer, answer_without_edit, check, repeat},
+    answer::Answer,
+    current::Leader,
+    draft::{Draft, Verdict, judge_dry_run},
     error::EditError,
-    guard,
-    history::Histories,
-    place, seal, track,
+    failpoint::{self, Step},
+    history::{self, Histories, Past},
+    seal,
+    send::{Fate, RETRY_DELAY_MAX, Sender, pause},
+    track,
     validate::{self, Validated},
-    view::{View, Views},
+    view::{READ_WAIT_MAX, View, Views},
 };
 
-/// How long an edit may take. A killed leader stops writes for 5 to 7 s; twice that, with room for the
-/// repetition whose answer is definite.
+/// How long an edit may wait for its place in a batch. A killed leader stops writes for 5 to 7 s; twice
+/// that, with room for the repetition whose answer is definite.
 const EDIT_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// Edits that wait here. One takes milliseconds, so that a client waits a second or two at most; the
-/// manifests of all of them are bounded to some hundred megabytes.
+/// How long a batch is pursued at least, however long its edits waited before: one sending that is not
+/// answered, and the repetition whose answer is definite.
+const BATCH_TIME_MIN: Duration = Duration::from_secs(10);
+
+/// Edits that wait here. A batch of a hundred takes some ten milliseconds; the manifests of all of them
+/// are bounded to some hundred megabytes.
 const EDITS_WAITING_MAX: usize = 256;
 
-/// Longest pause before a repetition; drawn anew each time, so that publishers don't meet again.
-const RETRY_DELAY_MAX: Duration = Duration::from_millis(200);
+/// First pause after another publisher's edit came first: about what its batch takes. It doubles.
+const CONFLICT_DELAY_MIN: Duration = Duration::from_millis(4);
 
-/// Commits edits, one after the other. Clones share the order.
+/// To what it grows: some batches, so that a publisher that keeps losing goes on taking part.
+const CONFLICT_DELAY_MAX: Duration = Duration::from_millis(64);
+
+/// Names whose histories are read from the leader at once.
+const HISTORIES_AT_ONCE: usize = 16;
+
+/// Takes edits to be committed. Clones share the queue.
 #[derive(Clone)]
-pub(crate) struct Committer(Arc<Inner>);
-
-struct Inner {
-    client: Client,
-    key: SigningKey,
-    trusted: Keyring,
-    views: Views,
-    /// Held from the check of an edit until its outcome is seen.
-    order: Mutex<Histories>,
+pub(crate) struct Committer {
+    queue: mpsc::Sender<Waiting>,
     places: Arc<Semaphore>,
+    histories: Arc<Histories>,
+    leader: Leader,
+}
+
+/// An edit that waits for its answer.
+struct Waiting {
+    validated: Validated,
+    until: Instant,
+    /// A batch that held it was refused as a whole: it is tried without others.
+    alone: bool,
+    answer: oneshot::Sender<Result<Answer, EditError>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Waiting {
+    /// Whoever asked may have gone.
+    fn answer(self, answer: Result<Answer, EditError>) {
+        let _ = self.answer.send(answer);
+    }
 }
 
 impl Committer {
+    /// The queue, and what empties it.
     pub(crate) fn new(
         client: Client,
         key: SigningKey,
         trusted: Keyring,
         views: Views,
         alarms: Alarms,
-    ) -> Committer {
-        let histories = Histories::new(client.clone(), trusted.clone(), alarms);
-        Committer(Arc::new(Inner {
-            client,
-            key,
-            trusted,
-            views,
-            order: Mutex::new(histories),
+    ) -> (Committer, Rounds) {
+        let histories = Arc::new(Histories::new(client.clone(), trusted.clone(), alarms));
+        let leader = Leader {
+            client: client.clone(),
+            views: views.clone(),
+        };
+        let (queue, coming) = mpsc::channel(EDITS_WAITING_MAX);
+        let committer = Committer {
+            queue,
             places: Arc::new(Semaphore::new(EDITS_WAITING_MAX)),
-        }))
+            histories: histories.clone(),
+            leader: leader.clone(),
+        };
+        let rounds = Rounds {
+            key,
+            coming,
+            waiting: VecDeque::new(),
+            histories,
+            leader,
+            sender: Sender {
+                client,
+                trusted,
+                views: views.clone(),
+            },
+            views,
+            conflicts: 0,
+            last_won: None,
+        };
+        (committer, rounds)
     }
 
     /// Validates and commits. Goes on when the caller goes away: an edit that was begun is ended.
     pub(crate) async fn submit(&self, submission: Submission) -> Result<Answer, EditError> {
-        let too_many = EditError::TooMany {
-            limit: EDITS_WAITING_MAX,
-        };
-        let permit = self
-            .0
-            .places
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| too_many)?;
+        let limit = EDITS_WAITING_MAX;
+        let place = self.places.clone().try_acquire_owned();
+        let place = place.map_err(|_| EditError::TooMany { limit })?;
         let request_id = submission.request_id.clone();
-        let inner = self.0.clone();
-        let task = tokio::spawn(async move {
-            let _permit = permit;
-            let validated = validate::validate(submission)?;
-            inner.edit(&validated).await
-        });
-        task.await.unwrap_or(Err(EditError::CutOff { request_id }))
+        let validated = validate::validate(submission)?;
+        if validated.submission.dry_run {
+            return self.dry_run(&validated).await;
+        }
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting {
+            validated,
+            until: Instant::now() + EDIT_TIME_MAX,
+            alone: false,
+            answer,
+            _place: place,
+        };
+        let cut_off = || EditError::CutOff {
+            request_id: request_id.clone(),
+        };
+        // There is a place in the queue for every permit.
+        self.queue.send(waiting).await.map_err(|_| cut_off())?;
+        answered.await.unwrap_or_else(|_| Err(cut_off()))
+    }
+
+    /// Judges an edit by the log as it is now; it needs no turn.
+    async fn dry_run(&self, validated: &Validated) -> Result<Answer, EditError> {
+        let view = self.leader.view().await?;
+        if let Some(reason) = &view.broken {
+            return Err(EditError::Broken(reason.clone()));
+        }
+        let submission = &validated.submission;
+        let newest = view.intent(submission.kind, &validated.name);
+        let request_id = submission
+            .is_repeatable
+            .then_some(submission.request_id.as_str());
+        let past = find_past(&self.histories, newest.map(AsRef::as_ref), request_id).await;
+        let past = past.map_err(|_| EditError::NotStored)?;
+        judge_dry_run(validated, past.as_ref(), &view, track::wall_ms())
     }
 }
 
-/// What one batch came to.
-enum Sent {
-    Committed,
-    /// Not stored. `in_doubt`: an earlier sending of the same batch may have been.
-    Lost {
-        in_doubt: bool,
-    },
+/// What a request made before: of the name of `newest`, its last intent in the view that is built on.
+async fn find_past(
+    histories: &Histories,
+    newest: Option<&Intent>,
+    request_id: Option<&str>,
+) -> Result<Option<Past>, history::Error> {
+    match request_id {
+        Some(request_id) => histories.find(newest, request_id).await,
+        None => Ok(None),
+    }
 }
 
-impl Inner {
-    async fn edit(&self, validated: &Validated) -> Result<Answer, EditError> {
-        let mut histories = self.order.lock().await;
-        let submission = &validated.submission;
-        if submission.is_repeatable {
-            let past = histories
-                .find(submission.kind, &validated.name, &submission.request_id)
-                .await
-                .map_err(|_| EditError::NotStored)?;
-            if let Some(past) = past {
-                return repeat(validated, &past);
+/// Makes a batch of what waits, over and over.
+pub(crate) struct Rounds {
+    key: SigningKey,
+    coming: mpsc::Receiver<Waiting>,
+    waiting: VecDeque<Waiting>,
+    histories: Arc<Histories>,
+    leader: Leader,
+    sender: Sender,
+    views: Views,
+    /// Batches in a row that lost against another publisher's.
+    conflicts: u32,
+    /// The last batch that won.
+    last_won: Option<Revision>,
+}
+
+/// An edit with the answer that it gets if the group is committed.
+type Decided = (Waiting, Result<Answer, EditError>);
+
+impl Rounds {
+    /// Runs until nobody can submit any more.
+    pub(crate) async fn run(mut self) {
+        while self.take().await {
+            self.round().await;
+        }
+    }
+
+    /// Takes what came; waits if there is nothing. `false`: there will be nothing any more.
+    async fn take(&mut self) -> bool {
+        if self.waiting.is_empty() {
+            match self.coming.recv().await {
+                Some(first) => self.waiting.push_back(first),
+                None => return false,
             }
         }
-        self.commit(validated).await
+        while let Ok(next) = self.coming.try_recv() {
+            self.waiting.push_back(next);
+        }
+        true
     }
 
-    async fn commit(&self, validated: &Validated) -> Result<Answer, EditError> {
-        let deadline = Instant::now() + EDIT_TIME_MAX;
-        loop {
-            let view = self.views.now();
-            if let Some(reason) = &view.broken {
-                return Err(EditError::Broken(reason.clone()));
-            }
-            check(validated, &view)?;
-            guard::check(validated, &view)?;
-            let placed = place::place(validated, &view, track::wall_ms())?;
-            if let Some(answer) = answer_without_edit(validated, &placed, &view) {
-                return Ok(answer);
-            }
-            let sealed = seal::seal(&view.state, view.root_sequence, &placed.edit, &self.key)
-                .map_err(EditError::TooLarge)?;
-            let committed = match self.send(&sealed.batch, validated, deadline).await? {
-                Sent::Committed => true,
-                Sent::Lost { in_doubt } => {
-                    self.settle(validated, &view, in_doubt, deadline).await?
+    async fn round(&mut self) {
+        failpoint::hit(Step::Taken);
+        let view = self.views.now();
+        let waiting = self.still_in_time(&view);
+        let pasts = self.find_pasts(&waiting, &view).await;
+
+        let mut draft = Draft::new(&view.state, &view, track::wall_ms());
+        let mut decided: Vec<Decided> = Vec::new();
+        for (edit, past) in waiting.into_iter().zip(pasts) {
+            let verdict = match past {
+                Ok(past) => draft.take(&edit.validated, past.as_ref(), edit.alone),
+                Err(error) => {
+                    tracing::debug!("a history is not known yet: {}", describe(&error));
+                    draft.hold(&edit.validated)
                 }
             };
-            if committed {
-                self.see(sealed.revision, deadline).await;
-                return Ok(answer(validated, &placed, &sealed));
+            match verdict {
+                Verdict::Later => self.waiting.push_back(edit),
+                Verdict::Now(answer) => edit.answer(answer),
+                Verdict::IfCurrent(answer) => decided.push((edit, answer)),
             }
-            if Instant::now() >= deadline {
-                return Err(EditError::NotStored);
-            }
-            pause().await;
+        }
+        let Some(group) = draft.into_group() else {
+            return self.answer_if_current(decided, &view).await;
+        };
+        match seal::seal(group, view.revision(), view.root_sequence, &self.key) {
+            Ok(sealed) => self.commit(sealed, decided, &view).await,
+            Err(invalid) => self.refuse(EditError::TooLarge(invalid), decided),
         }
     }
 
-    /// Sends a batch until its outcome is definite. The compare-and-set makes repeating safe.
-    async fn send(
-        &self,
-        batch: &Batch,
-        validated: &Validated,
-        deadline: Instant,
-    ) -> Result<Sent, EditError> {
-        let mut in_doubt = false;
-        loop {
-            match batch::commit(&self.client, batch).await {
-                Ok(Outcome::Committed { .. }) => return Ok(Sent::Committed),
-                Ok(Outcome::Conflict) => return Ok(Sent::Lost { in_doubt }),
-                Ok(Outcome::Unknown) => in_doubt = true,
-                Ok(Outcome::Retry { code }) => {
-                    tracing::debug!(code, "the log asks for a repetition")
-                }
-                Ok(Outcome::Full) if !in_doubt => return Err(EditError::Full),
-                Ok(Outcome::Refused { code, description }) if !in_doubt => {
-                    return Err(EditError::Refused { code, description });
-                }
-                Ok(Outcome::Full | Outcome::Refused { .. }) => {}
-                Err(error) if !in_doubt => return Err(EditError::Bus(error)),
-                Err(error) => tracing::warn!("an edit is in doubt: {}", describe(&error)),
+    /// Nothing has to be stored. What was judged by the log as it was seen is answered if that is all of
+    /// the log, and judged again otherwise.
+    async fn answer_if_current(&mut self, decided: Vec<Decided>, view: &View) {
+        if decided.is_empty() {
+            // What is left waits for the log's leader.
+            if !self.waiting.is_empty() {
+                pause(RETRY_DELAY_MAX).await;
             }
-            if Instant::now() >= deadline {
-                let request_id = validated.submission.request_id.clone();
-                return Err(if in_doubt {
-                    EditError::Unknown { request_id }
-                } else {
-                    EditError::NotStored
-                });
+            return;
+        }
+        match self.leader.root_sequence().await {
+            Ok(newest) if newest <= view.root_sequence => {
+                for (edit, answer) in decided {
+                    edit.answer(answer);
+                }
             }
-            pause().await;
+            Ok(newest) => {
+                self.again(decided, |_| {});
+                // Where it is not reached in time, the edits' own time ends the waiting.
+                let _ = self.leader.reached(newest, READ_WAIT_MAX).await;
+            }
+            Err(error) => {
+                tracing::debug!("where the log is, is not known yet: {}", describe(&error));
+                self.again(decided, |_| {});
+                pause(RETRY_DELAY_MAX).await;
+            }
         }
     }
 
-    /// Another edit wrote the root that was built on. Waits until it is seen here, and says whether it
-    /// was this very edit: sent before, stored, and its answer lost.
-    async fn settle(
+    /// What waits and may go on waiting; the others are answered.
+    fn still_in_time(&mut self, view: &View) -> Vec<Waiting> {
+        let now = Instant::now();
+        let (mut left, waiting) = (Vec::new(), std::mem::take(&mut self.waiting));
+        for edit in waiting {
+            match &view.broken {
+                Some(reason) => edit.answer(Err(EditError::Broken(reason.clone()))),
+                None if edit.until <= now => edit.answer(Err(EditError::NotStored)),
+                None => left.push(edit),
+            }
+        }
+        left
+    }
+
+    /// What the requests made before, as far as the log says it by now.
+    async fn find_pasts(
         &self,
-        validated: &Validated,
-        built_on: &View,
-        in_doubt: bool,
-        deadline: Instant,
-    ) -> Result<bool, EditError> {
-        let submission = &validated.submission;
-        let request_id = || submission.request_id.clone();
+        waiting: &[Waiting],
+        view: &View,
+    ) -> Vec<Result<Option<Past>, history::Error>> {
+        let find = |edit: &Waiting| {
+            let (histories, submission) = (self.histories.clone(), &edit.validated.submission);
+            let request_id = submission
+                .is_repeatable
+                .then(|| submission.request_id.clone());
+            let newest = view.intent(submission.kind, &edit.validated.name).cloned();
+            async move { find_past(&histories, newest.as_deref(), request_id.as_deref()).await }
+        };
+        // Made before they are awaited, so that none borrows what waits.
+        let finds: Vec<_> = waiting.iter().map(find).collect();
+        stream::iter(finds)
+            .buffered(HISTORIES_AT_ONCE)
+            .collect()
+            .await
+    }
+
+    async fn commit(&mut self, sealed: seal::Sealed, decided: Vec<Decided>, built_on: &View) {
+        failpoint::hit(Step::Sealed);
+        let now = Instant::now();
+        let earliest = decided.iter().map(|(edit, _)| edit.until).min();
+        let deadline = earliest.unwrap_or(now).max(now + BATCH_TIME_MIN);
+        let revision = sealed.revision;
+        match self.sender.send(sealed, built_on, deadline).await {
+            Fate::Committed => {
+                failpoint::hit(Step::Stored);
+                self.conflicts = 0;
+                self.see(revision, deadline).await;
+                failpoint::hit(Step::Seen);
+                for (edit, answer) in decided {
+                    edit.answer(answer);
+                    failpoint::hit(Step::Answered);
+                }
+                // Whoever wins builds on the new root first, and would win again and again.
+                let is_contended = self.last_won != Some(built_on.revision());
+                if self.last_won.replace(revision).is_some() && is_contended {
+                    pause(CONFLICT_DELAY_MIN).await;
+                }
+            }
+            Fate::Lost => {
+                self.again(decided, |_| {});
+                self.give_way(built_on, deadline).await;
+            }
+            Fate::Refused(error) => self.refuse(error, decided),
+            Fate::Unknown => {
+                // What was only judged by the group, of which nobody knows, is judged again.
+                let is_in_group =
+                    |(_, answer): &Decided| answer.as_ref().is_ok_and(|answer| !answer.unchanged);
+                let (group, rest): (Vec<_>, Vec<_>) = decided.into_iter().partition(is_in_group);
+                for (edit, _) in group {
+                    let request_id = edit.validated.submission.request_id.clone();
+                    edit.answer(Err(EditError::Unknown { request_id }));
+                }
+                self.again(rest, |_| {});
+            }
+        }
+    }
+
+    /// A group of one is refused; of several, each is tried alone.
+    fn refuse(&mut self, error: EditError, mut decided: Vec<Decided>) {
+        if decided.len() > 1 {
+            return self.again(decided, |edit| edit.alone = true);
+        }
+        if let Some((edit, _)) = decided.pop() {
+            edit.answer(Err(error));
+        }
+    }
+
+    /// Puts edits back in front of the queue, in their order.
+    fn again(&mut self, decided: Vec<Decided>, mut change: impl FnMut(&mut Waiting)) {
+        for (mut edit, _) in decided.into_iter().rev() {
+            change(&mut edit);
+            self.waiting.push_front(edit);
+        }
+    }
+
+    /// Another edit came first: waits until it is read back, and a little more, so that publishers
+    /// don't meet again.
+    async fn give_way(&mut self, built_on: &View, deadline: Instant) {
         let left = deadline.saturating_duration_since(Instant::now());
         let moved = |view: &Arc<View>| view.root_sequence > built_on.root_sequence;
-        let seen = self.views.wait_within(left, moved).await;
-        if !in_doubt {
-            return seen.map(|_| false).map_err(|_| EditError::NotStored);
-        }
-        let view = seen.map_err(|_| EditError::Unknown {
-            request_id: request_id(),
-        })?;
-        if view
-            .find_request(submission.kind, &validated.name, &submission.request_id)
-            .is_some()
-        {
-            return Ok(true);
-        }
-        // The follower may have passed over evicted roots: the name's own intents decide.
-        let subject = BusSubject::Intent {
-            kind: submission.kind,
-            name: validated.name.clone(),
-        };
-        let after = built_on.root_sequence;
-        loop {
-            match read::next_by_subject(&self.client, Stream::Log, &subject, after).await {
-                Ok(None) => return Ok(false),
-                Ok(Some(stored)) => {
-                    return self.is_own(validated, built_on, &subject, &stored.bytes);
-                }
-                Err(error) if Instant::now() < deadline => {
-                    tracing::debug!("the leader can't be asked yet: {}", describe(&error));
-                    pause().await;
-                }
-                Err(_) => {
-                    return Err(EditError::Unknown {
-                        request_id: request_id(),
-                    });
-                }
-            }
-        }
+        let _ = self.views.wait_within(left, moved).await;
+        let delay = CONFLICT_DELAY_MIN.saturating_mul(1 << self.conflicts.min(10));
+        self.conflicts += 1;
+        pause(delay.min(CONFLICT_DELAY_MAX)).await;
     }
 
-    fn is_own(
-        &self,
-        validated: &Validated,
-        built_on: &View,
-        subject: &BusSubject,
-        bytes: &[u8],
-    ) -> Result<bool, EditError> {
-        let submission = &validated.submission;
-        let unknown = || EditError::Unknown {
-            request_id: submission.request_id.clone(),
-        };
-        let found = log::open::<Intent>(subject, bytes, &self.trusted).map_err(|_| unknown())?;
-        if found.value.request_id == submission.request_id {
-            return Ok(true);
-        }
-        // A gap in the generations: what came first was evicted, and may have been ours.
-        let expected = built_on.generation(submission.kind, &validated.name).next();
-        if found.value.generation == expected {
-            Ok(false)
-        } else {
-            Err(unknown())
-        }
-    }
-
-    /// Waits until the follower has the edit, so that the next one builds on it.
+    /// Waits until the follower has the batch, so that the next one builds on it.
     async fn see(&self, revision: Revision, deadline: Instant) {
         let wait = self.views.wait_for(|view| view.revision() >= revision);
         if !matches!(timeout_at(deadline, wait).await, Ok(Ok(_))) {
             tracing::warn!(%revision, "a committed edit is not seen yet");
         }
     }
-}
-
-async fn pause() {
-    let most = u64::try_from(RETRY_DELAY_MAX.as_millis()).unwrap_or(u64::MAX);
-    sleep(Duration::from_millis(rand::random_range(1..=most))).await;
 }

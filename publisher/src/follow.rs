@@ -13,7 +13,7 @@ use writ_bus::{
     streams::Stream,
 };
 use writ_core::{
-    edit::{Intent, Message},
+    edit::{Intent, Message, SeenRoot},
     envelope::Keyring,
     subject::BusSubject,
     tracker::{Committed, read_manifest},
@@ -98,20 +98,26 @@ impl Follower {
     }
 
     fn follow(&mut self, subject: &BusSubject, opened: log::Opened<Message>) {
-        let (edits, hash) = match &opened.value {
-            Message::Intent(intent) => {
-                self.open.push(intent.clone());
-                (vec![], None)
+        let mut seen = None;
+        match &opened.value {
+            Message::Intent(intent) => self.open.push(intent.clone()),
+            Message::Root(root) => {
+                seen = Some(SeenRoot {
+                    revision: root.revision,
+                    hash: opened.hash,
+                    edits: root.edits.clone(),
+                });
             }
-            Message::Root(root) => (root.edits.clone(), Some(opened.hash)),
-            _ => (vec![], None),
-        };
+            _ => {}
+        }
         match self.view.state.follow(opened.value) {
             Ok(None) => {}
             Ok(Some(_)) => {
-                self.view.root_hash = hash;
+                self.view.root_hash = Some(opened.hash);
                 self.view.broken = None;
-                self.view.remember(edits);
+                if let Some(root) = seen {
+                    self.view.remember(root);
+                }
                 for intent in std::mem::take(&mut self.open) {
                     // In the order of the log, so that the last one is the newest edit's.
                     self.view.newest_ms = intent.committed_ms;

@@ -19,6 +19,7 @@ use writ_core::{
     envelope::Keyring,
     hash::Hash,
     name::Name,
+    revision::Revision,
     subject::{BusSubject, Sender},
 };
 use writ_proto::log;
@@ -31,6 +32,7 @@ const REREAD_TIME_MAX: Duration = Duration::from_secs(2);
 /// Another publisher's last beat.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeardBeat {
+    pub(crate) revision: Revision,
     pub(crate) root: Hash,
     pub(crate) at: Instant,
 }
@@ -147,6 +149,7 @@ impl Ear {
         match log::open::<Beat>(&BusSubject::Beat, bytes, &self.trusted) {
             Ok(opened) if opened.value.publisher != self.own_name.as_str() => {
                 beats.send_replace(Some(HeardBeat {
+                    revision: opened.value.revision,
                     root: opened.value.root,
                     at: Instant::now(),
                 }));

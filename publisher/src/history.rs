@@ -1,14 +1,15 @@
 //! What became of earlier requests: the kept intents of a name, read from the log's leader.
 //!
 //! A request id is unique per name while its intent is kept. The log is asked, not this publisher's
-//! memory, so that an id that another publisher took before a restart is known too.
+//! memory, so that an id that another publisher took is known too; it is asked again for every attempt,
+//! because that publisher may be at it now.
 
-use std::collections::{BTreeMap, VecDeque};
-
-use writ_bus::{
-    Client, connection, read,
-    streams::{MESSAGES_PER_SUBJECT, Stream},
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
+
+use writ_bus::{Client, streams::MESSAGES_PER_SUBJECT};
 use writ_core::{
     edit::Intent,
     envelope::Keyring,
@@ -20,7 +21,7 @@ use writ_core::{
 };
 use writ_proto::log;
 
-use crate::alarm::Alarms;
+use crate::{alarm::Alarms, current};
 
 /// Names whose history is held. Beyond it they are read again: 64 small reads of the leader.
 const NAMES_MAX: usize = 256;
@@ -54,12 +55,49 @@ impl Past {
     }
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct History {
     /// The last sequence that was read.
     read: u64,
-    /// Oldest first; at most [`EDITS_MAX`].
+    /// Oldest first, each generation once; at most [`EDITS_MAX`].
     edits: VecDeque<Past>,
+}
+
+impl History {
+    fn push(&mut self, past: Past) {
+        if past.generation <= self.reached() {
+            return;
+        }
+        self.edits.push_back(past);
+        if self.edits.len() > EDITS_MAX {
+            self.edits.pop_front();
+        }
+    }
+
+    fn reached(&self) -> Generation {
+        self.edits
+            .back()
+            .map_or(Generation(0), |past| past.generation)
+    }
+
+    /// Whether nothing is missing up to the newest intent, which may be the next one itself.
+    fn completes(&mut self, newest: &Intent) -> bool {
+        if self.reached().next() == newest.generation {
+            self.push(Past::of(newest));
+        }
+        self.reached() >= newest.generation
+    }
+}
+
+/// Why a history is not known: at the moment, as the log's leader may answer later.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The leader can't be asked.
+    #[error(transparent)]
+    Ask(#[from] current::Error),
+    /// Whoever answered has not got as far as this publisher, so that it does not lead any more.
+    #[error("the server that answered for the log's leader is behind this publisher")]
+    Behind,
 }
 
 /// The histories of the names that were edited last.
@@ -67,7 +105,7 @@ pub(crate) struct Histories {
     client: Client,
     trusted: Keyring,
     alarms: Alarms,
-    table: BTreeMap<(Kind, Name), History>,
+    table: Mutex<BTreeMap<(Kind, Name), History>>,
 }
 
 impl Histories {
@@ -76,46 +114,67 @@ impl Histories {
             client,
             trusted,
             alarms,
-            table: BTreeMap::new(),
+            table: Mutex::default(),
         }
     }
 
-    /// The edit that a request made, if it is kept.
+    /// The edit that a request made, if it is kept: of the name of `newest`, its last intent in the
+    /// view that is built on, and up to that. Nothing is read where that intent tells it already.
     ///
     /// # Errors
     /// Where the leader can't be asked: then nothing is known.
     pub(crate) async fn find(
-        &mut self,
-        kind: Kind,
-        name: &Name,
+        &self,
+        newest: Option<&Intent>,
         request_id: &str,
-    ) -> Result<Option<Past>, connection::Error> {
-        if self.table.len() >= NAMES_MAX {
-            self.table.clear();
-        }
-        let subject = BusSubject::Intent {
-            kind,
-            name: name.clone(),
+    ) -> Result<Option<Past>, Error> {
+        // A name without an intent was never edited, and the compare-and-set keeps it that way.
+        let Some(newest) = newest else {
+            return Ok(None);
         };
-        let history = self.table.entry((kind, name.clone())).or_default();
-        loop {
-            let next =
-                read::next_by_subject(&self.client, Stream::Log, &subject, history.read).await?;
-            let Some(stored) = next else { break };
+        if newest.request_id == request_id {
+            return Ok(Some(Past::of(newest)));
+        }
+        let key = (newest.kind, newest.name.clone());
+        // Taken out while it is read, so that no lock is held meanwhile.
+        let mut history = self.table().remove(&key).unwrap_or_default();
+        let read = self.read(&mut history, newest).await;
+        let known = history.edits.iter().rev();
+        let found = known
+            .clone()
+            .find(|past| past.request_id == request_id)
+            .cloned();
+        self.keep(key, history);
+        read.map(|()| found)
+    }
+
+    async fn read(&self, history: &mut History, newest: &Intent) -> Result<(), Error> {
+        let subject = BusSubject::Intent {
+            kind: newest.kind,
+            name: newest.name.clone(),
+        };
+        while !history.completes(newest) {
+            let next = current::next_by_subject(&self.client, &subject, history.read);
+            let stored = next.await?.ok_or(Error::Behind)?;
             history.read = stored.sequence;
             match log::open::<Intent>(&subject, &stored.bytes, &self.trusted) {
-                Ok(opened) => history.edits.push_back(Past::of(&opened.value)),
+                Ok(opened) => history.push(Past::of(&opened.value)),
                 Err(error) => self.alarms.raise(&subject, error.category(), &error),
             }
-            if history.edits.len() > EDITS_MAX {
-                history.edits.pop_front();
-            }
         }
-        Ok(history
-            .edits
-            .iter()
-            .rev()
-            .find(|past| past.request_id == request_id)
-            .cloned())
+        Ok(())
+    }
+
+    fn keep(&self, key: (Kind, Name), history: History) {
+        let mut table = self.table();
+        if table.len() >= NAMES_MAX {
+            table.clear();
+        }
+        table.insert(key, history);
+    }
+
+    fn table(&self) -> MutexGuard<'_, BTreeMap<(Kind, Name), History>> {
+        // What is lost by a panic is read again.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
 use writ_bus::{
     Client,
     connection::{self, FirstConnect, Options},
@@ -176,13 +176,17 @@ pub(crate) async fn run_until(
 
     let trusted = config.trusted.clone();
     let past = Past::new(client.clone(), trusted.clone(), alarms.clone());
-    let committer = Committer::new(
+    let (committer, rounds) = Committer::new(
         client.clone(),
         config.key.clone(),
         trusted,
         views.clone(),
         alarms,
     );
+    tasks.spawn(async move {
+        rounds.run().await;
+        Ok(())
+    });
     let stop = CancellationToken::new();
     let name = config.args.name.to_string();
     let api = Api::new(name, committer, views, tracking, past, stop.clone());
@@ -221,7 +225,9 @@ async fn serve(
 ) -> Result<(), Error> {
     let router = api::router(api).await.map_err(Error::Reflection)?;
     let stopped = stop.clone();
-    let incoming = TcpListenerStream::new(listener);
+    // An answer is several small writes: without this each waits until the caller's kernel has
+    // acknowledged the last one, which takes it 40 ms.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let server =
         router.serve_with_incoming_shutdown(incoming, async move { stopped.cancelled().await });
     tokio::pin!(server);

@@ -1,11 +1,12 @@
-//! Step 4, seal: from an edit to signed messages. No I/O.
+//! Step 4, seal: from a group of edits to signed messages. No I/O.
 
 use bytes::Bytes;
 use writ_bus::batch::{self, Invalid};
 use writ_core::{
-    edit::{Edit, State},
+    edit::{Attempt, Claim, Group, Message},
     envelope::SigningKey,
-    revision::{Generation, Revision},
+    hash::Hash,
+    revision::Revision,
 };
 use writ_proto::log;
 
@@ -13,33 +14,49 @@ use writ_proto::log;
 #[derive(Debug, Clone)]
 pub(crate) struct Sealed {
     pub(crate) batch: batch::Batch,
+    /// The revision of its last edit.
     pub(crate) revision: Revision,
-    pub(crate) generation: Generation,
+    /// By what it is told apart from the batches of others.
+    pub(crate) attempt: Attempt,
 }
 
-/// Builds and signs the batch of an edit on a state whose root is at `root_sequence` of the stream.
+/// Builds and signs the batch of a group on a state whose root, at `built_on`, is at `root_sequence` of
+/// the stream.
 ///
 /// # Errors
 /// [`Invalid`] where it does not fit: a message over 1 MB, or more than 1,000 messages.
 pub(crate) fn seal(
-    state: &State,
+    group: Group<'_>,
+    built_on: Revision,
     root_sequence: u64,
-    edit: &Edit,
     key: &SigningKey,
 ) -> Result<Sealed, Invalid> {
-    let built = state.build(edit);
+    let built = group.finish();
     // Before the signatures, which take time.
     if built.messages.len() > batch::MESSAGES_MAX {
         return Err(Invalid::Messages(built.messages.len()));
     }
-    let sign = |message| batch::Message {
-        subject: writ_core::edit::Message::subject(message),
-        bytes: Bytes::from(log::seal_message(message, key).bytes),
-    };
-    let messages = built.messages.iter().map(sign).collect();
+    let (mut messages, mut claims, mut root) = (Vec::new(), Vec::new(), Hash([0; 32]));
+    for message in &built.messages {
+        let sealed = log::seal_message(message, key);
+        match message {
+            Message::Intent(intent) => claims.push(Claim {
+                kind: intent.kind,
+                name: intent.name.clone(),
+                generation: intent.generation,
+                hash: sealed.hash,
+            }),
+            Message::Root(_) => root = sealed.hash,
+            _ => {}
+        }
+        messages.push(batch::Message {
+            subject: Message::subject(message),
+            bytes: Bytes::from(sealed.bytes),
+        });
+    }
     Ok(Sealed {
         batch: batch::Batch::new(messages, root_sequence)?,
-        revision: built.revision,
-        generation: built.generation,
+        revision: built.next.revision(),
+        attempt: Attempt::new(built_on, root, claims),
     })
 }

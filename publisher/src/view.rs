@@ -10,18 +10,17 @@ use std::{
 
 use tokio::{sync::watch, time::timeout};
 use writ_core::{
-    edit::{Intent, State},
+    edit::{Intent, SeenRoot, State},
     hash::Hash,
     model::{Cluster, ClusterPolicy, Document},
     name::{ClusterName, Name, PolicyName},
     revision::{Generation, Revision},
-    root::RootEdit,
     scope::Kind,
 };
 
-/// Edits whose request ids are remembered here: what passes while an outcome is unknown. A publisher
-/// commits at most some hundred edits a second, and an outcome is known after seconds.
-const RECENT_EDITS_MAX: usize = 4_096;
+/// Roots that are remembered: what passes while the outcome of a batch is not known. The log keeps 64
+/// of them, and publishers together make some hundred a second; an outcome is known after seconds.
+const RECENT_ROOTS_MAX: usize = 1_024;
 
 /// How long a read waits for the revision that it asks for. The log is a few milliseconds behind at
 /// most; more means that this publisher is cut off, and another one should be asked.
@@ -40,7 +39,7 @@ pub(crate) struct View {
     pub(crate) newest_ms: u64,
     /// What is in force, as documents.
     documents: BTreeMap<(Kind, Name), Arc<Document>>,
-    recent: VecDeque<RootEdit>,
+    recent: VecDeque<Arc<SeenRoot>>,
     /// Why the log can't be believed at the moment; edits are refused then.
     pub(crate) broken: Option<String>,
 }
@@ -131,24 +130,16 @@ impl View {
         };
     }
 
-    /// Remembers a batch's edits.
-    pub(crate) fn remember(&mut self, edits: Vec<RootEdit>) {
-        self.recent.extend(edits);
-        let surplus = self.recent.len().saturating_sub(RECENT_EDITS_MAX);
+    /// Remembers a root.
+    pub(crate) fn remember(&mut self, root: SeenRoot) {
+        self.recent.push_back(Arc::new(root));
+        let surplus = self.recent.len().saturating_sub(RECENT_ROOTS_MAX);
         self.recent.drain(..surplus);
     }
 
-    /// The edit that a request made, if it was seen.
-    pub(crate) fn find_request(
-        &self,
-        kind: Kind,
-        name: &Name,
-        request_id: &str,
-    ) -> Option<&RootEdit> {
-        self.recent
-            .iter()
-            .rev()
-            .find(|edit| edit.kind == kind && edit.name == *name && edit.request_id == request_id)
+    /// The last roots that were seen.
+    pub(crate) fn recent_roots(&self) -> impl Iterator<Item = &SeenRoot> {
+        self.recent.iter().map(AsRef::as_ref)
     }
 }
 

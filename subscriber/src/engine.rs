@@ -38,6 +38,13 @@ use crate::waiting::Waiting;
 /// sum: an API server that is away longer brings a relist with it, which writes what is missing.
 const CLOSE_RETRY_DELAYS_MS: [u64; 4] = [100, 500, 2_000, 5_000];
 
+/// How long the record of what an attempt reached waits for the next attempt. The ack goes first: a
+/// fleet waits for that, and only people and a later process for this. Edits that follow one another
+/// share one such write.
+pub const CLOSE_DELAY_MS: u64 = 250;
+/// How long it waits at most, under edits without end.
+pub const CLOSE_DELAY_MAX_MS: u64 = 2_000;
+
 /// What a policy is to be brought to.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -154,15 +161,14 @@ impl<C: ClusterApi> Engine<C> {
     ///
     /// Idempotent: what is already so costs nothing, and what failed is tried again. Dropping the
     /// future halfway is like a crash: the record stays "not done" and the next call goes on. The
-    /// answer comes when the objects are confirmed; that they are is written into the mirror right
-    /// after, and until then everything else about this policy waits.
+    /// answer comes when the objects are confirmed; that they are is written into the mirror a moment
+    /// after ([`CLOSE_DELAY_MS`]).
     pub async fn bring(&self, target: Target) -> Outcome {
         let policy = target.policy.clone();
         let mut slot = self.slot(&policy).await;
         let outcome = self.bring_slot(target, &mut slot).await;
         let outcome = outcome.with_record(slot.record.as_ref());
-        let engine = self.clone();
-        tokio::spawn(async move { engine.close_record(&policy, slot).await });
+        self.close_later(&policy, &mut slot);
         outcome
     }
 
@@ -332,6 +338,51 @@ impl<C: ClusterApi> Engine<C> {
                 return slot;
             }
         }
+    }
+
+    /// Has what was reached written into the mirror once no attempt followed for a while.
+    fn close_later(&self, policy: &PolicyName, slot: &mut Slot) {
+        let after = Instant::now() + Duration::from_millis(CLOSE_DELAY_MS);
+        if slot.close_after.replace(after).is_some() {
+            return;
+        }
+        let (engine, policy) = (self.clone(), policy.clone());
+        let latest = Instant::now() + Duration::from_millis(CLOSE_DELAY_MAX_MS);
+        tokio::spawn(async move {
+            let mut due = after;
+            loop {
+                tokio::time::sleep_until(due.into()).await;
+                let Some(slot) = engine.inner.slots.find(&policy) else {
+                    return;
+                };
+                let mut slot = slot.lock_owned().await;
+                match slot.close_after {
+                    Some(later) if later > due && due < latest => due = later.min(latest),
+                    _ => {
+                        slot.close_after = None;
+                        return engine.close_record(&policy, slot).await;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Writes into the mirrors what was reached and is not in them yet, each once. For an orderly end:
+    /// what is not written is done again by the next process.
+    pub async fn close_all(&self) {
+        let closing = self.policies().into_iter().map(|policy| async move {
+            let Some(slot) = self.inner.slots.find(&policy) else {
+                return;
+            };
+            let mut slot = slot.lock_owned().await;
+            if self.may_write()
+                && let Err(error) = write_mirror(&self.inner.api, &policy, &mut slot).await
+            {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(%policy, error, "record not written before the end");
+            }
+        });
+        futures::future::join_all(closing).await;
     }
 
     /// Writes what was reached into the mirror. A failure is tried again for a while, and after

@@ -1,7 +1,7 @@
 //! The real Kubernetes API, by plain requests: an apply has to tell 201 from 200, which the client
 //! library's typed calls hide.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Method, Request, StatusCode};
 use kube::client::Body;
@@ -46,6 +46,7 @@ impl KubeApi {
 
     async fn send(&self, call: Call<'_>) -> Result<(StatusCode, Vec<u8>), Error> {
         let (action, target) = (call.action, call.target.clone());
+        let since = Instant::now();
         let fail = |kind, message: &str| Error::new(kind, action, &target, message);
         let mut request = Request::builder().method(call.method).uri(call.uri);
         if let Some(content_type) = call.content_type {
@@ -66,6 +67,8 @@ impl KubeApi {
                 .await
                 .map_err(|_| fail(ErrorKind::Unavailable, "no answer in time"))?
                 .map_err(|cause| fail(ErrorKind::Unavailable, "no answer").with_source(cause))?;
+        let took_us = since.elapsed().as_micros();
+        tracing::debug!(action, target, status = status.as_u16(), took_us, "asked");
         if status.is_success() {
             return Ok((status, body.to_vec()));
         }
@@ -266,7 +269,10 @@ impl ClusterApi for KubeApi {
 
     async fn replace(&self, reference: &ObjectRef, content: &Value) -> Result<Written, Error> {
         let mut call = Call::on("replace", Method::PUT, reference)?;
-        call.uri = format!("{}?fieldManager={FIELD_MANAGER}", call.uri);
+        call.uri = format!(
+            "{}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict",
+            call.uri
+        );
         let answer = self.send(call.with(JSON, content)).await?;
         read_written("replace", reference, answer)
     }

@@ -38,6 +38,7 @@ pub(crate) async fn run<C: ClusterApi>(
             tracing::warn!("ack not stored yet, sending it again: {error}");
             tokio::time::sleep(RETRY_DELAY).await;
         }
+        tracing::debug!(bytes = ack.bytes.len(), "ack stored");
     }
     Ok(())
 }

@@ -188,6 +188,7 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
                 let Some((event, signed)) = self.gate.open::<Event>(&subject, &bytes) else {
                     return;
                 };
+                tracing::debug!(%subject, revision = %event.value.revision, "heard");
                 if let Err(why) = self.follower.on_event(&event.value, &signed, now_ms) {
                     self.gate.ignore(&subject, why);
                 }

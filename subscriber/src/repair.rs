@@ -271,6 +271,10 @@ impl<C: ClusterApi> Engine<C> {
             .as_ref()
             .map(|written| written.resource_version.as_str());
         let changed = resource_version.is_none() || known != resource_version;
+        if !changed && slot.close_after.is_some() {
+            // The own write that an attempt began with: what it reached is written soon.
+            return;
+        }
         if let Some(written) = slot.mirror.as_mut().filter(|_| changed) {
             // Not known any more what it says: it is written whatever was sent last.
             written.sent = None;

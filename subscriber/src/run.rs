@@ -37,6 +37,8 @@ use crate::{
 
 /// Shortest lease: renewals come every third of it, and two may fail.
 const LEASE_MIN_S: u64 = 3;
+/// For what is left to be written down at an orderly end. A pod is killed after 30 s.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why a subscriber could not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -232,7 +234,7 @@ impl Start {
             .await
             .map_or_else(|_| String::new(), |info| info.git_version);
         tracing::info!(cluster = %args.cluster, boot = kept.boot, "following the log");
-        Pilot {
+        let ended = Pilot {
             clock,
             sender,
             reads: Reads::new(client.clone()),
@@ -241,7 +243,7 @@ impl Start {
             gate,
             follower,
             works: Works::new(engine.clone(), registry.clone()),
-            engine,
+            engine: engine.clone(),
             registry,
             mirroring,
             drift: drift_out,
@@ -255,7 +257,9 @@ impl Start {
             permitted: None,
         }
         .run(shutdown)
-        .await
+        .await;
+        let _ = tokio::time::timeout(CLOSE_LIMIT, engine.close_all()).await;
+        ended
     }
 }
 

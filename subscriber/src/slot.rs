@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use serde_json::Value;
 use writ_core::hash::Hash;
@@ -41,6 +42,8 @@ pub(crate) struct Slot {
     pub(crate) turned: Option<Turned>,
     /// Failures of the last attempt by the API server itself, and how often each came in a row.
     pub(crate) repeated: BTreeMap<ObjectRef, (String, u32)>,
+    /// When the mirror is to be written, by somebody who waits for that.
+    pub(crate) close_after: Option<Instant>,
 }
 
 /// The result of an attempt: state, the objects that it names, and how many there are.
@@ -115,6 +118,7 @@ impl Default for Slot {
             said: None,
             turned: None,
             repeated: BTreeMap::new(),
+            close_after: None,
         }
     }
 }

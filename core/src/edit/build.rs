@@ -1,93 +1,192 @@
-//! From an edit to the messages of its batch. No I/O.
+//! From edits to the messages of their batch. No I/O.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use super::{Batch, Change, Edit, FeedLog, Intent, Message, State};
+use super::{BATCH_LENGTH_MAX, Batch, Change, Edit, FeedLog, Intent, Message, State};
 use crate::{
     event::{Body, Event, PROTOCOL},
     index::{self, Base, Entry, Index},
     revision::{Generation, Revision},
-    root::{Root, RootEdit},
+    root::{EDITS_MAX, Root, RootEdit},
     scope::{Feed, Scope},
 };
 
+/// Bytes of manifests and bodies from which on a group takes no further edit: a quarter of the largest
+/// batch, so that the last one taken, whose policy may be in many scopes, and the bases fit beside them.
+const BYTES_MAX: usize = 16_000_000;
+
 impl State {
-    /// The batch of one edit: its intent, an event or tombstone for every scope that it is in or
-    /// leaves, the bases that are due, their indexes, and the root last.
-    ///
-    /// Guarantees: the generation goes on over deletions; a feed that the edit opens exists with its
-    /// base in the same batch; applying `messages` to this state with [`State::follow`] gives `next`.
+    /// The batch of one edit: a group of one.
     pub fn build(&self, edit: &Edit) -> Batch {
-        let revision = self.revision.next();
-        let known = self.intent(edit.kind, &edit.name);
+        let mut group = Group::new(self);
+        group.add(edit);
+        group.finish()
+    }
+}
+
+/// Several edits that become one batch: as if one were made after the other, with one root.
+///
+/// Each edit has its own revision, and its events continue those of the edit before it. What a batch
+/// writes once is written as the last edit leaves it: the indexes, the bases that are due, the root.
+/// Holds: the names of a group differ, so that the next message of a name's intents still tells whose
+/// edit came first.
+#[derive(Debug)]
+pub struct Group<'a> {
+    before: &'a State,
+    next: State,
+    /// Intents and events, in the order of the edits.
+    messages: Vec<Message>,
+    touched: BTreeSet<Feed>,
+    edits: Vec<RootEdit>,
+    /// Of manifests and bodies, which make nearly all of a batch.
+    bytes: usize,
+}
+
+impl<'a> Group<'a> {
+    /// A group that holds no edit yet.
+    pub fn new(before: &'a State) -> Group<'a> {
+        let mut next = before.clone();
+        next.open.clear();
+        Group {
+            before,
+            next,
+            messages: Vec::new(),
+            touched: BTreeSet::new(),
+            edits: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// The edits taken so far, as the root will list them.
+    pub fn edits(&self) -> &[RootEdit] {
+        &self.edits
+    }
+
+    /// Whether one more edit may be taken: its name is not in the group yet, and root and batch have
+    /// room. An empty group takes every edit; one that is too large for a batch shows in its length.
+    pub fn takes(&self, edit: &Edit) -> bool {
+        if self.edits.is_empty() {
+            return true;
+        }
+        let is_new = |taken: &RootEdit| taken.kind != edit.kind || taken.name != edit.name;
+        self.edits.len() < EDITS_MAX
+            && self.bytes < BYTES_MAX
+            && self.edits.iter().all(is_new)
+            && self.length_max_with(edit) <= BATCH_LENGTH_MAX
+    }
+
+    /// Most messages of the batch if this edit were taken: for every feed both its index and its base.
+    fn length_max_with(&self, edit: &Edit) -> usize {
+        let (mut scopes, mut feeds) = (BTreeSet::new(), BTreeSet::new());
+        if let Some(known) = self.next.intent(edit.kind, &edit.name) {
+            scopes.extend(&known.scopes);
+        }
+        if let Change::Put {
+            scopes: wanted,
+            listens,
+            ..
+        } = &edit.change
+        {
+            scopes.extend(wanted);
+            let listened = listens.iter();
+            feeds.extend(listened.flat_map(|(region, stage)| Feed::listened_by(region, stage)));
+        }
+        let events = scopes.len();
+        feeds.extend(scopes.into_iter().map(|scope| Feed {
+            kind: edit.kind,
+            scope: scope.clone(),
+        }));
+        let feeds = feeds.union(&self.touched).count();
+        self.messages.len() + 1 + events + 2 * feeds + 1
+    }
+
+    /// Takes an edit: its intent, and an event or tombstone for every scope that it is in or leaves.
+    /// The generation goes on over deletions.
+    pub fn add(&mut self, edit: &Edit) -> (Revision, Generation) {
+        let revision = self.next.revision.next();
+        let known = self.next.intent(edit.kind, &edit.name);
         let generation = known
             .map_or(Generation::default(), |intent| intent.generation)
             .next();
         let before = known
             .map(|intent| intent.scopes.clone())
             .unwrap_or_default();
+        self.next.revision = revision;
 
-        let mut next = State {
-            revision,
-            ..self.clone()
-        };
-        next.open.clear();
         let intent = intent(edit, revision, generation);
-        let mut touched = BTreeSet::new();
+        self.bytes += intent.manifest.as_ref().map_or(0, String::len);
+        self.messages.push(Message::Intent(intent.clone()));
         if let Change::Put {
             listens: Some((region, stage)),
             ..
         } = &edit.change
         {
             for feed in Feed::listened_by(region, stage) {
-                open_feed(&mut next.feeds, &mut touched, feed, revision);
+                open_feed(&mut self.next.feeds, &mut self.touched, feed, revision);
             }
         }
-
-        let mut events = Vec::new();
         for scope in before.union(&intent.scopes) {
             let feed = Feed {
                 kind: edit.kind,
                 scope: scope.clone(),
             };
-            open_feed(&mut next.feeds, &mut touched, feed.clone(), revision);
-            touched.insert(feed.clone());
-            if let Some(log) = next.feeds.get_mut(&feed) {
-                events.push(Message::Event(enter_or_leave(log, edit, &intent, scope)));
+            open_feed(
+                &mut self.next.feeds,
+                &mut self.touched,
+                feed.clone(),
+                revision,
+            );
+            if let Some(log) = self.next.feeds.get_mut(&feed) {
+                let event = enter_or_leave(log, edit, &intent, scope);
+                self.bytes += event.body.as_ref().map_or(0, Vec::len);
+                self.messages.push(Message::Event(event));
             }
+            self.touched.insert(feed);
         }
-
-        let mut messages = vec![Message::Intent(intent.clone())];
-        messages.extend(events);
-        for feed in &touched {
-            let (log, old) = (&next.feeds[feed], self.feeds.get(feed));
-            if old.is_none_or(|old| old.base != log.base) {
-                messages.push(Message::Base(Base::clone(&log.base)));
-            }
-            messages.push(Message::Index(Index::clone(&log.index)));
-        }
-        let edits = vec![RootEdit {
+        self.edits.push(RootEdit {
             revision,
             request_id: edit.request_id.clone(),
             kind: edit.kind,
             name: edit.name.clone(),
             generation,
-        }];
+        });
+        let key = (edit.kind, edit.name.clone());
+        self.next.intents.insert(key, Arc::new(intent));
+        (revision, generation)
+    }
+
+    /// The batch: what was taken, the bases that are due, the indexes, and the root last.
+    ///
+    /// Guarantees: a feed that an edit opens exists with its base in the same batch; applying
+    /// `messages` to the state before with [`State::follow`] gives `next`.
+    pub fn finish(mut self) -> Batch {
+        let mut messages = self.messages;
+        for feed in &self.touched {
+            let Some(log) = self.next.feeds.get_mut(feed) else {
+                continue;
+            };
+            if let Some((index, base)) = log.index.fold(&log.base, self.before.revision) {
+                log.index = Arc::new(index);
+                log.base = Arc::new(base);
+            }
+            let old = self.before.feeds.get(feed);
+            if old.is_none_or(|old| old.base != log.base) {
+                messages.push(Message::Base(Base::clone(&log.base)));
+            }
+            messages.push(Message::Index(Index::clone(&log.index)));
+        }
         messages.push(Message::Root(Root {
-            revision,
-            feeds: next.feeds(),
-            edits,
+            revision: self.next.revision,
+            feeds: self.next.feeds(),
+            edits: self.edits.clone(),
         }));
-        next.intents
-            .insert((edit.kind, edit.name.clone()), Arc::new(intent));
         Batch {
             messages,
-            next,
-            revision,
-            generation,
+            edits: self.edits,
+            next: self.next,
         }
     }
 }
@@ -183,11 +282,7 @@ fn enter_or_leave(log: &mut FeedLog, edit: &Edit, intent: &Intent, scope: &Scope
         entry,
     };
     index::change(Arc::make_mut(&mut log.entries), &step);
-    let (index, base) = log.index.push(&log.base, step);
-    log.index = Arc::new(index);
-    if let Some(base) = base {
-        log.base = Arc::new(base);
-    }
+    Arc::make_mut(&mut log.index).push(step);
     event.digest = index::digest(&event.feed, &log.entries);
     event
 }

@@ -1,12 +1,13 @@
-//! The publisher's state machine: the log up to one revision, and the batch that one more edit makes.
+//! The publisher's state machine: the log up to one revision, and the batch that further edits make.
 //!
-//! [`State::follow`] takes the log's messages in order and moves from root to root; [`State::build`]
-//! makes the batch of an edit. Both sides of that are pure, so a publisher that follows the log and one
+//! [`State::follow`] takes the log's messages in order and moves from root to root; [`Group`] makes one
+//! batch of several edits, and [`Attempt`] says what became of it. All of that is pure, so a publisher that follows the log and one
 //! that wrote it hold the same state. Never signs, never sends.
 
 mod build;
 mod follow;
 mod intent;
+mod outcome;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,14 +16,19 @@ use std::{
 
 use serde_json::Value;
 
-pub use self::{follow::FollowError, intent::Intent};
+pub use self::{
+    build::Group,
+    follow::FollowError,
+    intent::Intent,
+    outcome::{Attempt, Claim, Next, Reply, SeenRoot},
+};
 use crate::{
     envelope::PayloadType,
     event::Event,
     index::{Base, Entries, Index},
     name::{Name, Region, Stage},
-    revision::{Generation, Revision},
-    root::{FeedState, Root},
+    revision::Revision,
+    root::{FeedState, Root, RootEdit},
     scope::{Feed, Kind, Scope},
     subject::BusSubject,
 };
@@ -133,17 +139,15 @@ pub enum Change {
     Delete,
 }
 
-/// What an edit makes: commit `messages` as one atomic batch, then `next` is the log's state.
+/// What a group of edits makes: commit `messages` as one atomic batch, then `next` is the log's state.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// In order; the root is last.
     pub messages: Vec<Message>,
+    /// The edits, in order, as the root lists them.
+    pub edits: Vec<RootEdit>,
     /// The state after the batch.
     pub next: State,
-    /// The edit's revision.
-    pub revision: Revision,
-    /// The name's generation.
-    pub generation: Generation,
 }
 
 impl State {

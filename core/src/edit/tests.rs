@@ -1,4 +1,7 @@
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::revision::Generation;
 
 fn put(kind: Kind, name: &str, scopes: &[&str], content: u64) -> Edit {
     let change = Change::Put {
@@ -47,7 +50,7 @@ fn who_follows_the_log_holds_what_the_writer_holds() {
     for edit in &edits {
         let batch = writer.build(edit);
         assert!(matches!(batch.messages.last(), Some(Message::Root(_))));
-        assert_eq!(follow(&mut reader, &batch.messages), batch.revision);
+        assert_eq!(follow(&mut reader, &batch.messages), batch.next.revision());
         writer = batch.next;
         assert_eq!(reader.feeds(), writer.feeds());
     }
@@ -81,7 +84,7 @@ fn leaving_a_scope_is_a_tombstone_there_and_the_events_of_a_feed_chain() {
         .unwrap();
     assert!(eu.body.is_none() && us.body.is_some());
     assert_eq!(eu.scopes, us.scopes);
-    assert_eq!(us.previous, first.revision);
+    assert_eq!(us.previous, first.next.revision());
 }
 
 #[test]
@@ -110,7 +113,7 @@ fn a_batch_counts_only_with_its_root_and_only_as_the_root_states_it() {
     for message in &second.messages[..second.messages.len() - 1] {
         assert_eq!(cut_off.follow(message.clone()), Ok(None));
     }
-    assert_eq!(cut_off.revision(), first.revision);
+    assert_eq!(cut_off.revision(), first.next.revision());
     assert!(
         cut_off
             .intent(Kind::Policy, &Name::parse("b").unwrap())
@@ -126,7 +129,7 @@ fn a_batch_counts_only_with_its_root_and_only_as_the_root_states_it() {
     {
         refused |= without_index.follow(message.clone()).is_err();
     }
-    assert!(refused && without_index.revision() == first.revision);
+    assert!(refused && without_index.revision() == first.next.revision());
 }
 
 #[test]
@@ -139,7 +142,7 @@ fn a_root_that_goes_back_is_refused() {
         state.follow(root),
         Err(FollowError::WentBack { .. })
     ));
-    assert_eq!(state.revision(), second.revision);
+    assert_eq!(state.revision(), second.next.revision());
 }
 
 #[test]
@@ -152,10 +155,115 @@ fn the_same_root_again_changes_nothing_and_drops_what_stands_before_it() {
         state.follow(first.messages.last().unwrap().clone()),
         Ok(None)
     );
-    assert_eq!(state.revision(), first.revision);
+    assert_eq!(state.revision(), first.next.revision());
     assert!(
         state
             .intent(Kind::Policy, &Name::parse("b").unwrap())
             .is_none()
     );
+}
+
+#[test]
+fn edits_of_a_group_are_as_if_one_were_made_after_the_other_under_one_root() {
+    let first = State::default().build(&put(Kind::Cluster, "eu-prod-1", &["all.all"], 1));
+    let edits = [
+        put(Kind::Policy, "a", &["eu.prod", "us.prod"], 2),
+        put(Kind::Policy, "b", &["eu.prod"], 3),
+        put(Kind::Cluster, "eu-prod-2", &["all.all"], 4),
+        edit(Kind::Cluster, "eu-prod-1", Change::Delete),
+    ];
+    let mut one_by_one = first.next.clone();
+    let mut group = Group::new(&first.next);
+    let mut events = Vec::new();
+    for edit in &edits {
+        let batch = one_by_one.build(edit);
+        events.extend(batch.messages.into_iter().filter(is_for_readers));
+        assert!(group.takes(edit));
+        assert_eq!(
+            group.add(edit),
+            (batch.edits[0].revision, batch.edits[0].generation)
+        );
+        one_by_one = batch.next;
+    }
+    let batch = group.finish();
+    assert_eq!(batch.next.feeds(), one_by_one.feeds());
+    assert_eq!(batch.next.revision(), one_by_one.revision());
+    let of_group: Vec<Message> = batch
+        .messages
+        .iter()
+        .filter(|m| is_for_readers(m))
+        .cloned()
+        .collect();
+    assert_eq!(
+        of_group, events,
+        "intents and events are the same, each continuing the one before"
+    );
+
+    let mut reader = first.next.clone();
+    assert_eq!(follow(&mut reader, &batch.messages), one_by_one.revision());
+    assert_eq!(reader.feeds(), one_by_one.feeds());
+    let subjects: Vec<String> = batch
+        .messages
+        .iter()
+        .map(|m| m.subject().to_string())
+        .collect();
+    let once: BTreeSet<&String> = subjects.iter().collect();
+    assert_eq!(once.len(), subjects.len(), "each subject is written once");
+}
+
+fn is_for_readers(message: &Message) -> bool {
+    matches!(message, Message::Intent(_) | Message::Event(_))
+}
+
+#[test]
+fn a_base_that_is_rewritten_twice_by_a_group_is_written_once_and_fits_its_index() {
+    let mut state = State::default();
+    for number in 0..100 {
+        state = state
+            .build(&put(
+                Kind::Policy,
+                &format!("p{number}"),
+                &["eu.prod"],
+                number,
+            ))
+            .next;
+    }
+    let mut group = Group::new(&state);
+    for number in 0..100 {
+        let edit = put(Kind::Policy, &format!("q{number}"), &["eu.prod"], number);
+        assert!(group.takes(&edit));
+        group.add(&edit);
+    }
+    let batch = group.finish();
+    let bases = batch
+        .messages
+        .iter()
+        .filter(|m| matches!(m, Message::Base(_)));
+    assert_eq!(bases.count(), 1);
+    assert_eq!(follow(&mut state, &batch.messages), batch.next.revision());
+}
+
+#[test]
+fn a_group_takes_a_name_once_and_no_more_than_its_root_and_its_batch_hold() {
+    let state = State::default();
+    let mut group = Group::new(&state);
+    group.add(&put(Kind::Policy, "p0", &["eu.prod"], 0));
+    assert!(!group.takes(&put(Kind::Policy, "p0", &["eu.prod"], 1)));
+    assert!(group.takes(&put(Kind::Cluster, "p0", &["eu.prod"], 1)));
+    for number in 1..crate::root::EDITS_MAX {
+        let edit = put(Kind::Policy, &format!("p{number}"), &["eu.prod"], 0);
+        assert!(group.takes(&edit));
+        group.add(&edit);
+    }
+    assert!(!group.takes(&put(Kind::Policy, "one-more", &["eu.prod"], 0)));
+
+    let scopes: Vec<String> = (0..120).map(|number| format!("r{number}.prod")).collect();
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    let mut group = Group::new(&state);
+    let mut taken = 0;
+    while group.takes(&put(Kind::Policy, &format!("w{taken}"), &scopes, 0)) {
+        group.add(&put(Kind::Policy, &format!("w{taken}"), &scopes, 0));
+        taken += 1;
+    }
+    assert!(taken > 1 && group.finish().messages.len() <= BATCH_LENGTH_MAX);
 }

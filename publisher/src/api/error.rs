@@ -1,5 +1,7 @@
 //! From reasons to gRPC codes, with field violations where a field is wrong.
 
+use std::time::Duration;
+
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt as _};
 use writ_core::model::Violation;
@@ -9,6 +11,9 @@ use crate::{alarm::describe, error::EditError, view::Behind};
 /// The guards, as the type of a `google.rpc.PreconditionFailure` names them.
 const PROTECTED: &str = "DELETION_PROTECTION";
 const CLAIMED: &str = "CLAIMED_BY_POLICY";
+
+/// After what time a client may ask again where too many edits wait: a few batches.
+const TOO_MANY_DELAY: Duration = Duration::from_millis(100);
 
 /// Most preconditions that an answer lists: details travel in a header, which is small.
 const PRECONDITIONS_MAX: usize = 20;
@@ -32,7 +37,11 @@ pub(crate) fn edit(error: &EditError) -> Status {
         EditError::BaseMoved { .. } => Status::aborted(message),
         EditError::RequestIdTaken { .. } => Status::already_exists(message),
         EditError::Moves { .. } | EditError::Broken(_) => Status::failed_precondition(message),
-        EditError::Full | EditError::TooMany { .. } => Status::resource_exhausted(message),
+        EditError::Full => Status::resource_exhausted(message),
+        EditError::TooMany { .. } => {
+            let details = ErrorDetails::with_retry_info(Some(TOO_MANY_DELAY));
+            Status::with_error_details(Code::ResourceExhausted, message, details)
+        }
         EditError::NotStored | EditError::Behind(_) => Status::unavailable(message),
         EditError::Unknown { .. } | EditError::CutOff { .. } => Status::unknown(message),
         EditError::Refused { .. } | EditError::Bus(_) => {

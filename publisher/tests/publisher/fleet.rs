@@ -236,6 +236,11 @@ impl Fleet {
             .unwrap()
     }
 
+    /// The seed of the publisher's identity on the bus.
+    pub(crate) fn publisher_seed(&self) -> String {
+        fs::read_to_string(self.folder.path().join("bus.seed")).unwrap()
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("publisher.log")).unwrap_or_default()
     }

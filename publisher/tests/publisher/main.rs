@@ -4,6 +4,7 @@ mod acks;
 mod edits;
 mod fake;
 mod fleet;
+mod groups;
 mod guards;
 mod history;
 mod past;

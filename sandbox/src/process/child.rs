@@ -65,6 +65,16 @@ impl Process {
         self.signal(Signal::HUP).await;
     }
 
+    /// Stops its time (SIGSTOP): it is there, and does nothing.
+    pub async fn pause(&self) {
+        self.signal(Signal::STOP).await;
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub async fn resume(&self) {
+        self.signal(Signal::CONT).await;
+    }
+
     /// Kills it (SIGKILL) and waits until it is gone.
     pub async fn kill(&self) {
         self.signal(Signal::KILL).await;
@@ -151,7 +161,7 @@ async fn own(
             status = child.wait() => break status,
             signal = signals.recv() => {
                 let signal = signal.unwrap_or(Signal::KILL);
-                asked |= signal != Signal::HUP;
+                asked |= [Signal::TERM, Signal::KILL].contains(&signal);
                 send(&child, signal);
                 if signal == Signal::KILL {
                     break child.wait().await;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 pub use child::Process;
 pub use launcher::{Launcher, Spec};
+pub use port::free as free_port;
 use thiserror::Error;
 
 /// How long a child may take after SIGTERM before it gets SIGKILL. etcd and kube-apiserver

@@ -12,7 +12,7 @@ static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 const ASKS_MAX: usize = 64;
 
 /// A port that nobody listens on at this moment.
-pub(crate) fn free() -> std::io::Result<u16> {
+pub fn free() -> std::io::Result<u16> {
     let mut port = 0;
     for _ in 0..ASKS_MAX {
         port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();

@@ -4,6 +4,7 @@
 mod api;
 mod apply;
 mod bad_input;
+mod bulk;
 mod drift;
 mod forged;
 mod harness;

@@ -38,7 +38,7 @@ async fn an_object_that_was_there_is_refused_and_the_rest_goes_on() {
     assert_eq!((outcome.failures_total, outcome.writes), (2, 0));
     assert_eq!(outcome.failures[0].reference, role);
     assert_eq!(fixture.get(&role).await.unwrap(), before);
-    engine.record(&policy("first")).await;
+    engine.close_all().await;
     let shown = fixture.get(&mirror("first")).await.unwrap();
     assert_eq!(shown["status"]["reason"], "ForeignObject");
 

@@ -101,7 +101,7 @@ async fn a_label_that_went_while_no_subscriber_was_there_takes_the_binding_along
         .bring(target("selects", 1, Some(readers("bob"))))
         .await;
     assert!(outcome.is_applied(), "{outcome:?}");
-    engine.record(&policy("selects")).await;
+    engine.close_all().await;
     let without = json!({"metadata": {"labels": {"team": null}}});
     fixture.edit(&at("Namespace", None, "first"), without).await;
 

@@ -6,7 +6,7 @@ use writ_subscriber::outcome::State;
 use writ_subscriber::permit::{Bounds, Permit};
 
 use crate::drift::Watch;
-use crate::fixture::{Fixture, RBAC, at, compile, mirror, owners, policy, target, team};
+use crate::fixture::{Fixture, RBAC, at, compile, mirror, owners, target, team};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_observer_says_what_it_would_do_and_writes_nothing() {
@@ -37,7 +37,7 @@ async fn an_observer_says_what_it_would_do_and_writes_nothing() {
     let outcome = engine.bring(target("foreign", 2, Some(foreign))).await;
     assert_eq!(outcome.state, State::Pending(Reason::Observing));
     assert_eq!(outcome.failures[0].reason, Reason::ForeignObject);
-    engine.record(&policy("team")).await;
+    engine.close_all().await;
     for place in [
         owners(),
         mirror("team"),
@@ -52,7 +52,7 @@ async fn an_observer_says_what_it_would_do_and_writes_nothing() {
         .bring(target("team", 1, Some(team("reader", "bob"))))
         .await;
     assert_eq!((enforced.is_applied(), enforced.writes), (true, 5));
-    engine.record(&policy("team")).await;
+    engine.close_all().await;
 
     // Back to looking: drift is told and left.
     engine.permit(Permit::Observe(Bounds::none()));

@@ -11,7 +11,7 @@ use writ_subscriber::engine::Engine;
 use writ_subscriber::kube_api::KubeApi;
 use writ_subscriber::resource::{Found, Resource};
 
-use crate::fixture::{Compiled, Fixture, RBAC, compile, policy, target};
+use crate::fixture::{Compiled, Fixture, RBAC, compile, mirror, target, team, until};
 
 const OBJECTS: usize = 1_000;
 
@@ -116,19 +116,84 @@ async fn a_thousand_objects_of_which_one_changed_cost_one_write() {
     let first = engine.bring(target("many", 1, Some(many("get")))).await;
     assert!(first.is_applied(), "{first:?}");
     println!("first apply of {OBJECTS} objects: {:?}", begin.elapsed());
-    engine.record(&policy("many")).await;
+    engine.close_all().await;
     assert_eq!(counts.take()[1..], [OBJECTS, 2]);
 
     let begin = Instant::now();
     let edit = engine.bring(target("many", 2, Some(many("list")))).await;
     assert!(edit.is_applied(), "{edit:?}");
     println!("one of {OBJECTS} changed: {:?}", begin.elapsed());
-    engine.record(&policy("many")).await;
+    engine.close_all().await;
     // The mirror says where it goes before, and that it got there after.
     assert_eq!(counts.take(), [0, 1, 2]);
 
     let again = engine.bring(target("many", 2, Some(many("list")))).await;
     assert!(again.is_applied());
-    engine.record(&policy("many")).await;
+    engine.close_all().await;
     assert_eq!(counts.take(), [0, 0, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_that_follow_one_another_share_the_write_that_they_were_done() {
+    let fixture = Fixture::start().await;
+    let counts = Arc::new(Counts::default());
+    let engine = Engine::new(Counting {
+        api: fixture.api.clone(),
+        counts: counts.clone(),
+    });
+    engine.load().await.unwrap();
+    for number in 1..=5 {
+        let who = format!("user-{number}");
+        let edit = engine
+            .bring(target("team", number, Some(team("reader", &who))))
+            .await;
+        assert!(edit.is_applied(), "{edit:?}");
+    }
+    until("the mirror says that the last one is done", async || {
+        let shown = fixture.get(&mirror("team")).await.unwrap();
+        let record = &shown["status"]["record"];
+        record["word"]["number"] == 5 && record["done"] == true
+    })
+    .await;
+    // Each edit says where it goes; under load one may also have been closed in between.
+    let [_, _, mirrors] = counts.take();
+    assert!((6..=8).contains(&mirrors), "{mirrors} writes of the mirror");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_is_written_over_nothing_but_what_was_read() {
+    let fixture = Fixture::start().await;
+    let counts = Arc::new(Counts::default());
+    let engine = Engine::new(Counting {
+        api: fixture.api.clone(),
+        counts: counts.clone(),
+    });
+    engine.load().await.unwrap();
+    let first = engine
+        .bring(target("team", 1, Some(team("reader", "bob"))))
+        .await;
+    assert!(first.is_applied(), "{first:?}");
+    engine.close_all().await;
+    let closed = fixture.get(&mirror("team")).await.unwrap();
+    assert_eq!(closed["metadata"].get("managedFields"), None);
+
+    // Nobody watches here, so that the engine meets it only when it writes.
+    let by_hand = json!({"metadata": {"labels": {"by": "hand"}}});
+    fixture.edit(&mirror("team"), by_hand).await;
+    counts.take();
+    let second = engine
+        .bring(target("team", 2, Some(team("reader", "carl"))))
+        .await;
+    assert!(second.is_applied(), "{second:?}");
+    let [_, objects, mirrors] = counts.take();
+    assert_eq!((objects, mirrors), (1, 2), "refused once, then written");
+    let shown = fixture.get(&mirror("team")).await.unwrap();
+    assert_eq!(shown["metadata"]["labels"].get("by"), None);
+
+    fixture.delete(&mirror("team")).await;
+    let third = engine
+        .bring(target("team", 3, Some(team("reader", "dora"))))
+        .await;
+    assert!(third.is_applied(), "{third:?}");
+    assert!(fixture.get(&mirror("team")).await.is_some());
 }

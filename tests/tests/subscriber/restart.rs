@@ -100,7 +100,7 @@ async fn killed_at_any_call_it_goes_on_to_where_it_was_going() {
                 let engine = fixture.engine().await;
                 let prepared = engine.bring(target("team", number, from())).await;
                 assert!(prepared.is_applied(), "{prepared:?}");
-                engine.record(&policy("team")).await;
+                engine.close_all().await;
 
                 let calls_left = Arc::new(AtomicIsize::new(calls));
                 let killed = Killed {
@@ -111,7 +111,7 @@ async fn killed_at_any_call_it_goes_on_to_where_it_was_going() {
                 let engine = Engine::new(killed.clone());
                 if engine.load().await.is_ok() {
                     engine.bring(target("team", number + 1, to())).await;
-                    engine.record(&policy("team")).await;
+                    engine.close_all().await;
                 }
 
                 let engine = fixture.engine().await;
@@ -120,7 +120,7 @@ async fn killed_at_any_call_it_goes_on_to_where_it_was_going() {
                     outcome.is_applied(),
                     "call {calls}, after: {after}: {outcome:?}"
                 );
-                engine.record(&policy("team")).await;
+                engine.close_all().await;
                 check(&fixture, to()).await;
                 if !killed.was_killed() {
                     break;
@@ -160,7 +160,7 @@ async fn after_a_restart_only_verified_content_is_repaired() {
             .await
             .is_applied()
     );
-    engine.record(&policy("team")).await;
+    engine.close_all().await;
 
     let engine = Engine::new(fixture.api.clone());
     let loaded = engine.load().await.unwrap();

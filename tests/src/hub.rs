@@ -1,0 +1,555 @@
+//! A bus of one or three nats-servers with some publishers on it, all real processes that a test kills,
+//! pauses and starts again. Without clusters: what is tested is the log and who writes it.
+//!
+//! Every process keeps its address over a restart, so that clients find it again.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use nkeys::KeyPair;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::sleep;
+use tonic::transport::{Channel, Endpoint};
+use writ_bus::{
+    Client, accounts,
+    config::{ClusterUser, Peers, PublicKey, PublisherUser, ServerConfig},
+    connection::{FirstConnect, Options},
+    streams::{self, Settings, Stream},
+};
+use writ_core::{
+    envelope::{Keyring, SigningKey},
+    name::{ClusterName, Name, Region, Stage},
+};
+use writ_proto::{
+    trust::TrustBundle,
+    v1::{
+        ack_service_client::AckServiceClient, cluster_service_client::ClusterServiceClient,
+        policy_service_client::PolicyServiceClient,
+    },
+};
+use writ_sandbox::{
+    parts::{Part, Parts},
+    process::{Launcher, Process, Spec, free_port},
+    progress::Progress,
+};
+
+/// Longest wait for anything; reached only by a failure.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The user with which a test reads the log.
+const READER: &str = "reader";
+
+/// How long one call may take: an edit's own time, and that of a batch in doubt.
+const CALL_TIME_MAX: Duration = Duration::from_secs(35);
+
+/// Waits until `look` finds something.
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {DEADLINE:?}: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The key with which a cluster of the hub signs what it says.
+pub fn ack_key(cluster: &str) -> SigningKey {
+    let number = cluster
+        .bytes()
+        .fold(0u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
+    SigningKey::from_seed(&[number | 0x80; 32])
+}
+
+/// A registry entry in eu and prod, with the ack key of [`ack_key`].
+pub fn cluster(name: &str) -> Value {
+    json!({
+        "apiVersion": "writ.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": name},
+        "spec": {
+            "region": "eu", "stage": "prod",
+            "keys": {"bus": format!("U{}", "A".repeat(55)), "ack": ack_key(name).public().to_base64()},
+        },
+    })
+}
+
+/// A policy for eu that lets a group read.
+pub fn policy(name: &str, group: &str) -> Value {
+    json!({
+        "apiVersion": "writ.dev/v1alpha1", "kind": "ClusterPolicy", "metadata": {"name": name},
+        "spec": {
+            "clusters": {"regions": ["eu"]},
+            "grants": [{
+                "name": "readers", "subjects": [{"group": group}], "clusterRole": "view",
+                "clusterWide": true,
+            }],
+        },
+    })
+}
+
+/// What a hub is made of.
+#[derive(Debug, Clone)]
+pub struct Size {
+    /// nats-servers, one or three.
+    pub servers: usize,
+    /// Publishers.
+    pub publishers: usize,
+    /// Clusters that the bus lets in, in eu and prod.
+    pub clusters: Vec<String>,
+}
+
+impl Size {
+    /// Without clusters.
+    pub fn of(servers: usize, publishers: usize) -> Size {
+        let clusters = Vec::new();
+        Size {
+            servers,
+            publishers,
+            clusters,
+        }
+    }
+}
+
+struct Server {
+    config: ServerConfig,
+    process: Option<Process>,
+}
+
+struct Publisher {
+    name: Name,
+    port: u16,
+    /// Where it finds the bus, if not at all servers.
+    nats_url: Option<String>,
+    process: Option<Process>,
+}
+
+/// The bus and its publishers.
+pub struct Hub {
+    folder: Option<TempDir>,
+    launcher: Launcher,
+    parts: Parts,
+    servers: Vec<Server>,
+    publishers: Vec<Publisher>,
+    reader_seed: String,
+    cluster_seeds: BTreeMap<String, String>,
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(folder) = self.folder.take()
+        {
+            eprintln!("kept: {}", folder.keep().display());
+        }
+    }
+}
+
+fn public(pair: &KeyPair) -> PublicKey {
+    PublicKey::parse(&pair.public_key()).expect("a public key")
+}
+
+fn seed(pair: &KeyPair) -> String {
+    pair.seed().expect("a pair has a seed")
+}
+
+fn port() -> u16 {
+    free_port().expect("a free port")
+}
+
+fn signing_seed(publisher: usize) -> [u8; 32] {
+    [u8::try_from(publisher + 1).expect("a few publishers"); 32]
+}
+
+fn publisher_name(number: usize) -> Name {
+    Name::parse(&format!("publisher-{}", number + 1)).expect("a name")
+}
+
+impl Hub {
+    /// Starts servers, makes the streams, and starts the publishers. `writ`: the executable under test.
+    pub async fn start(writ: &str, size: Size) -> Hub {
+        let mut hub = Hub::start_without_publishers(writ, size).await;
+        for number in 0..hub.publishers.len() {
+            hub.start_publisher(number).await;
+        }
+        hub
+    }
+
+    /// Starts servers and makes the streams.
+    pub async fn start_without_publishers(writ: &str, size: Size) -> Hub {
+        let builder = tempfile::Builder::new().prefix("writ-hub-").tempdir();
+        let folder = builder.expect("a folder");
+        let path = folder.path();
+        let parts = Parts::find_some(&[Part::NatsServer], &Progress::stderr()).await;
+        let (installer, reader) = (KeyPair::new_user(), KeyPair::new_user());
+        let bus_keys: Vec<KeyPair> = (0..size.publishers).map(|_| KeyPair::new_user()).collect();
+        let mut publishers: Vec<PublisherUser> = bus_keys
+            .iter()
+            .enumerate()
+            .map(|(number, pair)| PublisherUser {
+                name: publisher_name(number),
+                key: public(pair),
+            })
+            .collect();
+        publishers.push(PublisherUser {
+            name: Name::parse(READER).expect("a name"),
+            key: public(&reader),
+        });
+        let clusters: Vec<(String, KeyPair)> = size
+            .clusters
+            .iter()
+            .map(|name| (name.clone(), KeyPair::new_user()))
+            .collect();
+        let user = |(name, pair): &(String, KeyPair)| ClusterUser {
+            name: ClusterName::parse(name).expect("a name"),
+            region: Region::parse("eu").expect("a region"),
+            stage: Stage::parse("prod").expect("a stage"),
+            key: public(pair),
+        };
+        let users: Vec<ClusterUser> = clusters.iter().map(user).collect();
+
+        write_keys(path, &bus_keys);
+        let mut hub = Hub {
+            launcher: Launcher::writ(writ.into()),
+            parts: parts.expect("nats-server is there or can be built"),
+            servers: server_configs(path, size.servers, &public(&installer), &publishers, &users),
+            publishers: (0..size.publishers)
+                .map(|number| Publisher {
+                    name: publisher_name(number),
+                    port: port(),
+                    nats_url: None,
+                    process: None,
+                })
+                .collect(),
+            reader_seed: seed(&reader),
+            cluster_seeds: clusters
+                .iter()
+                .map(|(name, pair)| (name.clone(), seed(pair)))
+                .collect(),
+            folder: Some(folder),
+        };
+        for number in 0..size.servers {
+            hub.start_server(number).await;
+        }
+        hub.install(seed(&installer), size.servers).await;
+        hub
+    }
+
+    async fn install(&self, seed: String, replicas: usize) {
+        let settings = Settings {
+            log_bytes_max: 256 << 20,
+            acks_bytes_max: 64 << 20,
+            ..Settings::with_replicas(replicas)
+        };
+        // Servers that just found each other take no streams until they have chosen a leader.
+        until("the streams are made", async || {
+            let inbox = accounts::INSTALLER_INBOX.to_owned();
+            let installer = connect(&self.nats_url(), seed.clone(), inbox).await?;
+            streams::install(&installer, settings).await.ok()
+        })
+        .await;
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.as_ref().expect("kept only at the end").path()
+    }
+
+    /// All servers, as clients are told them.
+    pub fn nats_url(&self) -> String {
+        let urls = self
+            .servers
+            .iter()
+            .map(|server| format!("nats://{}", server.config.listen));
+        urls.collect::<Vec<_>>().join(",")
+    }
+
+    /// Where one server listens.
+    pub fn server_address(&self, number: usize) -> std::net::SocketAddr {
+        self.servers[number].config.listen
+    }
+
+    /// Reads the log as a publisher may.
+    pub async fn reader(&self) -> Client {
+        let inbox = accounts::publisher_inbox(&Name::parse(READER).expect("a name"));
+        until("the reader connects", async || {
+            connect(&self.nats_url(), self.reader_seed.clone(), inbox.clone()).await
+        })
+        .await
+    }
+
+    /// Speaks as a cluster.
+    pub async fn cluster_client(&self, name: &str) -> Client {
+        let inbox = accounts::cluster_inbox(
+            &Region::parse("eu").expect("a region"),
+            &ClusterName::parse(name).expect("a name"),
+        );
+        until("the cluster connects", async || {
+            connect(
+                &self.nats_url(),
+                self.cluster_seeds[name].clone(),
+                inbox.clone(),
+            )
+            .await
+        })
+        .await
+    }
+
+    /// The keys that the publishers sign with.
+    pub fn trusted(&self) -> Keyring {
+        let keys = 0..self.publishers.len();
+        Keyring::new(keys.map(|number| SigningKey::from_seed(&signing_seed(number)).public()))
+    }
+
+    /// Starts a server that is not running, and waits until it takes connections.
+    pub async fn start_server(&mut self, number: usize) {
+        let folder = self.path().join(format!("nats-{number}"));
+        let log = folder.join("nats.log");
+        let spec = Spec::new(
+            format!("nats-server {number}"),
+            self.parts.path(Part::NatsServer),
+            log,
+        )
+        .flag("config", folder.join("nats.conf"));
+        let process = self.launcher.start(spec).await.expect("it starts");
+        let address = self.servers[number].config.listen;
+        let listens = async || tokio::net::TcpStream::connect(address).await.ok();
+        process
+            .ready("it listened", DEADLINE, listens)
+            .await
+            .expect("it listens");
+        self.servers[number].process = Some(process);
+    }
+
+    /// Kills a server where it stands.
+    pub async fn kill_server(&mut self, number: usize) {
+        if let Some(process) = self.servers[number].process.take() {
+            process.kill().await;
+        }
+    }
+
+    /// The server that leads the log, once there is one.
+    pub async fn leader(&self) -> usize {
+        let reader = self.reader().await;
+        until("the log has a leader", async || {
+            let leader = streams::leader(&reader, Stream::Log).await.ok().flatten()?;
+            self.servers
+                .iter()
+                .position(|server| server.config.name.as_str() == leader)
+        })
+        .await
+    }
+
+    /// Lets a publisher find the bus elsewhere from its next start on: behind a proxy.
+    pub fn lead_through(&mut self, publisher: usize, address: std::net::SocketAddr) {
+        self.publishers[publisher].nats_url = Some(format!("nats://{address}"));
+    }
+
+    /// Starts a publisher that is not running, and waits until it serves.
+    pub async fn start_publisher(&mut self, number: usize) {
+        self.start_publisher_with(number, None).await;
+    }
+
+    /// The same, with a step at which it ends (see the feature `failpoints` of the publisher).
+    pub async fn start_publisher_with(&mut self, number: usize, failpoint: Option<&str>) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let process = self.spawn_publisher(number, failpoint).await;
+            // Whoever supervises it starts it again where the bus was not there yet.
+            let address = ([127, 0, 0, 1], self.publishers[number].port).into();
+            let serves = async || {
+                let _: &std::net::SocketAddr = &address;
+                tokio::net::TcpStream::connect(address).await.ok()?;
+                let _ = std::fs::read(self.address_file(number)).ok()?;
+                Some(())
+            };
+            match process.ready("it served", DEADLINE, serves).await {
+                Ok(()) => {
+                    self.publishers[number].process = Some(process);
+                    return;
+                }
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+        }
+    }
+
+    fn address_file(&self, number: usize) -> std::path::PathBuf {
+        self.path().join(format!("publisher-{number}.address"))
+    }
+
+    async fn spawn_publisher(&self, number: usize, failpoint: Option<&str>) -> Process {
+        let publisher = &self.publishers[number];
+        let file = |name: &str| self.path().join(name);
+        let _ = std::fs::remove_file(self.address_file(number));
+        let writ = self.launcher.writ_executable().expect("writ is known");
+        let log = file(&format!("publisher-{number}.log"));
+        let url = publisher
+            .nats_url
+            .clone()
+            .unwrap_or_else(|| self.nats_url());
+        let mut spec = Spec::new(publisher.name.to_string(), writ, log)
+            .arg("__publisher")
+            .flag("name", publisher.name.as_str())
+            .flag("listen", format!("127.0.0.1:{}", publisher.port))
+            .flag("address-file", self.address_file(number))
+            .flag("nats-url", url)
+            .flag("nats-nkey-file", file(&format!("publisher-{number}.seed")))
+            .flag(
+                "signing-key-file",
+                file(&format!("publisher-{number}.signing")),
+            )
+            .flag("trust-file", file("trust"))
+            .flag("beat-period-s", "1")
+            .flag("beat-expiry-s", "5")
+            .flag("pulse-period-s", "1");
+        if let Some(failpoint) = failpoint {
+            spec = spec.env("WRIT_FAILPOINT", failpoint);
+        }
+        self.launcher.start(spec).await.expect("it starts")
+    }
+
+    /// What a publisher has logged so far.
+    pub fn publisher_log(&self, number: usize) -> String {
+        let path = self.path().join(format!("publisher-{number}.log"));
+        std::fs::read_to_string(path).unwrap_or_default()
+    }
+
+    /// Kills a publisher where it stands.
+    pub async fn kill_publisher(&mut self, number: usize) {
+        if let Some(process) = self.publishers[number].process.take() {
+            process.kill().await;
+        }
+    }
+
+    /// Asks a publisher to end, as whoever replaces it does, and waits for it.
+    pub async fn end_publisher(&mut self, number: usize) {
+        if let Some(process) = self.publishers[number].process.take() {
+            process.stop(DEADLINE).await;
+            let status = process.ended();
+            assert!(status.is_some_and(|status| status.success()), "{status:?}");
+        }
+    }
+
+    /// The publishers that ended by themselves.
+    pub fn ended_publishers(&self) -> Vec<String> {
+        let has_ended = |publisher: &&Publisher| {
+            let process = publisher.process.as_ref();
+            process.is_none_or(|process| process.ended().is_some())
+        };
+        let ended = self.publishers.iter().filter(has_ended);
+        ended.map(|publisher| publisher.name.to_string()).collect()
+    }
+
+    /// The process of a publisher that runs.
+    pub fn publisher(&self, number: usize) -> &Process {
+        self.publishers[number].process.as_ref().expect("it runs")
+    }
+
+    /// Where a publisher serves.
+    pub fn address(&self, number: usize) -> String {
+        format!("127.0.0.1:{}", self.publishers[number].port)
+    }
+
+    /// A way to a publisher that is taken up again whenever it is back.
+    pub fn channel(&self, number: usize) -> Channel {
+        let url = format!("http://{}", self.address(number));
+        let endpoint = Endpoint::from_shared(url).expect("an address");
+        endpoint
+            .timeout(CALL_TIME_MAX)
+            .tcp_nodelay(true)
+            .connect_lazy()
+    }
+
+    /// Policies, by a publisher.
+    pub fn policies(&self, number: usize) -> PolicyServiceClient<Channel> {
+        PolicyServiceClient::new(self.channel(number))
+    }
+
+    /// Clusters, by a publisher.
+    pub fn clusters(&self, number: usize) -> ClusterServiceClient<Channel> {
+        ClusterServiceClient::new(self.channel(number))
+    }
+
+    /// Statuses, by a publisher.
+    pub fn acks(&self, number: usize) -> AckServiceClient<Channel> {
+        AckServiceClient::new(self.channel(number))
+    }
+}
+
+fn write_keys(folder: &Path, bus_keys: &[KeyPair]) {
+    let write = |name: String, bytes: &[u8]| {
+        std::fs::write(folder.join(name), bytes).expect("the folder can be written");
+    };
+    let mut keys = Vec::new();
+    for (number, pair) in bus_keys.iter().enumerate() {
+        write(format!("publisher-{number}.seed"), seed(pair).as_bytes());
+        let signing = signing_seed(number);
+        let text = data_encoding::BASE64.encode(&signing);
+        write(format!("publisher-{number}.signing"), text.as_bytes());
+        keys.push(SigningKey::from_seed(&signing).public());
+    }
+    let bundle = TrustBundle {
+        version: 1,
+        publishers: keys,
+    };
+    write(
+        "trust".to_owned(),
+        &bundle.to_file(&SigningKey::from_seed(&[99; 32])),
+    );
+}
+
+fn server_configs(
+    folder: &Path,
+    count: usize,
+    installer: &PublicKey,
+    publishers: &[PublisherUser],
+    clusters: &[ClusterUser],
+) -> Vec<Server> {
+    let routes: Vec<std::net::SocketAddr> = (0..count)
+        .map(|_| ([127, 0, 0, 1], port()).into())
+        .collect();
+    let server = |number: usize| {
+        let own = folder.join(format!("nats-{number}"));
+        std::fs::create_dir(&own).expect("a folder");
+        let others = routes
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != number);
+        let config = ServerConfig {
+            name: Name::parse(&format!("hub-{number}")).expect("a name"),
+            listen: ([127, 0, 0, 1], port()).into(),
+            store_dir: own.join("store"),
+            ports_dir: None,
+            peers: (count > 1).then(|| Peers {
+                name: Name::parse("hub").expect("a name"),
+                listen: routes[number],
+                routes: others.map(|(_, route)| *route).collect(),
+                secret: "0123456789abcdefghijklmn".to_owned(),
+            }),
+            leafs: None,
+            installer: installer.clone(),
+            publishers: publishers.to_vec(),
+            clusters: clusters.to_vec(),
+        };
+        let text = config.render().expect("a configuration");
+        std::fs::write(own.join("nats.conf"), text).expect("the folder can be written");
+        Server {
+            config,
+            process: None,
+        }
+    };
+    (0..count).map(server).collect()
+}
+
+async fn connect(url: &str, seed: String, inbox: String) -> Option<Client> {
+    let options = Options {
+        url: url.to_owned(),
+        seed,
+        inbox,
+        name: "test".to_owned(),
+        first_connect: FirstConnect::Now,
+    };
+    writ_bus::connect(options).await.ok()
+}

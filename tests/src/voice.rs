@@ -1,0 +1,151 @@
+//! A cluster that only speaks: signed acks and pulses, and nothing behind them.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use writ_bus::{Client, live};
+use writ_core::{
+    ack::{Ack, Counts, Exception, Pulse, State},
+    hash::Hash,
+    name::{ClusterName, Name, Region, Stage},
+    revision::{Generation, Revision},
+    scope::Kind,
+    subject::Sender,
+};
+use writ_proto::{log, v1};
+
+use crate::hub::{Hub, ack_key};
+
+/// The time between two pulses.
+pub const PULSE_PERIOD: Duration = Duration::from_millis(200);
+
+/// A cluster of a hub.
+pub struct Voice {
+    client: Client,
+    sender: Sender,
+    counter: u64,
+    sent_ms: u64,
+}
+
+/// Pulses that go on until they are stopped.
+pub struct Pulses {
+    task: JoinHandle<Voice>,
+    end: CancellationToken,
+}
+
+impl Pulses {
+    /// Falls silent.
+    pub async fn stop(self) -> Voice {
+        self.end.cancel();
+        self.task.await.expect("it only sends")
+    }
+}
+
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Voice {
+    /// Connects as a cluster that the hub knows, in eu and prod.
+    pub async fn of(hub: &Hub, name: &str) -> Voice {
+        let sender = Sender {
+            region: Region::parse("eu").expect("a region"),
+            stage: Stage::parse("prod").expect("a stage"),
+            cluster: ClusterName::parse(name).expect("a name"),
+        };
+        let client = hub.cluster_client(name).await;
+        Voice {
+            client,
+            sender,
+            counter: 0,
+            sent_ms: 0,
+        }
+    }
+
+    fn next_ms(&mut self) -> u64 {
+        self.sent_ms = wall_ms().max(self.sent_ms + 1);
+        self.sent_ms
+    }
+
+    /// Says that everything up to a revision is applied, but for one policy if it is named.
+    pub async fn ack(&mut self, revision: v1::Revision, refuses: Option<(&str, u64)>) {
+        let reached = Revision {
+            epoch: revision.epoch,
+            number: revision.number,
+        };
+        let exception = |(name, generation): (&str, u64)| Exception {
+            kind: Kind::Policy,
+            name: Name::parse(name).expect("a name"),
+            generation: Generation(generation),
+            revision: reached,
+            state: State::Refused,
+            reason: "ForeignObject".into(),
+            message: "it is there and not ours".into(),
+        };
+        self.counter += 1;
+        let refused = u32::from(refuses.is_some());
+        let ack = Ack {
+            sender: self.sender.clone(),
+            revision: reached,
+            feeds: BTreeMap::new(),
+            counts: Counts {
+                refused,
+                ..Counts::default()
+            },
+            exceptions: refuses.into_iter().map(exception).collect(),
+            exceptions_total: refused,
+            edits: vec![],
+            refused_messages: 0,
+            boot_id: "voice".into(),
+            boot: 1,
+            counter: self.counter,
+            previous: Hash([0; 32]),
+            sent_ms: self.next_ms(),
+        };
+        let sealed = log::seal(&ack, &ack_key(self.sender.cluster.as_str()));
+        let sent = live::publish_ack(&self.client, &self.sender, sealed.bytes.into()).await;
+        sent.expect("the bus takes an ack");
+    }
+
+    /// Gives a sign of life.
+    pub async fn pulse(&mut self) {
+        let pulse = Pulse {
+            sender: self.sender.clone(),
+            revision: Revision::ZERO,
+            feeds: BTreeMap::new(),
+            counts: Counts::default(),
+            ack_counter: 0,
+            version: "0.1.0".into(),
+            kubernetes_version: "v1.36.3".into(),
+            stale: false,
+            sent_ms: self.next_ms(),
+            boot_id: "voice".into(),
+            period_ms: u64::try_from(PULSE_PERIOD.as_millis()).unwrap_or(u64::MAX),
+            ceiling: None,
+            observing: false,
+        };
+        let sealed = log::seal(&pulse, &ack_key(self.sender.cluster.as_str()));
+        let sent = live::publish_pulse(&self.client, &self.sender, sealed.bytes.into()).await;
+        sent.expect("the bus takes a pulse");
+        self.client.flush().await;
+    }
+
+    /// Goes on giving signs of life.
+    pub fn go_on(mut self) -> Pulses {
+        let end = CancellationToken::new();
+        let ended = end.clone();
+        let task = tokio::spawn(async move {
+            while !ended.is_cancelled() {
+                self.pulse().await;
+                tokio::time::sleep(PULSE_PERIOD).await;
+            }
+            self
+        });
+        Pulses { task, end }
+    }
+}
