@@ -528,7 +528,6 @@ fn server_configs(
                 routes: others.map(|(_, route)| *route).collect(),
                 secret: "0123456789abcdefghijklmn".to_owned(),
             }),
-            leafs: None,
             installer: installer.clone(),
             publishers: publishers.to_vec(),
             clusters: clusters.to_vec(),
