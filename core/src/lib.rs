@@ -13,6 +13,7 @@ pub mod edit;
 pub mod envelope;
 pub mod event;
 pub mod follower;
+pub mod guard;
 pub mod hash;
 pub mod index;
 pub mod model;

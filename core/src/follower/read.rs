@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{Follower, word::Word};
 use crate::{
     event::Event,
+    guard::{Guard, stands},
     hash::Hash,
     index::{Base, Entries, Index},
     name::Name,
@@ -107,7 +108,9 @@ impl Follower {
                 .is_some_and(|cut| cut.revision >= revision)
         };
         self.gap
-            || self.beat.is_some_and(|beat| beat.revision > root.revision)
+            || self
+                .beat
+                .is_some_and(|beat| beat.revision > root.revision && stands(Guard::BeatAhead))
             || self.words.values().any(|word| {
                 (word.needs_labels() || self.waits_for_cut(word)) && !held(word.revision)
             })
@@ -140,7 +143,7 @@ impl Follower {
         let Some(held) = self.held.get(&index.feed) else {
             return;
         };
-        if index.revision < self.seen[&index.feed] {
+        if index.revision < self.seen[&index.feed] && stands(Guard::IndexBelowSeen) {
             return;
         }
         // The base is not needed where the tail goes on from a state that is held: a cluster that
@@ -169,7 +172,7 @@ impl Follower {
             return;
         };
         let Some(base) = base else { return };
-        if open.index.continues(&base) {
+        if open.index.continues(&base) || !stands(Guard::LateBase) {
             open.states = Some(open.index.states(&base));
             self.close(feed);
         } else {
@@ -192,7 +195,7 @@ impl Follower {
             Some(entry) => event.revision < entry.revision,
             None => event.revision <= self.seen[&event.feed],
         };
-        if is_old {
+        if is_old && stands(Guard::LateBody) {
             return;
         }
         self.raise_seen(&event.feed, event.revision);
