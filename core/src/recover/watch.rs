@@ -232,6 +232,15 @@ mod tests {
     }
 
     #[test]
+    fn the_highest_of_what_is_suspected_is_what_the_leader_is_held_to() {
+        let mut watch = watch(40);
+        assert_eq!(watch.hear(beat(60, "a")), Asked::Leader);
+        assert_eq!(watch.hear(beat(50, "b")), Asked::Leader);
+        assert!(watch.on_leader(Some((at(55), hash("c")))));
+        assert_eq!(watch.ahead().unwrap().heard.revision, at(60));
+    }
+
+    #[test]
     fn one_revision_with_two_roots_is_a_fork_whenever_it_is_noticed() {
         let mut known = watch(40);
         assert_eq!(known.hear(beat(40, "held")), Asked::Nothing);
