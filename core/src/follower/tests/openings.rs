@@ -254,3 +254,98 @@ fn a_kept_feed_that_is_behind_what_was_seen_lets_no_replay_continue_it() {
     scene.restore_root(root, kept);
     assert_eq!(scene.hear(replayed), Err(Ignored::Older));
 }
+
+#[test]
+fn an_event_of_an_epoch_that_is_over_is_old_before_anything_of_the_new_one_was_read() {
+    let mut scene = Scene::holding(&[local("a")]);
+    let late = scene.commit(&local("b"))[0];
+    scene.follower.on_opening(&Opening::of(&root(2, 9).0, 0));
+    assert_eq!(scene.hear(late), Err(Ignored::Older));
+}
+
+#[test]
+fn a_deletion_of_a_lower_generation_takes_nothing_back_and_is_not_asked_for_again() {
+    let mut scene = Scene::holding(&[local("a")]);
+    scene.commit(&delete(Kind::Policy, "a"));
+    scene.catch_up();
+    scene.commit(&local("a"));
+    assert_eq!(scene.catch_up(), ["apply a@3"]);
+    scene.log.restore(1);
+    scene.recover(2, false);
+    let _ = scene.beat();
+    let reads = scene.read_all();
+    let asked = "body policy.eu.prod a".to_owned();
+    assert_eq!(reads.iter().filter(|read| **read == asked).count(), 1);
+    assert_eq!(scene.act(), [""; 0]);
+    assert_eq!(scene.exceptions().len(), 1, "it is named");
+}
+
+#[test]
+fn what_a_lagging_replica_still_has_of_the_lost_log_is_not_asked_for_again() {
+    let mut scene = Scene::holding(&[local("a"), local("b")]);
+    scene.log.restore(1);
+    scene.recover(2, false);
+    let _ = scene.beat();
+    let body = Read::Body(feed("policy.eu.prod"), policy("b").1);
+    for _ in 0..10 {
+        for read in scene.follower.wanted() {
+            let found = match read == body {
+                true => scene.log.find_lost(&read),
+                false => scene.log.find(&read, scene.log.len()),
+            };
+            assert!(read != body || found.is_some());
+            scene
+                .log
+                .answer(&mut scene.follower, &read, found, scene.now_ms);
+        }
+        scene.follower.decide();
+    }
+    assert_eq!(scene.follower.wanted(), []);
+    scene.act();
+    assert_eq!(scene.exceptions(), ["b@1 Received NotRecovered"]);
+}
+
+#[test]
+fn a_kept_root_says_what_was_seen_where_nothing_else_does() {
+    let scene = Scene::holding(&[local("a")]);
+    let (root, feeds) = scene.follower.held_at_root().unwrap();
+    let kept = feeds
+        .into_iter()
+        .map(|held| (held.feed, held.entries.as_ref().clone()))
+        .collect();
+    let mut fresh = Scene::empty();
+    fresh.restore_root(root.clone(), kept);
+    let own = feed("policy.eu.prod");
+    assert_eq!(fresh.follower.seen()[&own], root.feeds[&own].revision);
+    // Its bodies are missing, and it is still held as the root states it; not under another root.
+    let is_held = |scene: &Scene| {
+        let (_, feeds) = scene.follower.held_at_root().unwrap();
+        feeds.iter().any(|held| held.feed == own)
+    };
+    assert!(is_held(&fresh) && is_held(&scene));
+    for mut scene in [fresh, scene] {
+        let mut other = scene.follower.held_at_root().unwrap().0.clone();
+        other.feeds.get_mut(&own).unwrap().digest = Hash::of(b"other");
+        other.revision.number += 1;
+        scene
+            .follower
+            .on_root(Some((other, Hash::of(b"another root"))));
+        assert!(!is_held(&scene));
+    }
+}
+
+#[test]
+fn a_name_of_which_nothing_is_here_is_not_missed_in_a_recovered_log() {
+    let elsewhere = serde_json::json!({
+        "regions": ["eu"], "stages": ["prod"], "matchLabels": {"tier": "none"},
+    });
+    let mut scene = Scene::holding(&[local("a"), documents::policy("b", &elsewhere)]);
+    assert_eq!(scene.exceptions(), [""; 0]);
+    scene.log.restore(1);
+    scene.recover(2, false);
+    let _ = scene.beat();
+    let reads = scene.read_all();
+    assert!(!reads.contains(&"body policy.eu.prod b".to_owned()));
+    scene.act();
+    assert_eq!(scene.exceptions(), [""; 0]);
+}
