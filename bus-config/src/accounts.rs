@@ -202,6 +202,7 @@ pub fn link(region: &Region) -> Permissions {
     let mut publish = vec![
         format!("writ.ack.{region}.*.*"),
         format!("writ.pulse.{region}.*.*"),
+        format!("writ.offer.{region}.*.*"),
         "writ.enrol.*".to_owned(),
         format!("{hub}.{LOG}.writ.root"),
     ];
@@ -218,6 +219,7 @@ pub fn link(region: &Region) -> Permissions {
         .map(|scope| format!("writ.live.*.{scope}.*.*"))
         .collect();
     subscribe.push("writ.live.beat".to_owned());
+    subscribe.push("writ.live.recall".to_owned());
     subscribe.push(mirror::deliver_subject(region));
     // Where JetStream answers a server's own requests.
     subscribe.push("$JSC.R.>".to_owned());

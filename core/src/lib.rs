@@ -14,6 +14,7 @@ pub mod envelope;
 pub mod epoch;
 pub mod event;
 pub mod follower;
+pub mod guard;
 pub mod hash;
 pub mod index;
 pub mod model;

@@ -47,6 +47,8 @@ mod retry;
 pub mod roles;
 pub mod run;
 mod settle;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod slot;
 pub mod state;
 mod unmade;

@@ -5,4 +5,5 @@ pub mod history;
 pub mod hub;
 pub mod policies;
 pub mod proxy;
+pub mod sim;
 pub mod voice;

@@ -33,6 +33,7 @@ use crate::{
     beat::Beat,
     epoch::{self, Opening},
     event::Event,
+    guard::{Guard, stands},
     hash::Hash,
     model::ClusterIdentity,
     name::Name,
@@ -135,7 +136,9 @@ impl Follower {
 
     /// Takes back what the cluster kept of an earlier run: the highest revision seen of a feed (4).
     pub fn restore_seen(&mut self, feed: &Feed, revision: Revision) {
-        self.raise_seen(feed, revision);
+        if stands(Guard::KeptSeen) {
+            self.raise_seen(feed, revision);
+        }
     }
 
     /// Takes back what the cluster kept of one name: what it was brought to, and the event with its
@@ -215,9 +218,9 @@ impl Follower {
         let continues = newest.is_some_and(|state| state.revision == event.previous);
         let at_or_below = |revision: Revision| event.revision <= revision;
         // Rule 2: above the index held, and above all that was seen unless it continues that index.
-        if newest.is_some_and(|state| at_or_below(state.revision))
-            || (at_or_below(seen) && !continues)
-        {
+        let is_older = newest.is_some_and(|state| at_or_below(state.revision))
+            || (at_or_below(seen) && !continues);
+        if is_older && stands(Guard::Seen) {
             return Err(Ignored::Older);
         }
         self.raise_seen(&event.feed, event.revision);
@@ -295,7 +298,7 @@ impl Follower {
         if self
             .words
             .get(key)
-            .is_none_or(|known| rank(known) < rank(&word))
+            .is_none_or(|known| rank(known) < rank(&word) || !stands(Guard::NewestWord))
         {
             self.words.insert(key.clone(), word);
         }

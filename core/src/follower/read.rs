@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{Follower, word::Word};
 use crate::{
     event::Event,
+    guard::{Guard, stands},
     hash::Hash,
     index::{Base, Entries, Index},
     name::Name,
@@ -114,7 +115,9 @@ impl Follower {
                 .is_some_and(|cut| cut.revision >= revision)
         };
         self.gap
-            || self.beat.is_some_and(|beat| beat.revision > root.revision)
+            || self
+                .beat
+                .is_some_and(|beat| beat.revision > root.revision && stands(Guard::BeatAhead))
             || self.words.values().any(|word| {
                 (word.needs_labels() || self.waits_for_cut(word)) && !held(word.revision)
             })
@@ -152,7 +155,7 @@ impl Follower {
         let Some(held) = self.held.get(&index.feed) else {
             return;
         };
-        if index.revision < self.seen[&index.feed] {
+        if index.revision < self.seen[&index.feed] && stands(Guard::IndexBelowSeen) {
             return;
         }
         // The base is not needed where the tail goes on from a state that is held: a cluster that
@@ -181,7 +184,7 @@ impl Follower {
             return;
         };
         let Some(base) = base else { return };
-        if open.index.continues(&base) {
+        if open.index.continues(&base) || !stands(Guard::LateBase) {
             open.states = Some(open.index.states(&base));
             self.close(feed);
         } else {
@@ -209,7 +212,7 @@ impl Follower {
             Some(entry) => event.revision < entry.revision,
             None => event.revision <= self.seen[&event.feed] && !self.is_unaccounted(&key),
         };
-        if is_old {
+        if is_old && stands(Guard::LateBody) {
             return;
         }
         self.raise_seen(&event.feed, event.revision);

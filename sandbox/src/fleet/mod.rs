@@ -153,7 +153,8 @@ impl Fleet {
         self.write_access()
     }
 
-    /// Ends the bus and leaves everything else to itself.
+    /// Ends the bus and leaves everything else to itself. Not for a fleet with leaf nodes, whose links do
+    /// not come back.
     pub async fn stop_bus(&mut self) {
         self.bus.stop().await;
     }
