@@ -185,17 +185,24 @@ fn a_removal_that_was_heard_is_carried_out_although_the_new_epoch_knows_nothing_
 }
 
 #[test]
-fn what_is_not_listed_is_asked_about_again_at_every_beat() {
-    let mut scene = Scene::holding(&[local("a"), local("b")]);
-    scene.log.restore(1);
-    scene.recover(2, false);
-    let _ = scene.beat();
-    scene.read_all();
-    scene.act();
-    assert_eq!(scene.follower.wanted(), [], "not before that");
-    scene.beat().unwrap();
-    let body = Read::Body(feed("policy.eu.prod"), policy("b").1);
-    assert!(scene.follower.wanted().contains(&body));
+fn what_is_not_listed_is_asked_about_again_at_a_beat_a_gap_or_a_further_epoch() {
+    let ways: [fn(&mut Scene); 3] = [
+        |scene| scene.beat().unwrap(),
+        |scene| scene.follower.on_gap(),
+        |scene| scene.follower.on_opening(&Opening::of(&root(3, 90).0, 0)),
+    ];
+    for again in ways {
+        let mut scene = Scene::holding(&[local("a"), local("b")]);
+        scene.log.restore(1);
+        scene.recover(2, false);
+        let _ = scene.beat();
+        scene.read_all();
+        scene.act();
+        assert_eq!(scene.follower.wanted(), [], "not before that");
+        again(&mut scene);
+        let body = Read::Body(feed("policy.eu.prod"), policy("b").1);
+        assert!(scene.follower.wanted().contains(&body));
+    }
 }
 
 #[test]
