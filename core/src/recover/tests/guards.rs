@@ -238,6 +238,25 @@ fn a_body_is_said_again_in_its_scopes_and_a_tombstone_where_it_left() {
 }
 
 #[test]
+fn a_body_is_said_again_byte_by_byte_although_a_tombstone_of_the_edit_comes_first() {
+    let (mut log, put, tombstone) = moved();
+    assert!(tombstone.feed < put.feed);
+    // As another build wrote it.
+    let mut written = put.body.clone().unwrap();
+    written.push(b'\n');
+    for message in &mut log.messages {
+        if let Message::Event(event) = message
+            && *event == put
+        {
+            event.body = Some(written.clone());
+        }
+    }
+    let recovery = Plan::make(&log.copy(), &Found::default()).build(2, 5);
+    let is_said = |message: &Message| matches!(message, Message::Event(event) if event.body.as_ref() == Some(&written));
+    assert!(recovery.messages.iter().any(is_said));
+}
+
+#[test]
 fn a_name_that_only_a_list_tells_of_is_named() {
     let (log, feed) = a_in_eu();
     let mut found = Found::default();
