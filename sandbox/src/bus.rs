@@ -55,7 +55,10 @@ pub enum Error {
 /// A running bus with its streams. Dropping it kills the server.
 #[derive(Debug)]
 pub struct Bus {
+    launcher: Launcher,
     process: Process,
+    /// What the server is started with.
+    spec: Spec,
     url: String,
     config_file: PathBuf,
     config: Mutex<ServerConfig>,
@@ -89,14 +92,16 @@ impl Bus {
         let log = folder.join("logs/nats-server.log");
         let spec = Spec::new("nats-server", parts.path(Part::NatsServer), log)
             .flag("config", &config_file);
-        let process = launcher.start(spec).await?;
+        let process = launcher.start(spec.clone()).await?;
         let url = async || read_url(&ports, process.pid());
         let url = process
             .ready("it took connections", READY_LIMIT, url)
             .await?;
         install(&url, &installer).await?;
         Ok(Self {
+            launcher: launcher.clone(),
             process,
+            spec,
             url,
             config_file,
             config: Mutex::new(config),
@@ -126,6 +131,27 @@ impl Bus {
             return Err(Error::Reload(self.process.log_path()));
         }
         *config = wanted;
+        Ok(())
+    }
+
+    /// Kills the server (SIGKILL); its files stay.
+    pub async fn kill(&self) {
+        self.process.kill().await;
+    }
+
+    /// Starts a server that was killed, on the port that it had, so that clients find it again.
+    pub async fn start_again(&mut self) -> Result<(), Error> {
+        let config = self.config.get_mut();
+        let address = self.url.trim_start_matches("nats://");
+        // The first start picked the port. A server does not change it while it runs.
+        config.listen = address.parse().unwrap_or(config.listen);
+        files::write(&self.config_file, config.render()?)?;
+        let process = self.launcher.start(self.spec.clone()).await?;
+        let open = async || tokio::net::TcpStream::connect(address).await.ok();
+        process
+            .ready("it took connections", READY_LIMIT, open)
+            .await?;
+        self.process = process;
         Ok(())
     }
 

@@ -14,6 +14,8 @@ use crate::process::{Launcher, Process, Spec};
 pub(super) struct Member {
     pub(super) cluster: Cluster,
     pub(super) keys: ClusterKeys,
+    /// Where its subscriber finds the bus, if not at the server itself.
+    pub(super) bus_url: Option<String>,
     /// None while it was killed.
     pub(super) subscriber: Option<Process>,
 }
@@ -37,11 +39,12 @@ impl Starter<'_> {
         keys: ClusterKeys,
     ) -> Result<Member, Error> {
         registry.register(&cluster, &keys).await?;
-        let subscriber = self.subscriber(&cluster, &keys).await?;
+        let subscriber = self.subscriber(&cluster, &keys, self.bus_url).await?;
         registry.hear(&keys.user.name, &subscriber, None).await?;
         Ok(Member {
             cluster,
             keys,
+            bus_url: None,
             subscriber: Some(subscriber),
         })
     }
@@ -51,6 +54,7 @@ impl Starter<'_> {
         &self,
         cluster: &Cluster,
         keys: &ClusterKeys,
+        bus_url: &str,
     ) -> Result<Process, Error> {
         let writ = self.launcher.writ_executable().ok_or(Error::NoWrit)?;
         let (user, name) = (&keys.user, cluster.name());
@@ -68,7 +72,7 @@ impl Starter<'_> {
         let spec = spec
             .flag("ca-file", cluster.authority_file())
             .flag("token-file", cluster.token_file())
-            .flag("nats-url", self.bus_url)
+            .flag("nats-url", bus_url)
             .flag("keys-dir", &keys.folder)
             .flag("trust-file", self.trust_file)
             // One process at a time runs here, and the next one is started when it has ended.

@@ -145,6 +145,26 @@ impl Fleet {
         Ok(())
     }
 
+    /// Lets a cluster's subscriber find the bus elsewhere from its next start on: behind a proxy.
+    pub fn lead_subscriber(
+        &mut self,
+        name: &ClusterName,
+        bus_url: Option<String>,
+    ) -> Result<(), Error> {
+        self.member(name)?.bus_url = bus_url;
+        Ok(())
+    }
+
+    /// Kills the bus (SIGKILL); everything that is connected to it goes on.
+    pub async fn kill_bus(&self) {
+        self.bus.kill().await;
+    }
+
+    /// Starts a bus that was killed, at the address that it had.
+    pub async fn start_bus(&mut self) -> Result<(), Error> {
+        Ok(self.bus.start_again().await?)
+    }
+
     /// Starts a cluster's subscriber again where it does not run; returns when the publisher
     /// has heard from it.
     pub async fn start_subscriber(&mut self, name: &ClusterName) -> Result<(), Error> {
@@ -159,7 +179,10 @@ impl Fleet {
         let since = self.registry.last_heard(name).await?;
         let (starter, registry) = (self.starter(), &self.registry);
         let member = &self.members[name];
-        let subscriber = starter.subscriber(&member.cluster, &member.keys).await?;
+        let bus_url = member.bus_url.as_deref().unwrap_or(self.bus.url());
+        let subscriber = starter
+            .subscriber(&member.cluster, &member.keys, bus_url)
+            .await?;
         registry.hear(name, &subscriber, since).await?;
         self.member(name)?.subscriber = Some(subscriber);
         Ok(())
