@@ -80,13 +80,10 @@ impl Ground {
         kept.into_iter().next_back()
     }
 
-    /// Where the last edit of a policy stands.
-    pub(crate) async fn status(&self, name: &str) -> Option<PolicyStatus> {
+    /// Where an edit of a policy stands; generation 0 is the last one.
+    pub(crate) async fn status(&self, name: &str, generation: u64) -> Option<PolicyStatus> {
         let name = name.to_owned();
-        let of = PolicyVersion {
-            name,
-            generation: 0,
-        };
+        let of = PolicyVersion { name, generation };
         let request = StatusRequest {
             of: Some(Of::Policy(of)),
             at_least: None,
@@ -95,12 +92,11 @@ impl Ground {
         status.into_inner().policies.into_iter().next()
     }
 
-    /// Where the last edit of a policy stands on a cluster, and of which generation that is said.
-    pub(crate) async fn line(&self, name: &str, cluster: &str) -> Option<(u64, ClusterLine)> {
-        let status = self.status(name).await?;
-        let generation = status.generation;
-        let line = status.clusters.into_iter().find(|l| l.cluster == cluster)?;
-        Some((generation, line))
+    /// Where the last edit of a policy stands on a cluster.
+    pub(crate) async fn line(&self, name: &str, cluster: &str) -> Option<ClusterLine> {
+        let status = self.status(name, 0).await?;
+        let mut lines = status.clusters.into_iter();
+        lines.find(|line| line.cluster == cluster)
     }
 
     /// Waits until every cluster of every policy that was edited is as the log says, and status says so;
@@ -141,7 +137,7 @@ impl Ground {
                 ));
             }
         }
-        let status = self.status(name).await.unwrap_or_default();
+        let status = self.status(name, 0).await.unwrap_or_default();
         let counts = status.counts.unwrap_or_default();
         let targets = u32::try_from(intent.targets.len()).unwrap();
         if (counts.target, counts.applied) != (targets, targets)

@@ -49,7 +49,7 @@ async fn behind_a_sieve(ground: &Ground, prefix: &str) -> Sieve {
 async fn applied(ground: &Ground, made: &Made) {
     let what = format!("{} is applied", made.name());
     wait_for(&what, async || {
-        let (_, line) = ground.line(made.name(), STAGE).await?;
+        let line = ground.line(made.name(), STAGE).await?;
         (line.state() == AckState::Applied).then_some(())
     })
     .await;
@@ -167,7 +167,7 @@ fn without_a_beat_the_last_message_stays_lost_and_the_status_does_not_hide_it() 
         let roles = ground.fleet.objects(STAGE, "ClusterRole", "");
         let until = Instant::now() + Duration::from_secs(3);
         while Instant::now() < until {
-            let (_, line) = ground.line("lost-mute", STAGE).await.unwrap();
+            let line = ground.line("lost-mute", STAGE).await.unwrap();
             if line.state() != AckState::Pending {
                 row.violations
                     .push(format!("said to be {:?}", line.state()));

@@ -15,6 +15,10 @@ use writ_tests::history::{Made, Told};
 
 use crate::ground::{CLUSTERS, Ground};
 
+/// How many edits before the last one is asked about, in turn. A cluster that holds a later edit counts as
+/// having applied the earlier one; it may never hold one before that.
+const LAGS: [u64; 3] = [0, 1, 3];
+
 /// Between two questions.
 const PERIOD: Duration = Duration::from_millis(100);
 
@@ -46,7 +50,8 @@ impl Samples {
                     break;
                 }
                 let (name, cluster) = (&names[turn % names.len()], CLUSTERS[turn % 2]);
-                samples.extend(sample(&ground, name, cluster).await);
+                let lag = LAGS[turn % LAGS.len()];
+                samples.extend(sample(&ground, name, lag, cluster).await);
                 sleep(PERIOD).await;
             }
             samples
@@ -82,8 +87,12 @@ impl Samples {
     }
 }
 
-async fn sample(ground: &Ground, name: &str, cluster: &'static str) -> Option<Sample> {
-    let (generation, line) = ground.line(name, cluster).await?;
+async fn sample(ground: &Ground, name: &str, lag: u64, cluster: &'static str) -> Option<Sample> {
+    let last = ground.status(name, 0).await?.generation;
+    let status = ground.status(name, last.saturating_sub(lag).max(1)).await?;
+    let generation = status.generation;
+    let mut lines = status.clusters.into_iter();
+    let line = lines.find(|line| line.cluster == cluster)?;
     if line.state() != AckState::Applied {
         return None;
     }
