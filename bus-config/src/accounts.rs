@@ -12,7 +12,10 @@ use writ_core::{
     subject::Sender,
 };
 
-use crate::streams::{ACKS, LOG};
+use crate::{
+    mirror,
+    streams::{ACKS, LOG},
+};
 
 /// The account that holds the streams, and the publishers.
 pub const CORE: &str = "CORE";
@@ -25,17 +28,17 @@ pub const AGENTS: &str = "AGENTS";
 pub const HUB_DOMAIN: &str = "hub";
 
 /// What the subscribers' account may reach in the streams' account and be answered.
-/// Enrolment answers to `writ.enrol.<cluster>`.
-pub const SERVICES: [&str; 3] = ["writ.ack.>", "writ.pulse.>", "writ.enrol.*"];
+/// Enrolment answers to `writ.enrol.<cluster>`; offers are for a log that was lost.
+pub const SERVICES: [&str; 4] = ["writ.ack.>", "writ.pulse.>", "writ.offer.>", "writ.enrol.*"];
 
 /// What flows from the streams' account to the subscribers'.
 pub const LIVE: &str = "writ.live.>";
 
 /// The stored subjects that the subscribers' account reads, one Direct Get a subject.
-const READABLE: [&str; 4] = ["writ.event.>", "writ.index.>", "writ.base.>", "writ.root"];
+pub(crate) const READABLE: [&str; 4] = ["writ.event.>", "writ.index.>", "writ.base.>", "writ.root"];
 
 /// The two prefixes of a Direct Get: of the server at hand, and of the hub behind a leaf.
-const DIRECT_GET_PREFIXES: [&str; 2] = ["$JS.API.DIRECT.GET", "$JS.hub.API.DIRECT.GET"];
+pub(crate) const DIRECT_GET_PREFIXES: [&str; 2] = ["$JS.API.DIRECT.GET", "$JS.hub.API.DIRECT.GET"];
 
 /// What a user may publish and subscribe to; everything else is denied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,9 +101,14 @@ pub fn cluster(region: &Region, stage: &Stage, cluster: &ClusterName) -> Permiss
         .map(|scope| format!("writ.live.*.{scope}.*"))
         .collect();
     subscribe.push("writ.live.beat".to_owned());
+    subscribe.push("writ.live.recall".to_owned());
     subscribe.push(format!("{}.>", cluster_inbox(region, cluster)));
 
-    let mut publish = vec![format!("writ.ack.{sender}"), format!("writ.pulse.{sender}")];
+    let mut publish = vec![
+        format!("writ.ack.{sender}"),
+        format!("writ.pulse.{sender}"),
+        format!("writ.offer.{sender}"),
+    ];
     for prefix in DIRECT_GET_PREFIXES {
         for scope in &scopes {
             publish.push(format!("{prefix}.{LOG}.writ.event.*.{scope}.*"));
@@ -122,6 +130,7 @@ pub fn publisher(name: &Name) -> Permissions {
         "writ.base.>",
         "writ.root",
         "writ.live.beat",
+        "writ.live.recall",
     ]
     .map(str::to_owned)
     .into();
@@ -133,25 +142,104 @@ pub fn publisher(name: &Name) -> Permissions {
         publish.push(format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.*"));
         publish.push(format!("$JS.API.CONSUMER.DELETE.{stream}.*"));
     }
+    // The batch form, for reads of the past; it names its subjects in the payload, which nobody checks,
+    // so that it is for publishers alone.
+    publish.push(format!("$JS.API.DIRECT.GET.{LOG}"));
     let subscribe = vec![
         "writ.live.beat".to_owned(),
         "writ.pulse.>".to_owned(),
+        "writ.offer.>".to_owned(),
         format!("{}.>", publisher_inbox(name)),
     ];
     Permissions { publish, subscribe }
 }
 
-/// The permissions of the installer, the one user that creates, changes and purges the streams.
-pub fn installer() -> Permissions {
-    let publish = [LOG, ACKS]
+/// The account of a region's leaf at the hub. Its own, so that the answers to one leaf, whose subjects
+/// nobody can know before, are heard by no other.
+pub fn link_account(region: &Region) -> String {
+    format!("LEAF_{region}")
+}
+
+/// A service of the streams' account that only the links of leaf nodes use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkService {
+    /// In the leaf's account.
+    pub asked: String,
+    /// In the streams' account.
+    pub served: String,
+}
+
+/// What a region's link needs of the streams' account beside what its clusters need: to begin its
+/// consumer again after a gap, and to confirm what it was sent.
+pub fn link_services(region: &Region) -> Vec<LinkService> {
+    let consumer = mirror::consumer_name(region);
+    let reset = format!("CONSUMER.RESET.{LOG}.{consumer}");
+    let confirm = format!("$JS.FC.{LOG}.{consumer}.>");
+    let served = format!("$JS.API.{reset}");
+    vec![
+        // A hub with a domain maps what comes by a link to the plain API's name before it looks for who
+        // serves it; the leaf only sends what is served under the name that it asks.
+        LinkService {
+            asked: format!("$JS.{HUB_DOMAIN}.API.{reset}"),
+            served: served.clone(),
+        },
+        LinkService {
+            asked: served.clone(),
+            served,
+        },
+        LinkService {
+            asked: confirm.clone(),
+            served: confirm,
+        },
+    ]
+}
+
+/// The permissions of a region's link at the hub, in an account of its own: what the clusters of the
+/// region may say and hear, in sum, and its mirror's messages. Publish is what the leaf may send up.
+pub fn link(region: &Region) -> Permissions {
+    let hub = DIRECT_GET_PREFIXES[1];
+    let scopes = [region.as_str(), "all"];
+    let mut publish = vec![
+        format!("writ.ack.{region}.*.*"),
+        format!("writ.pulse.{region}.*.*"),
+        format!("writ.offer.{region}.*.*"),
+        "writ.enrol.*".to_owned(),
+        format!("{hub}.{LOG}.writ.root"),
+    ];
+    for scope in scopes {
+        publish.push(format!("{hub}.{LOG}.writ.event.*.{scope}.*.*"));
+        publish.push(format!("{hub}.{LOG}.writ.index.*.{scope}.*"));
+        publish.push(format!("{hub}.{LOG}.writ.base.*.{scope}.*"));
+    }
+    let services = link_services(region).into_iter();
+    let sent = services.filter(|service| !service.asked.starts_with("$JS.API."));
+    publish.extend(sent.map(|service| service.asked));
+    let mut subscribe: Vec<String> = scopes
         .iter()
-        .flat_map(|stream| {
-            ["INFO", "CREATE", "UPDATE", "PURGE"]
-                .map(|verb| format!("$JS.API.STREAM.{verb}.{stream}"))
-        })
+        .map(|scope| format!("writ.live.*.{scope}.*.*"))
         .collect();
+    subscribe.push("writ.live.beat".to_owned());
+    subscribe.push("writ.live.recall".to_owned());
+    subscribe.push(mirror::deliver_subject(region));
+    // Where JetStream answers a server's own requests.
+    subscribe.push("$JSC.R.>".to_owned());
+    // Where what its clusters ask is answered.
+    subscribe.push("_R_.>".to_owned());
+    Permissions { publish, subscribe }
+}
+
+/// The permissions of the installer, the one user that creates, changes and purges the streams, and
+/// the consumers that feed the mirrors of regions.
+pub fn installer<'a>(regions: impl IntoIterator<Item = &'a Region>) -> Permissions {
+    let streams = [LOG, ACKS].iter().flat_map(|stream| {
+        ["INFO", "CREATE", "UPDATE", "PURGE"].map(|verb| format!("$JS.API.STREAM.{verb}.{stream}"))
+    });
+    let feeds = regions.into_iter().flat_map(|region| {
+        let consumer = mirror::consumer_name(region);
+        ["INFO", "CREATE", "DELETE"].map(|verb| format!("$JS.API.CONSUMER.{verb}.{LOG}.{consumer}"))
+    });
     Permissions {
-        publish,
+        publish: streams.chain(feeds).collect(),
         subscribe: vec![format!("{INSTALLER_INBOX}.>")],
     }
 }
@@ -182,7 +270,7 @@ mod tests {
                 "writ.event.*.all.all.*"
             ]
         );
-        assert_eq!(permissions.publish.len(), 2 + 2 * 13);
+        assert_eq!(permissions.publish.len(), 3 + 2 * 13);
         assert!(
             permissions
                 .publish

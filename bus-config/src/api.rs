@@ -17,6 +17,8 @@ pub(crate) mod code {
     pub(crate) const NOT_LEADER: u64 = 10_009;
     /// The server's limits.
     pub(crate) const RESOURCES: u64 = 10_023;
+    /// No such consumer.
+    pub(crate) const NO_CONSUMER: u64 = 10_014;
     /// `STREAM.MSG.GET` found nothing.
     pub(crate) const NO_MESSAGE: u64 = 10_037;
     /// No space for the stream.

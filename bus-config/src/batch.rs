@@ -81,7 +81,8 @@ pub struct Message {
 #[derive(Debug, Clone)]
 pub struct Batch {
     messages: Vec<Message>,
-    root_expected: u64,
+    /// Nothing: a batch without a root.
+    root_expected: Option<u64>,
 }
 
 /// What became of a batch.
@@ -125,6 +126,28 @@ impl Batch {
         if root.subject != BusSubject::Root {
             return Err(Invalid::Root);
         }
+        Batch::check(parts, &messages)?;
+        Ok(Batch {
+            messages,
+            root_expected: Some(root_expected),
+        })
+    }
+
+    /// Checks messages that only say something together with a root in a later batch: a recovery that
+    /// does not fit into one. They are stored together, and compared with nothing.
+    pub fn part(messages: Vec<Message>) -> Result<Batch, Invalid> {
+        if messages.is_empty() {
+            return Err(Invalid::Root);
+        }
+        Batch::check(&messages, &messages)?;
+        Ok(Batch {
+            messages,
+            root_expected: None,
+        })
+    }
+
+    /// `parts` are all but the root.
+    fn check(parts: &[Message], messages: &[Message]) -> Result<(), Invalid> {
         for message in parts {
             match message.subject {
                 BusSubject::Intent { .. }
@@ -151,10 +174,7 @@ impl Batch {
         if bytes > BATCH_BYTES_MAX {
             return Err(Invalid::BatchBytes(bytes));
         }
-        Ok(Batch {
-            messages,
-            root_expected,
-        })
+        Ok(())
     }
 
     /// The messages, in their order.
@@ -172,10 +192,9 @@ impl Batch {
             headers.insert("Nats-Batch-Sequence", (position + 1).to_string());
             if position == last {
                 headers.insert("Nats-Batch-Commit", "1");
-                headers.insert(
-                    "Nats-Expected-Last-Subject-Sequence",
-                    self.root_expected.to_string(),
-                );
+                if let Some(expected) = self.root_expected {
+                    headers.insert("Nats-Expected-Last-Subject-Sequence", expected.to_string());
+                }
             }
             Part {
                 subject: message.subject.to_string(),

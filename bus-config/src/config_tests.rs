@@ -14,6 +14,7 @@ fn server() -> ServerConfig {
         store_dir: "/var/lib/writ/nats".into(),
         ports_dir: None,
         peers: None,
+        leafs: None,
         installer: key(),
         publishers: vec![PublisherUser {
             name: Name::parse("publisher-1").unwrap(),

@@ -131,6 +131,12 @@ impl Drop for Inner {
     }
 }
 
+/// Spread of the first attempt to connect again.
+const RECONNECT_DELAY_FIRST: Duration = Duration::from_millis(500);
+
+/// Spread of the later ones at most: less than a beat's period, so that convergence is not held up.
+const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(4);
+
 /// A connection; clones share it, and it closes with the last of them.
 #[derive(Clone)]
 pub struct Client {
@@ -163,6 +169,9 @@ pub async fn connect(options: Options) -> Result<Client, Error> {
         .connection_timeout(CONNECT_TIME_MAX)
         .ping_interval(PING_PERIOD)
         .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
+        .reconnect_delay_callback(|attempt| {
+            reconnect_delay_max(attempt).mul_f64(rand::random_range(0.0..1.0))
+        })
         .event_callback(move |event| {
             noted.note(event);
             std::future::ready(())
@@ -188,6 +197,16 @@ pub async fn connect(options: Options) -> Result<Client, Error> {
             answers,
         }),
     })
+}
+
+/// The longest wait before an attempt to connect again, of which any part is taken by chance: a fleet
+/// that lost its server at one moment comes back, and reads the root, spread over half a second, and ever
+/// wider while that does not help. 0 is the first attempt after a loss.
+fn reconnect_delay_max(attempt: usize) -> Duration {
+    let doublings = u32::try_from(attempt.saturating_sub(1))
+        .unwrap_or(u32::MAX)
+        .min(8);
+    (RECONNECT_DELAY_FIRST * (1 << doublings)).min(RECONNECT_DELAY_MAX)
 }
 
 /// Ends with the connection; a panic here would leave requests to their deadlines.
@@ -337,4 +356,18 @@ pub(crate) struct Part {
     pub(crate) subject: String,
     pub(crate) headers: HeaderMap,
     pub(crate) payload: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_to_connect_again_are_spread_ever_wider_up_to_a_bound() {
+        let most: Vec<u128> = (0..8)
+            .map(|at| reconnect_delay_max(at).as_millis())
+            .collect();
+        assert_eq!(most, [500, 500, 1_000, 2_000, 4_000, 4_000, 4_000, 4_000]);
+        assert_eq!(reconnect_delay_max(usize::MAX), RECONNECT_DELAY_MAX);
+    }
 }

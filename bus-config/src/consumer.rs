@@ -103,10 +103,28 @@ struct PullRequest {
 }
 
 impl Consumer {
+    /// A consumer that begins after what was read; with the newest of each subject where nothing was.
     pub(crate) async fn create(
         client: &Client,
         stream: Stream,
         read: u64,
+    ) -> Result<Consumer, Error> {
+        Consumer::create_from(client, stream, (read > 0).then_some(read)).await
+    }
+
+    /// A consumer that begins with everything that is kept after a sequence.
+    pub(crate) async fn create_after(
+        client: &Client,
+        stream: Stream,
+        sequence: u64,
+    ) -> Result<Consumer, Error> {
+        Consumer::create_from(client, stream, Some(sequence)).await
+    }
+
+    async fn create_from(
+        client: &Client,
+        stream: Stream,
+        after: Option<u64>,
     ) -> Result<Consumer, Error> {
         let name = Uuid::new_v4().simple().to_string();
         let inbox = client.new_inbox();
@@ -115,12 +133,12 @@ impl Consumer {
             stream_name: stream.as_str(),
             config: CreateConfig {
                 name: &name,
-                deliver_policy: if read == 0 {
+                deliver_policy: if after.is_none() {
                     "last_per_subject"
                 } else {
                     "by_start_sequence"
                 },
-                opt_start_seq: (read > 0).then_some(read + 1),
+                opt_start_seq: after.map(|sequence| sequence + 1),
                 ack_policy: "none",
                 replay_policy: "instant",
                 filter_subjects: stream.subjects(),

@@ -11,8 +11,11 @@ pub mod accounts;
 pub mod batch;
 pub mod config;
 pub mod connection;
+pub mod leaf;
 pub mod live;
 pub mod log;
+pub mod mirror;
+pub mod past;
 pub mod read;
 pub mod streams;
 

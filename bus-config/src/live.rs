@@ -1,7 +1,7 @@
 //! Live messages: what flows past and is not waited for.
 //!
-//! Owns plain subscriptions to the republished events, the beat and the pulses, and the sending of
-//! beats, pulses and acks.
+//! Owns plain subscriptions to the republished events, the beat, pulses, recalls and offers, and the
+//! sending of them and of acks.
 //! Promises: a place where messages may have been lost (a new connection, a reader that was too
 //! slow) is reported as [`Signal::Gap`]; what waits for a slow reader is bounded.
 //! Never: promises that a message arrives. Whoever listens compares with the log.
@@ -58,6 +58,7 @@ pub async fn listen_as_cluster(
         .map(|feed| format!("writ.live.{feed}.*"))
         .collect();
     subjects.push(BusSubject::Beat.to_string());
+    subjects.push(BusSubject::Recall.to_string());
     listen(client, subjects).await
 }
 
@@ -68,6 +69,12 @@ pub async fn listen_as_publisher(client: &Client) -> Result<Live, Error> {
         vec!["writ.pulse.>".to_owned(), BusSubject::Beat.to_string()],
     )
     .await
+}
+
+/// Listens to what clusters hand to a log that was lost, and to their pulses, which tell who is there.
+pub async fn listen_for_offers(client: &Client) -> Result<Live, Error> {
+    let subjects = ["writ.offer.>", "writ.pulse.>"].map(str::to_owned);
+    listen(client, subjects.into()).await
 }
 
 async fn listen(client: &Client, subjects: Vec<String>) -> Result<Live, Error> {
@@ -123,6 +130,18 @@ impl Live {
 /// Sends a beat. A refusal is reported by [`Client::denials`].
 pub async fn publish_beat(client: &Client, bytes: Bytes) -> Result<(), Error> {
     client.send(BusSubject::Beat.to_string(), bytes).await
+}
+
+/// Asks the clusters what they hold above the log. A refusal is reported by [`Client::denials`].
+pub async fn publish_recall(client: &Client, bytes: Bytes) -> Result<(), Error> {
+    client.send(BusSubject::Recall.to_string(), bytes).await
+}
+
+/// Sends one part of an offer. A refusal is reported by [`Client::denials`].
+pub async fn publish_offer(client: &Client, sender: &Sender, bytes: Bytes) -> Result<(), Error> {
+    client
+        .send(BusSubject::Offer(sender.clone()).to_string(), bytes)
+        .await
 }
 
 /// Sends a pulse. A refusal is reported by [`Client::denials`].

@@ -127,6 +127,52 @@ pub async fn follow(client: &Client, stream: Stream) -> Result<Tail, Error> {
     Ok(Tail { entries, task })
 }
 
+/// Reads everything that a stream holds now, also what is not the newest of its subject, in order.
+/// Answers it with the sequence of its last message.
+pub async fn read_all(client: &Client, stream: Stream) -> Result<(Vec<Stored>, u64), Error> {
+    let info = streams::info(client, stream)
+        .await?
+        .ok_or(streams::Error::Missing(stream))?;
+    let last = info.state.last_seq;
+    let mut messages = Vec::new();
+    let mut read = info.state.first_seq.saturating_sub(1);
+    while read < last {
+        let made = Consumer::create_after(client, stream, read).await;
+        let mut consumer = made.map_err(|source| Error::Consumer { stream, source })?;
+        let pull = async |consumer: &mut Consumer| {
+            let pulled = consumer.pull(client).await;
+            pulled.map_err(|source| Error::Consumer { stream, source })
+        };
+        while read < last {
+            if consumer.requested == 0 {
+                pull(&mut consumer).await?;
+            }
+            let silent_at = Instant::now() + SILENCE_TIME_MAX;
+            let Ok(Some(message)) = timeout_at(silent_at, consumer.messages.next()).await else {
+                break;
+            };
+            match consumer.read(&message) {
+                Step::Message { stored, pending } => {
+                    // What was evicted at the end leaves nothing to wait for.
+                    read = if pending == 0 {
+                        last.max(stored.sequence)
+                    } else {
+                        stored.sequence
+                    };
+                    messages.push(stored);
+                }
+                Step::Foreign { sequence } => read = sequence,
+                Step::TimedOut => consumer.requested = 0,
+                Step::Empty if consumer.delivered >= consumer.pending => read = last,
+                Step::Empty | Step::Nothing => {}
+                Step::Gap => break,
+            }
+        }
+        consumer.delete(client).await;
+    }
+    Ok((messages, last))
+}
+
 /// Why the reading ends.
 enum Stop {
     Failed(Error),

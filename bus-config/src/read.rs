@@ -155,34 +155,84 @@ pub async fn next_by_subject(
     get_from_leader(client, stream, subject, &request).await
 }
 
+/// Reads the first message that a filter matches, is kept and comes after `sequence`, from the
+/// stream's leader. What is not of the bus is passed over.
+pub(crate) async fn next_matching(
+    client: &Client,
+    stream: Stream,
+    filter: &str,
+    mut sequence: u64,
+) -> Result<Option<Stored>, Error> {
+    loop {
+        let request = MessageGet {
+            seq: Some(sequence.saturating_add(1)),
+            last_by_subj: None,
+            next_by_subj: Some(filter.to_owned()),
+        };
+        let Some(message) = ask_leader(client, stream, &request).await? else {
+            return Ok(None);
+        };
+        sequence = message.seq;
+        if let Ok(subject) = BusSubject::parse(&message.subject) {
+            return read_message(stream, subject, &message).map(Some);
+        }
+        tracing::warn!(%stream, sequence, "a message is passed over: its subject is not of the bus");
+    }
+}
+
 async fn get_from_leader(
     client: &Client,
     stream: Stream,
     subject: &BusSubject,
     request: &MessageGet,
 ) -> Result<Option<Stored>, Error> {
-    let verb = format!("STREAM.MSG.GET.{stream}");
-    let unreadable = |what: String| Error::Answer {
-        subject: verb.clone(),
-        what,
+    let Some(message) = ask_leader(client, stream, request).await? else {
+        return Ok(None);
     };
-    let message = match api::call::<MessageGot>(client, &verb, request).await {
-        Ok(got) => got.message,
+    if message.subject != subject.to_string() {
+        return Err(unreadable(
+            stream,
+            format!("it is of {:?}", message.subject),
+        ));
+    }
+    read_message(stream, subject.clone(), &message).map(Some)
+}
+
+fn verb(stream: Stream) -> String {
+    format!("STREAM.MSG.GET.{stream}")
+}
+
+fn unreadable(stream: Stream, what: String) -> Error {
+    let subject = verb(stream);
+    Error::Answer { subject, what }
+}
+
+async fn ask_leader(
+    client: &Client,
+    stream: Stream,
+    request: &MessageGet,
+) -> Result<Option<MessageFields>, Error> {
+    match api::call::<MessageGot>(client, &verb(stream), request).await {
+        Ok(got) => Ok(Some(got.message)),
         Err(Error::Api {
             code: code::NO_MESSAGE,
             ..
-        }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    if message.subject != subject.to_string() {
-        return Err(unreadable(format!("it is of {:?}", message.subject)));
+        }) => Ok(None),
+        Err(error) => Err(error),
     }
+}
+
+fn read_message(
+    stream: Stream,
+    subject: BusSubject,
+    message: &MessageFields,
+) -> Result<Stored, Error> {
     let bytes = BASE64
         .decode(&message.data)
-        .map_err(|error| unreadable(error.to_string()))?;
-    Ok(Some(Stored {
-        subject: subject.clone(),
+        .map_err(|error| unreadable(stream, error.to_string()))?;
+    Ok(Stored {
+        subject,
         sequence: message.seq,
         bytes: bytes.into(),
-    }))
+    })
 }

@@ -174,6 +174,8 @@ struct Replicas {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct State {
+    #[serde(default)]
+    pub(crate) first_seq: u64,
     pub(crate) last_seq: u64,
 }
 
@@ -240,7 +242,7 @@ fn config(stream: Stream, settings: Settings) -> Config {
 
 /// Names every field whose difference changes what Writ promises. The description, the metadata and
 /// the placement are the operator's.
-fn differences(wanted: &Config, found: &Config) -> Vec<String> {
+pub(crate) fn differences(wanted: &Config, found: &Config) -> Vec<String> {
     let mut fields = Vec::new();
     macro_rules! compare {
         ($($field:ident),* $(,)?) => {$(

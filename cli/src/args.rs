@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::input::Kind;
 
@@ -29,9 +29,9 @@ pub struct Cli {
 }
 
 const EXITS: &str = "\
-Exit codes: 0 done, 1 failed, 2 usage, 3 an observing cluster would be changed, 4 time ran out or still
-pending, 5 refused on a cluster, 6 only silent clusters are missing, 7 the base generation is not current,
-8 not allowed, 9 a guard said no, 130 interrupted.";
+Exit codes: 0 done, 1 failed, 2 usage, 3 there are differences (diff; an observing cluster that would be
+changed), 4 time ran out or still pending, 5 refused on a cluster, 6 only silent clusters are missing,
+7 the base generation is not current, 8 not allowed, 9 a guard said no, 130 interrupted.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Global {
@@ -63,6 +63,14 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Take a policy away everywhere, or a cluster out of the registry.
     Delete(Delete),
+    /// Show the edits of a policy or a cluster that the log keeps, oldest first.
+    History(History),
+    /// Compare two generations of a policy or a cluster; exit code 3 where they differ.
+    Diff(Diff),
+    /// Put an earlier generation in place again, as a new edit.
+    Rollback(Rollback),
+    /// Show what a cluster is told to hold, or was at a time, as YAML that kubectl applies.
+    Render(Render),
     /// Turn what a cluster has into policies, by kubectl; nothing is changed.
     Import(Import),
     /// Show which version this is.
@@ -151,6 +159,9 @@ pub(crate) struct Get {
     /// Only clusters of this stage, or policies that are for it.
     #[arg(long, conflicts_with = "names")]
     pub(crate) stage: Option<String>,
+    /// As it was then: a time (2026-11-25T14:00:00Z) or how long ago (90m, 2d).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<When>,
     /// How to print it; yaml gives documents that apply takes.
     #[arg(short, long, value_enum)]
     pub(crate) output: Option<GetOutput>,
@@ -289,6 +300,72 @@ pub(crate) struct Delete {
     pub(crate) output: Option<EditOutput>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// Which policy, or cluster/NAME.
+    #[arg(value_name = "POLICY|cluster/NAME")]
+    pub(crate) name: Reference,
+    /// How to print it.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<DocumentOutput>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// Which policy, or cluster/NAME.
+    #[arg(value_name = "POLICY|cluster/NAME")]
+    pub(crate) name: Reference,
+    /// The older generation; without it, the one before --to.
+    #[arg(long, value_name = "G", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) from: Option<u64>,
+    /// The newer generation; without it, the last one.
+    #[arg(long, value_name = "G", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) to: Option<u64>,
+    /// How to print it.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<DocumentOutput>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    /// Which policy, or cluster/NAME; NAME@GENERATION only if that is the current one.
+    #[arg(value_name = "POLICY[@G]|cluster/NAME[@G]")]
+    pub(crate) name: Reference,
+    /// The generation whose document is put in place again.
+    #[arg(long, value_name = "G", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) to: u64,
+    /// Why; without it, "rolled back to NAME@G".
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
+    /// Show what would change, check everything on the publisher, and store nothing.
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+    /// How to print what was done.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<EditOutput>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Render {
+    /// Only this policy.
+    #[arg(value_name = "POLICY")]
+    pub(crate) policy: Option<Reference>,
+    /// For which cluster.
+    #[arg(long, value_name = "CLUSTER")]
+    pub(crate) cluster: Reference,
+    /// As it was then: a time (2026-11-25T14:00:00Z) or how long ago (90m, 2d).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<When>,
+    /// Render the rest where some policies are unknown at that time; they are named in a comment.
+    #[arg(long)]
+    pub(crate) allow_unknown: bool,
+    /// How to print it; json is one List, which kubectl takes too.
+    #[arg(short, long, value_enum, default_value = "yaml")]
+    pub(crate) output: DocumentOutput,
+}
+
 /// The sorts of things there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Resource {
@@ -354,6 +431,49 @@ impl Reference {
             ))),
             _ => Ok(&self.name),
         }
+    }
+}
+
+/// A time in the past: named, or by how long ago it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// This time.
+    Time(Timestamp),
+    /// This long before now.
+    Ago(SignedDuration),
+}
+
+impl When {
+    /// The time that is meant.
+    pub(crate) fn time(self) -> Timestamp {
+        match self {
+            When::Time(time) => time,
+            // One so long ago that no calendar has it is before everything.
+            When::Ago(ago) => (Timestamp::now().checked_sub(ago)).unwrap_or(Timestamp::UNIX_EPOCH),
+        }
+    }
+}
+
+impl FromStr for When {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(time) = text.parse::<Timestamp>() {
+            return Ok(When::Time(time));
+        }
+        let days = text
+            .strip_suffix('d')
+            .and_then(|days| days.parse::<i64>().ok())
+            .and_then(|days| days.checked_mul(24))
+            .and_then(SignedDuration::try_from_hours);
+        days.or_else(|| text.parse::<SignedDuration>().ok())
+            .filter(|ago| !ago.is_negative())
+            .map(When::Ago)
+            .ok_or_else(|| {
+                "expected a time with its zone (2026-11-25T14:00:00Z) or how long ago it was \
+                 (90s, 30m, 2h, 7d)"
+                    .to_owned()
+            })
     }
 }
 
@@ -471,6 +591,27 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_named_or_counted_back() {
+        let ago = |hours| Ok(When::Ago(SignedDuration::from_hours(hours)));
+        assert_eq!("2h".parse::<When>(), ago(2));
+        assert_eq!("120m".parse::<When>(), ago(2));
+        assert_eq!("7d".parse::<When>(), ago(168));
+        let time = "2026-11-25T14:00:00.120+01:00";
+        let expected = "2026-11-25T13:00:00.12Z".parse().unwrap();
+        assert_eq!(time.parse::<When>(), Ok(When::Time(expected)));
+        for wrong in [
+            "",
+            "yesterday",
+            "-2h",
+            "7",
+            "2026-11-25",
+            "2026-11-25T14:00:00",
+        ] {
+            assert!(wrong.parse::<When>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn durations_need_a_unit() {
         for (text, seconds) in [("30s", 30), ("1h30m", 5400)] {
             assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
@@ -501,6 +642,10 @@ mod tests {
             "status a --cluster b",
             "delete policy",
             "apply -f x --dry-run --wait",
+            "rollback a",
+            "rollback a --to 0",
+            "render",
+            "get policies --at yesterday",
         ] {
             assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
         }

@@ -19,6 +19,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 use writ_proto::v1::ack_service_client::AckServiceClient;
 use writ_proto::v1::cluster_service_client::ClusterServiceClient;
+use writ_proto::v1::history_service_client::HistoryServiceClient;
 use writ_proto::v1::policy_service_client::PolicyServiceClient;
 
 use crate::error::{Answer, Error};
@@ -46,6 +47,7 @@ pub(crate) struct Fleet {
     pub(crate) policies: PolicyServiceClient<Channel>,
     pub(crate) clusters: ClusterServiceClient<Channel>,
     pub(crate) acks: AckServiceClient<Channel>,
+    pub(crate) history: HistoryServiceClient<Channel>,
 }
 
 /// Connects to the first publisher that takes a connection. `addresses`: one, or several with commas
@@ -81,6 +83,8 @@ pub(crate) async fn connect(addresses: Option<&str>) -> Result<Fleet, Error> {
         policies: PolicyServiceClient::new(channel.clone())
             .max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
         clusters: ClusterServiceClient::new(channel.clone())
+            .max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
+        history: HistoryServiceClient::new(channel.clone())
             .max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
         acks: AckServiceClient::new(channel).max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
     })

@@ -1,7 +1,7 @@
 //! A whole fleet on this machine, from the other crates.
 //!
-//! Owns the commands that are only there with the feature `sandbox`: the sandbox and the demo for
-//! people, and the hidden ones by which the fleet starts its publishers and subscribers from this
+//! Owns the commands that are only there with the feature `sandbox`: the sandbox, the demo
+//! and the recovery of a lost log for people, and the hidden ones by which the fleet starts its publishers and subscribers from this
 //! same executable. Everything they do is in `writ-sandbox`, `writ-publisher` and
 //! `writ-subscriber`; this file passes arguments and turns errors into exits.
 
@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Sandbox(Sandbox),
     /// Start a fleet, tell its story step by step, and check that every step was true.
     Demo(Demo),
+    /// Rebuild a log that was lost or restored from what the clusters hold.
+    Recover(Box<writ_publisher::recover::Args>),
     /// Run a publisher.
     #[command(name = "__publisher", hide = true)]
     Publisher(Box<writ_publisher::Args>),
@@ -63,6 +65,9 @@ pub(crate) struct Up {
         value_name = "STAGE,…"
     )]
     pub(crate) stages: Vec<Stage>,
+    /// Give each region a leaf node of its own, to which its clusters connect.
+    #[arg(long)]
+    pub(crate) leafs: bool,
     /// Where its state goes; without it a temporary folder, removed at the end.
     #[arg(long, value_name = "DIR", required_if_eq("detach", "true"))]
     pub(crate) dir: Option<PathBuf>,
@@ -114,6 +119,21 @@ pub(crate) async fn run(
         Command::Sandbox(Sandbox::Up(args)) => sandbox::up(args, console, interrupt).await,
         Command::Sandbox(Sandbox::Down(args)) => sandbox::down(args, console).await,
         Command::Demo(args) => sandbox::demo(args, console, interrupt).await,
+        Command::Recover(args) => {
+            log_to_stderr();
+            match Box::pin(writ_publisher::recover::run(*args)).await {
+                Ok(report) => {
+                    console.write(&report.text());
+                    let is_left = report.is_needed && report.opened.is_none();
+                    Ok(if is_left { Exit::Differs } else { Exit::Done })
+                }
+                Err(error) if error.is_guard() => {
+                    console.tell(error.to_string());
+                    Ok(Exit::Guarded)
+                }
+                Err(error) => Err(failed("the log was not recovered", error)),
+            }
+        }
         Command::Publisher(args) => {
             log_to_stderr();
             Box::pin(writ_publisher::run(*args))

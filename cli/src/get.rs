@@ -3,6 +3,8 @@
 //! Promises that `NAME@G` is never answered from a state before that generation. Reads whole lists
 //! page by page.
 
+mod at;
+
 use tonic::Status;
 use writ_proto::v1;
 
@@ -30,9 +32,15 @@ pub(crate) async fn run(
     }
     let work = async {
         let fleet = connect::connect(address).await?;
-        match args.resource {
-            Resource::Policies => show_policies(&args, fleet, console).await,
-            Resource::Clusters => show_clusters(&args, fleet, console).await,
+        match (args.at, args.resource) {
+            (Some(when), Resource::Policies) => {
+                at::show_policies(&args, when, fleet, console).await
+            }
+            (Some(when), Resource::Clusters) => {
+                at::show_clusters(&args, when, fleet, console).await
+            }
+            (None, Resource::Policies) => show_policies(&args, fleet, console).await,
+            (None, Resource::Clusters) => show_clusters(&args, fleet, console).await,
         }
     };
     unless(interrupt, work)

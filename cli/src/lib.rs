@@ -12,6 +12,7 @@ mod args;
 mod connect;
 mod console;
 mod delete;
+mod diff;
 mod edits;
 mod enforce;
 mod error;
@@ -21,10 +22,13 @@ mod explain;
 mod fleet;
 mod follow;
 mod get;
+mod history;
 mod import;
 mod input;
 mod interrupt;
 mod output;
+mod render;
+mod rollback;
 mod status;
 mod submit;
 mod wait;
@@ -88,6 +92,10 @@ pub async fn run(
         Command::Wait(args) => wait::run(args, address, console, &interrupt).await,
         Command::Why(args) => why::run(args, address, console, &interrupt).await,
         Command::Explain(args) => explain::run(&args, console),
+        Command::History(args) => history::run(args, address, console, &interrupt).await,
+        Command::Diff(args) => diff::run(args, address, console, &interrupt).await,
+        Command::Rollback(args) => rollback::run(args, address, console, &interrupt).await,
+        Command::Render(args) => render::run(args, address, console, &interrupt).await,
         Command::Import(args) => import::run(args, console, &interrupt).await,
         Command::Delete(args) => delete::run(args, address, console, &interrupt).await,
         Command::Version => {

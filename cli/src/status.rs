@@ -86,6 +86,7 @@ async fn once(
     let response = response
         .map_err(|error| Error::call(format!("no status of {subject}"), &error))?
         .into_inner();
+    warn(&response, console);
     if response.policies.is_empty()
         && response.cluster.is_none()
         && matches!(output, None | Some(GetOutput::Wide))
@@ -95,6 +96,16 @@ async fn once(
     }
     show(&response, output, false, console);
     Ok(Exit::Done)
+}
+
+/// A publisher that takes no edits says so beside every answer.
+fn warn(response: &v1::StatusResponse, console: &mut Console) {
+    let as_of = response.as_of.as_ref();
+    if let Some(as_of) = as_of.filter(|as_of| !as_of.edits_refused.is_empty()) {
+        let (publisher, why) = (&as_of.publisher, &as_of.edits_refused);
+        console.tell(format!("{publisher} takes no edits: {why}"));
+        console.tell("look at what can be done: writ recover");
+    }
 }
 
 async fn watch(
@@ -117,6 +128,7 @@ async fn watch(
                             // On a terminal ages and times are drawn anew; elsewhere only changes
                             // are worth a line.
                             if console.redraw || before.as_ref() != Some(&settled) {
+                                warn(&next, console);
                                 show(&next, output, true, console);
                             }
                             before = Some(settled);

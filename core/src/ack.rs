@@ -22,6 +22,8 @@ pub const EXCEPTIONS_MAX: usize = 50;
 pub const EDITS_MAX: usize = 16;
 /// Most failing objects listed for an edit.
 pub const FAILURES_MAX: usize = 8;
+/// Largest witness: a beat is some 300 bytes; an event that is larger waits for the next beat.
+pub const WITNESS_BYTES_MAX: usize = 8 * 1024;
 /// Longest reason text that an ack carries, in bytes.
 pub const MESSAGE_LENGTH_MAX_BYTES: usize = 512;
 
@@ -132,6 +134,9 @@ pub struct Ack {
     pub previous: Hash,
     /// When it was made, milliseconds since the Unix epoch.
     pub sent_ms: u64,
+    /// The newest that a publisher signed and this cluster holds, a beat or an event, as it came: what
+    /// shows a publisher that its log is behind (9). Empty: none yet.
+    pub witness: Vec<u8>,
 }
 
 /// A sign of life.
@@ -163,4 +168,6 @@ pub struct Pulse {
     pub ceiling: Option<Hash>,
     /// Whether the subscriber only observes, as it understood its registry entry.
     pub observing: bool,
+    /// As in an [`Ack`].
+    pub witness: Vec<u8>,
 }

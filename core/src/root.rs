@@ -1,6 +1,6 @@
 //! The root: one signed message per batch that states the whole log at one revision.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     hash::Hash,
@@ -45,6 +45,8 @@ pub struct Root {
     pub feeds: BTreeMap<Feed, FeedState>,
     /// The batch's edits; at most [`EDITS_MAX`].
     pub edits: Vec<RootEdit>,
+    /// From the second epoch on: the signed opening of its epoch (see [`crate::epoch`]), as it came.
+    pub opening: Option<Arc<[u8]>>,
 }
 
 impl Default for Revision {

@@ -44,9 +44,16 @@ pub enum BusSubject {
     Ack(Sender),
     /// `writ.pulse.<region>.<stage>.<cluster>`; not stored.
     Pulse(Sender),
+    /// `writ.live.recall`: a publisher asks the clusters what they hold above the log; not stored.
+    Recall,
+    /// `writ.offer.<region>.<stage>.<cluster>`: what a cluster holds of the log, as publishers signed it;
+    /// not stored.
+    Offer(Sender),
     /// Not a subject of the bus: the payload type is bound to this text where a document is signed
     /// that travels beside the bus (the trust bundle).
     Trust,
+    /// Not a subject of the bus either: the opening of an epoch, which travels inside roots.
+    Opening,
 }
 
 /// The cluster that speaks in an ack or a pulse.
@@ -115,7 +122,9 @@ impl BusSubject {
         Some(match *tokens.as_slice() {
             ["writ", "root"] => BusSubject::Root,
             ["writ", "trust"] => BusSubject::Trust,
+            ["writ", "opening"] => BusSubject::Opening,
             ["writ", "live", "beat"] => BusSubject::Beat,
+            ["writ", "live", "recall"] => BusSubject::Recall,
             ["writ", "intent", kind, name] => BusSubject::Intent {
                 kind: Kind::parse(kind)?,
                 name: Name::parse(name).ok()?,
@@ -136,6 +145,9 @@ impl BusSubject {
             ["writ", "pulse", region, stage, name] => {
                 BusSubject::Pulse(Sender::parse([region, stage, name])?)
             }
+            ["writ", "offer", region, stage, name] => {
+                BusSubject::Offer(Sender::parse([region, stage, name])?)
+            }
             _ => return None,
         })
     }
@@ -153,7 +165,10 @@ impl fmt::Display for BusSubject {
             BusSubject::Beat => f.write_str("writ.live.beat"),
             BusSubject::Ack(sender) => write!(f, "writ.ack.{sender}"),
             BusSubject::Pulse(sender) => write!(f, "writ.pulse.{sender}"),
+            BusSubject::Recall => f.write_str("writ.live.recall"),
+            BusSubject::Offer(sender) => write!(f, "writ.offer.{sender}"),
             BusSubject::Trust => f.write_str("writ.trust"),
+            BusSubject::Opening => f.write_str("writ.opening"),
         }
     }
 }
@@ -174,6 +189,8 @@ mod tests {
             "writ.base.cluster.eu.all",
             "writ.ack.eu.prod.eu-prod-1",
             "writ.pulse.eu.prod.eu-prod-1",
+            "writ.live.recall",
+            "writ.offer.eu.prod.eu-prod-1",
         ] {
             assert_eq!(BusSubject::parse(text).unwrap().to_string(), text);
         }

@@ -5,6 +5,7 @@
 //! verifies a signature (the core does) and never opens a socket.
 
 pub mod log;
+pub mod offer;
 pub mod trust;
 
 /// The gRPC API, package `writ.v1`. What a field means stands in the `.proto` files.

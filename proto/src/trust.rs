@@ -23,6 +23,37 @@ pub struct TrustBundle {
     pub publishers: Vec<PublicKey>,
 }
 
+/// What a trust file says, checked.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    /// The publishers' keys.
+    pub bundle: TrustBundle,
+    /// The key that signed the bundle, and opens epochs.
+    pub offline: PublicKey,
+}
+
+impl Trust {
+    /// Reads the bytes of a trust file, and checks the bundle under the offline key beside it.
+    ///
+    /// # Errors
+    /// [`OpenError`] if it is no such file or its signature is not the offline key's.
+    pub fn from_file(bytes: &[u8]) -> Result<Trust, OpenError> {
+        let file = wire::TrustFile::decode(bytes).map_err(OpenError::Envelope)?;
+        let offline = PublicKey::from_bytes(&file.offline_key).map_err(OpenError::Signature)?;
+        let trusted = Keyring::new([offline.clone()]);
+        let opened = log::open(&BusSubject::Trust, &file.bundle, &trusted)?;
+        Ok(Trust {
+            bundle: opened.value,
+            offline,
+        })
+    }
+
+    /// The keyring for what is signed offline, openings among it.
+    pub fn offline_keyring(&self) -> Keyring {
+        Keyring::new([self.offline.clone()])
+    }
+}
+
 impl TrustBundle {
     /// The keyring for everything that publishers sign.
     pub fn keyring(&self) -> Keyring {
@@ -45,10 +76,7 @@ impl TrustBundle {
     /// # Errors
     /// [`OpenError`] if it is no such file or its signature is not the offline key's.
     pub fn from_file(bytes: &[u8]) -> Result<TrustBundle, OpenError> {
-        let file = wire::TrustFile::decode(bytes).map_err(OpenError::Envelope)?;
-        let offline = PublicKey::from_bytes(&file.offline_key).map_err(OpenError::Signature)?;
-        let opened = log::open(&BusSubject::Trust, &file.bundle, &Keyring::new([offline]))?;
-        Ok(opened.value)
+        Trust::from_file(bytes).map(|trust| trust.bundle)
     }
 }
 

@@ -3,7 +3,7 @@
 use writ_bus::batch::Invalid;
 use writ_core::{model::Violation, revision::Generation, scope::Kind};
 
-use crate::view::Behind;
+use crate::view::{Behind, Broken};
 
 /// Why an edit did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -91,8 +91,10 @@ pub(crate) enum EditError {
         limit: usize,
     },
     /// The log can't be believed.
-    #[error("the log can't be believed, so that no edit is made on it: {0}")]
-    Broken(String),
+    #[error(
+        "no edit is made on this log ({0}); nothing was stored. Keep the log and all clusters as they are, and look at it with `writ recover`"
+    )]
+    Broken(Broken),
     /// Others were always first, or the log was away.
     #[error("the log did not take the edit in time: nothing was stored, repeat it")]
     NotStored,

@@ -3,9 +3,9 @@
 //! Promises: nothing is believed that does not verify; the view moves only from root to root, and only
 //! where everything is as the root states it. Never writes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 use writ_bus::{
     Client,
     log::{self as bus_log, Entry},
@@ -13,14 +13,25 @@ use writ_bus::{
     streams::Stream,
 };
 use writ_core::{
-    edit::{Intent, Message, SeenRoot},
+    edit::{FollowError, Intent, Message, SeenRoot},
     envelope::Keyring,
+    hash::Hash,
+    revision::Revision,
+    root::Root,
     subject::BusSubject,
     tracker::{Committed, read_manifest},
 };
 use writ_proto::log;
 
-use crate::{alarm::Alarms, track::Tracking, view::View};
+use crate::{
+    alarm::{Alarms, describe},
+    behind::Behind,
+    track::Tracking,
+    view::{Broken, View},
+};
+
+/// How long a log that was found to be another one is left alone; it may be put back just now.
+const ANOTHER_LOG_DELAY: Duration = Duration::from_millis(500);
 
 /// Why the log can't be followed.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +48,9 @@ pub enum Error {
 pub(crate) struct Follower {
     client: Client,
     trusted: Keyring,
+    /// The key that opens epochs.
+    offline: Keyring,
+    behind: Behind,
     views: watch::Sender<Arc<View>>,
     tracking: Tracking,
     alarms: Alarms,
@@ -44,12 +58,16 @@ pub(crate) struct Follower {
     view: View,
     /// Intents since the last root.
     open: Vec<Intent>,
+    /// Where the view is that is shown, after the log was found to be another one: nobody is answered
+    /// from an older state because a backup is older.
+    shown: Option<(Revision, Option<Hash>)>,
 }
 
 impl Follower {
     pub(crate) fn new(
         client: Client,
-        trusted: Keyring,
+        (trusted, offline): (Keyring, Keyring),
+        behind: Behind,
         views: watch::Sender<Arc<View>>,
         tracking: Tracking,
         alarms: Alarms,
@@ -58,11 +76,14 @@ impl Follower {
         Follower {
             client,
             trusted,
+            offline,
+            behind,
             views,
             tracking,
             alarms,
             view,
             open,
+            shown: None,
         }
     }
 
@@ -71,16 +92,50 @@ impl Follower {
     /// # Errors
     /// Where going on would be wrong: the publisher has to end then.
     pub(crate) async fn run(mut self, caught_up: watch::Sender<bool>) -> Result<(), Error> {
+        loop {
+            match self.follow_once(&caught_up).await {
+                // Before the first start is through, that is for whoever starts it.
+                Err(error) if *caught_up.borrow() && is_another_log(&error) => {
+                    self.start_anew(&error);
+                    sleep(ANOTHER_LOG_DELAY).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn follow_once(&mut self, caught_up: &watch::Sender<bool>) -> Result<(), Error> {
         let mut tail = bus_log::follow(&self.client, Stream::Log).await?;
         while let Some(entry) = tail.next().await {
             match entry? {
                 Entry::Message(stored) => self.take(stored),
                 Entry::CaughtUp => {
+                    self.check_torn(true);
                     caught_up.send_replace(true);
                 }
             }
         }
         Err(Error::Ended)
+    }
+
+    /// The stream is gone, or ends before what was read of it: it is read from its beginning, and what
+    /// was shown so far stays until the log is above it again.
+    fn start_anew(&mut self, error: &Error) {
+        if self.shown.is_none() {
+            let causes = describe(error);
+            tracing::error!(reason = "LogRestored", "no edit is accepted: {causes}");
+            self.shown = Some((self.view.revision(), self.view.root_hash));
+            let mut shown = View::clone(&self.view);
+            shown.broken = Some(Broken {
+                reason: "LogRestored",
+                message: causes,
+            });
+            self.views.send_replace(Arc::new(shown));
+            let held = self.view.root_hash.map(|hash| (self.view.revision(), hash));
+            self.behind.on_restart(held);
+        }
+        self.view = View::default();
+        self.open.clear();
     }
 
     fn take(&mut self, stored: Stored) {
@@ -93,7 +148,43 @@ impl Follower {
             Err(error) => self.alarms.raise(&stored.subject, error.category(), &error),
         }
         if is_root {
+            self.show();
+        }
+        self.check_torn(false);
+    }
+
+    fn show(&mut self) {
+        let now = (self.view.revision(), self.view.root_hash);
+        // The very log may be back, too.
+        if self
+            .shown
+            .is_none_or(|shown| now.0 > shown.0 || now == shown)
+        {
+            self.shown = None;
             self.views.send_replace(Arc::new(self.view.clone()));
+        }
+    }
+
+    /// No edit is built on what a recovery has begun to replace.
+    fn check_torn(&mut self, is_all: bool) {
+        if self.view.broken.is_some() || !self.view.state.is_torn(is_all) {
+            return;
+        }
+        let message = "a recovery was begun and has not ended: if nobody is at it, run it again";
+        tracing::error!(reason = "EpochNotOpened", "no edit is accepted: {message}");
+        self.view.broken = Some(Broken {
+            reason: "EpochNotOpened",
+            message: message.to_owned(),
+        });
+        self.show();
+    }
+
+    /// An opening counts by its own signature, and before its root is followed.
+    fn admit(&mut self, subject: &BusSubject, root: &Root) {
+        match log::open_opening(root, &self.offline) {
+            Ok(Some(opening)) => self.view.state.admit(&opening),
+            Ok(None) => {}
+            Err(error) => self.alarms.raise(subject, "opening_not_believed", &error),
         }
     }
 
@@ -102,6 +193,7 @@ impl Follower {
         match &opened.value {
             Message::Intent(intent) => self.open.push(intent.clone()),
             Message::Root(root) => {
+                self.admit(subject, root);
                 seen = Some(SeenRoot {
                     revision: root.revision,
                     hash: opened.hash,
@@ -115,16 +207,22 @@ impl Follower {
             Ok(Some(_)) => {
                 self.view.root_hash = Some(opened.hash);
                 self.view.broken = None;
+                self.behind.on_root(self.view.revision(), opened.hash);
                 if let Some(root) = seen {
                     self.view.remember(root);
                 }
                 for intent in std::mem::take(&mut self.open) {
+                    // In the order of the log, so that the last one is the newest edit's.
+                    self.view.newest_ms = intent.committed_ms;
                     self.settle(&intent);
                 }
             }
             Err(error) => {
                 self.alarms.raise(subject, "log_differs", &error);
-                self.view.broken = Some(error.to_string());
+                self.view.broken = Some(Broken {
+                    reason: reason(&error),
+                    message: error.to_string(),
+                });
                 self.open.clear();
             }
         }
@@ -146,5 +244,25 @@ impl Follower {
             }
             Err(error) => self.alarms.raise(&subject, "not_understood", &error),
         }
+    }
+}
+
+/// Whether the stream is not the one that was read.
+fn is_another_log(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Read(
+            bus_log::Error::Rewound { .. }
+                | bus_log::Error::Stream(writ_bus::streams::Error::Missing(_))
+        )
+    )
+}
+
+/// The name of what does not fit, for machines.
+fn reason(error: &FollowError) -> &'static str {
+    match error {
+        FollowError::WentBack { .. } => "LogWentBack",
+        FollowError::FeedDiffers { .. } => "LogDiffers",
+        FollowError::Unopened(_) => "EpochNotOpened",
     }
 }

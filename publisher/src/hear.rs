@@ -19,15 +19,19 @@ use writ_core::{
     envelope::Keyring,
     hash::Hash,
     name::Name,
+    recover::Heard,
     revision::Revision,
     subject::{BusSubject, Sender},
 };
 use writ_proto::log;
 
-use crate::{alarm::Alarms, follow::Error, track::Tracking};
+use crate::{alarm::Alarms, behind::Behind, follow::Error, track::Tracking};
 
 /// How long an ack that can't be read again is waited for; the next pulse tells of it again.
 const REREAD_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How long a stream that was found to be another one is left alone.
+const ANOTHER_STREAM_DELAY: Duration = Duration::from_millis(500);
 
 /// Another publisher's last beat.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +49,7 @@ pub(crate) struct Ear {
     pub(crate) trusted: Keyring,
     pub(crate) tracking: Tracking,
     pub(crate) alarms: Alarms,
+    pub(crate) behind: Behind,
     pub(crate) own_name: Name,
 }
 
@@ -54,6 +59,25 @@ impl Ear {
     /// # Errors
     /// Where going on would be wrong: the publisher has to end then.
     pub(crate) async fn hear_acks(self, caught_up: watch::Sender<bool>) -> Result<(), Error> {
+        loop {
+            match self.hear_acks_once(&caught_up).await {
+                // Acks that were lost or put back are told again by the clusters, as what they hold
+                // changes; the newest of each is known here.
+                Err(Error::Read(
+                    bus_log::Error::Rewound { .. }
+                    | bus_log::Error::Stream(writ_bus::streams::Error::Missing(_)),
+                )) if *caught_up.borrow() => {
+                    tracing::warn!(
+                        "the stream of acks is another one than before: it is read anew"
+                    );
+                    tokio::time::sleep(ANOTHER_STREAM_DELAY).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn hear_acks_once(&self, caught_up: &watch::Sender<bool>) -> Result<(), Error> {
         let mut tail = bus_log::follow(&self.client, Stream::Acks).await?;
         while let Some(entry) = tail.next().await {
             match entry? {
@@ -97,6 +121,7 @@ impl Ear {
         let BusSubject::Ack(sender) = subject else {
             return;
         };
+        self.show(sender, bytes);
         match log::open::<Ack>(subject, bytes, &self.tracking.keyring(&sender.cluster)) {
             Ok(opened) => {
                 if let Err(refused) = self.tracking.ack(opened.value, is_live) {
@@ -113,6 +138,7 @@ impl Ear {
     }
 
     async fn take_pulse(&self, subject: &BusSubject, sender: &Sender, bytes: &[u8]) {
+        self.show(sender, bytes);
         let keyring = self.tracking.keyring(&sender.cluster);
         let pulse = match log::open::<Pulse>(subject, bytes, &keyring) {
             Ok(opened) => opened.value,
@@ -134,6 +160,15 @@ impl Ear {
         }
     }
 
+    /// What a cluster shows of a publisher's word counts by that publisher's signature: also from a
+    /// cluster that a lost log does not know any more.
+    fn show(&self, sender: &Sender, bytes: &[u8]) {
+        if let Some(witness) = log::claimed_witness(bytes) {
+            self.behind
+                .show(&witness, || format!("cluster {}", sender.cluster));
+        }
+    }
+
     /// The pulse came before its ack did, or the ack came before its cluster was known here.
     async fn read_ack(&self, sender: &Sender) {
         let subject = BusSubject::Ack(sender.clone());
@@ -148,6 +183,11 @@ impl Ear {
     fn take_beat(&self, bytes: &[u8], beats: &watch::Sender<Option<HeardBeat>>) {
         match log::open::<Beat>(&BusSubject::Beat, bytes, &self.trusted) {
             Ok(opened) if opened.value.publisher != self.own_name.as_str() => {
+                self.behind.hear(Heard {
+                    revision: opened.value.revision,
+                    root: Some(opened.value.root),
+                    from: opened.value.publisher.clone(),
+                });
                 beats.send_replace(Some(HeardBeat {
                     revision: opened.value.revision,
                     root: opened.value.root,

@@ -19,6 +19,10 @@ use crate::{
 /// Most unknown names that an answer lists.
 const UNKNOWN_CLUSTERS_MAX: usize = 100;
 
+/// How far a publisher's clock may be behind the newest edit's time and still take that time over:
+/// more than clocks under NTP differ by. A clock that is further off is wrong, or the other one was.
+const CLOCK_LAG_MAX_MS: u64 = 60_000;
+
 /// An edit with its place.
 #[derive(Debug, Clone)]
 pub(crate) struct Placed {
@@ -69,13 +73,28 @@ pub(crate) fn place(
         author: submission.author.clone(),
         reason: validated.reason(),
         inlet: "grpc".to_owned(),
-        committed_ms,
+        committed_ms: stamp(view.newest_ms, committed_ms),
         targets: targets.into_iter().collect(),
     };
     Ok(Placed {
         edit,
         unknown_clusters: unknown_clusters(validated, view),
     })
+}
+
+/// The time of an edit: of this publisher's clock, and not before the edit before it, so that a time is
+/// one place in the log although several publishers write it. An edit that was made with a clock far
+/// ahead does not hold back the times of all later ones.
+fn stamp(newest_ms: u64, own_ms: u64) -> u64 {
+    let behind_ms = newest_ms.saturating_sub(own_ms);
+    if behind_ms > CLOCK_LAG_MAX_MS {
+        tracing::warn!(
+            behind_ms,
+            "the newest edit is from a clock that is far ahead of this one"
+        );
+        return own_ms;
+    }
+    own_ms.max(newest_ms)
 }
 
 /// The clusters that an edit is for. Of a policy: those that it selects, and those that it leaves,
@@ -118,4 +137,20 @@ fn unknown_clusters(validated: &Validated, view: &View) -> Vec<String> {
         .take(UNKNOWN_CLUSTERS_MAX)
         .map(ToString::to_string)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_along_the_log_do_not_go_backwards_unless_a_clock_is_wrong() {
+        let newest = 1_000_000;
+        assert_eq!(stamp(newest, newest + 5), newest + 5);
+        assert_eq!(stamp(newest, newest - 5), newest);
+        assert_eq!(stamp(newest, newest - CLOCK_LAG_MAX_MS), newest);
+        let own = newest - CLOCK_LAG_MAX_MS - 1;
+        assert_eq!(stamp(newest, own), own);
+        assert_eq!(stamp(0, own), own);
+    }
 }

@@ -12,20 +12,32 @@ use writ_bus::{
     Client,
     connection::{self, FirstConnect, Options},
 };
-use writ_core::envelope::{self, Keyring, SigningKey};
-use writ_proto::{log::OpenError, trust::TrustBundle};
+use writ_core::{
+    envelope::{self, Keyring, SigningKey},
+    recover::Recall,
+};
+use writ_proto::{
+    log::{self, OpenError},
+    trust::Trust,
+};
 
 use crate::{
     Args,
     alarm::{Alarms, describe},
     api::{self, Api},
     beat::Heart,
+    behind::Behind,
     commit::Committer,
     follow::{self, Follower},
     hear::{self, Ear},
-    track::Tracking,
+    past::Past,
+    track::{self, Tracking},
     view::{View, Views},
 };
+
+/// How long the answers to the first recall are waited for: clusters spread theirs over a quarter of a
+/// second.
+const RECALL_TIME: Duration = Duration::from_millis(500);
 
 /// How long open requests may go on after the end was asked for; an edit is over within milliseconds.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
@@ -133,14 +145,16 @@ pub(crate) async fn run_until(
     let alarms = Alarms::default();
     let tracking = Tracking::new(Duration::from_secs(config.args.pulse_period_s));
     let (view_sender, view_receiver) = watch::channel(Arc::new(View::default()));
-    let views = Views::new(view_receiver);
+    let behind = Behind::new(client.clone(), config.trusted.clone());
+    let views = Views::new(view_receiver, behind.broken());
     let (beat_sender, heard) = watch::channel(None);
     let mut tasks = JoinSet::new();
 
     let live = hear::listen(&client).await.map_err(Error::Connect)?;
     let follower = Follower::new(
         client.clone(),
-        config.trusted.clone(),
+        (config.trusted.clone(), config.offline.clone()),
+        behind.clone(),
         view_sender,
         tracking.clone(),
         alarms.clone(),
@@ -151,6 +165,7 @@ pub(crate) async fn run_until(
         trusted: config.trusted.clone(),
         tracking: tracking.clone(),
         alarms: alarms.clone(),
+        behind,
         own_name: config.args.name.clone(),
     };
     // After the log: an ack is checked under the key of its cluster's registry entry.
@@ -158,6 +173,7 @@ pub(crate) async fn run_until(
     start(&mut tasks, |caught_up| acks.hear_acks(caught_up)).await?;
     tasks.spawn(ear.hear_pulses(live, beat_sender));
     tracing::info!(revision = %views.now().revision(), "the log is followed");
+    recall(&client, &config.key, &views).await;
 
     let heart = Heart {
         client: client.clone(),
@@ -174,6 +190,7 @@ pub(crate) async fn run_until(
     });
 
     let trusted = config.trusted.clone();
+    let past = Past::new(client.clone(), trusted.clone(), alarms.clone());
     let (committer, rounds) = Committer::new(
         client.clone(),
         config.key.clone(),
@@ -187,11 +204,30 @@ pub(crate) async fn run_until(
     });
     let stop = CancellationToken::new();
     let name = config.args.name.to_string();
-    let api = Api::new(name, committer, views, tracking, stop.clone());
+    let api = Api::new(name, committer, views, tracking, past, stop.clone());
     config.announce(&listener)?;
     serve(api, listener, tasks, stop, ended).await?;
     client.flush().await;
     Ok(())
+}
+
+/// Asks the clusters who holds more than the log, and listens for a moment before any edit is taken: a
+/// log that was put back from a backup looks like any other to a publisher that has just started.
+async fn recall(client: &Client, key: &SigningKey, views: &Views) {
+    let recall = Recall {
+        above: views.now().revision(),
+        clusters: Vec::new(),
+        feeds: Vec::new(),
+        issued_ms: track::wall_ms(),
+    };
+    let bytes = log::seal(&recall, key).bytes.into();
+    if let Err(error) = writ_bus::live::publish_recall(client, bytes).await {
+        tracing::warn!(
+            "nobody is asked for more than the log has: {}",
+            describe(&error)
+        );
+    }
+    tokio::time::sleep(RECALL_TIME).await;
 }
 
 /// Starts a follower and waits until it has everything that was stored.
@@ -257,6 +293,7 @@ struct Config {
     seed: String,
     key: SigningKey,
     trusted: Keyring,
+    offline: Keyring,
 }
 
 impl Config {
@@ -273,15 +310,15 @@ impl Config {
             path: path.clone(),
             source,
         })?;
-        let bundle =
-            TrustBundle::from_file(&bytes).map_err(|source| Error::Trust { path, source })?;
-        if !bundle.publishers.contains(&key.public()) {
+        let trust = Trust::from_file(&bytes).map_err(|source| Error::Trust { path, source })?;
+        if !trust.bundle.publishers.contains(&key.public()) {
             return Err(Error::NotTrusted);
         }
         Ok(Config {
             seed,
             key,
-            trusted: bundle.keyring(),
+            trusted: trust.bundle.keyring(),
+            offline: trust.offline_keyring(),
             args,
         })
     }

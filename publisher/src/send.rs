@@ -178,6 +178,11 @@ impl Sender {
         let moved = |view: &Arc<View>| view.revision() > built_on.revision();
         match self.views.wait_within(left, moved).await {
             Ok(view) => seen(attempt, &view),
+            // It will not be read back: the log is another one than that which was built on.
+            Err(_) if self.views.broken().is_some() => match attempt.is_in_doubt() {
+                true => Next::Unknown,
+                false => Next::Lost,
+            },
             Err(_) => Next::Look,
         }
     }

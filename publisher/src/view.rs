@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt,
     sync::Arc,
     time::Duration,
 };
@@ -26,6 +27,24 @@ const RECENT_ROOTS_MAX: usize = 1_024;
 /// most; more means that this publisher is cut off, and another one should be asked.
 pub(crate) const READ_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// After that long on a log that is broken, nothing is waited for any more.
+const BROKEN_DELAY: Duration = Duration::from_millis(100);
+
+/// Why no edit is made on the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Broken {
+    /// For machines; only ever added to.
+    pub(crate) reason: &'static str,
+    /// For people.
+    pub(crate) message: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.message)
+    }
+}
+
 /// The log up to one root.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct View {
@@ -35,11 +54,13 @@ pub(crate) struct View {
     pub(crate) root_sequence: u64,
     /// Hash of the newest root's payload.
     pub(crate) root_hash: Option<Hash>,
+    /// When the newest edit was made, milliseconds since the Unix epoch.
+    pub(crate) newest_ms: u64,
     /// What is in force, as documents.
     documents: BTreeMap<(Kind, Name), Arc<Document>>,
     recent: VecDeque<Arc<SeenRoot>>,
     /// Why the log can't be believed at the moment; edits are refused then.
-    pub(crate) broken: Option<String>,
+    pub(crate) broken: Option<Broken>,
 }
 
 impl View {
@@ -82,6 +103,19 @@ impl View {
             Document::Policy(policy) => Some(policy),
             Document::Cluster(_) => None,
         }
+    }
+
+    /// Every name of a kind that ever was, after a name, sorted.
+    pub(crate) fn names_after(
+        &self,
+        kind: Kind,
+        after: Option<&Name>,
+    ) -> impl Iterator<Item = &Name> {
+        let after = after.cloned();
+        self.state
+            .intents(kind)
+            .map(|intent| &intent.name)
+            .filter(move |name| after.as_ref().is_none_or(|after| *name > after))
     }
 
     /// The registry.
@@ -137,16 +171,37 @@ pub(crate) struct Behind {
 
 /// Read side of the view.
 #[derive(Debug, Clone)]
-pub(crate) struct Views(watch::Receiver<Arc<View>>);
+pub(crate) struct Views {
+    views: watch::Receiver<Arc<View>>,
+    /// What was heard of the log beside it.
+    behind: watch::Receiver<Option<Broken>>,
+}
 
 impl Views {
-    pub(crate) fn new(receiver: watch::Receiver<Arc<View>>) -> Views {
-        Views(receiver)
+    pub(crate) fn new(
+        views: watch::Receiver<Arc<View>>,
+        behind: watch::Receiver<Option<Broken>>,
+    ) -> Views {
+        Views { views, behind }
     }
 
-    /// The view of now.
+    /// Why no edit is made at the moment.
+    pub(crate) fn broken(&self) -> Option<Broken> {
+        let behind = self.behind.borrow().clone();
+        behind.or_else(|| self.views.borrow().broken.clone())
+    }
+
+    /// The view of now, and that no edit may be made on it, if so.
     pub(crate) fn now(&self) -> Arc<View> {
-        self.0.borrow().clone()
+        let view = self.views.borrow().clone();
+        match self.behind.borrow().clone() {
+            Some(behind) if view.broken.is_none() => {
+                let mut view = View::clone(&view);
+                view.broken = Some(behind);
+                Arc::new(view)
+            }
+            _ => view,
+        }
     }
 
     /// The first view that fits, now or within [`READ_WAIT_MAX`].
@@ -162,13 +217,32 @@ impl Views {
         time: Duration,
         fits: impl FnMut(&Arc<View>) -> bool,
     ) -> Result<Arc<View>, Behind> {
-        let mut receiver = self.0.clone();
-        match timeout(time, receiver.wait_for(fits)).await {
-            Ok(Ok(view)) => Ok(view.clone()),
-            // Out of time, or the follower has ended.
-            Ok(Err(_)) | Err(_) => Err(Behind {
-                seen: self.now().revision(),
-            }),
-        }
+        let mut receiver = self.views.clone();
+        let found = tokio::select! {
+            found = timeout(time, receiver.wait_for(fits)) => match found {
+                Ok(Ok(view)) => Some(view.clone()),
+                // Out of time, or the follower has ended.
+                Ok(Err(_)) | Err(_) => None,
+            },
+            // It does not get anywhere any more.
+            () = self.breaks() => None,
+        };
+        found.ok_or_else(|| Behind {
+            seen: self.now().revision(),
+        })
+    }
+
+    /// Resolves some time after the log stopped to be one that is gone on with.
+    async fn breaks(&self) {
+        let (mut views, mut behind) = (self.views.clone(), self.behind.clone());
+        let broken = async {
+            tokio::select! {
+                _ = views.wait_for(|view| view.broken.is_some()) => {}
+                _ = behind.wait_for(Option::is_some) => {}
+            }
+        };
+        broken.await;
+        // Whoever asks again at once is not to turn in circles.
+        tokio::time::sleep(BROKEN_DELAY).await;
     }
 }

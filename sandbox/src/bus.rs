@@ -2,17 +2,19 @@
 //! defines. Owns the server's configuration file and its reload when a cluster joins. Never
 //! looks into a message.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use writ_bus::config::{ClusterUser, PublisherUser, ServerConfig};
+use writ_bus::config::{ClusterUser, LeafLink, Leafs, PublisherUser, ServerConfig};
 use writ_bus::connection::FirstConnect;
-use writ_core::name::Name;
+use writ_core::name::{Name, Region};
 
 use crate::files;
 use crate::keys::{self, BusKey};
+use crate::leaf::Leaf;
 use crate::parts::{Part, Parts};
 use crate::process::{self, Launcher, Process, STOP_LIMIT, Spec, log};
 
@@ -22,6 +24,8 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 
 /// What the server logs when a changed configuration is in force.
 const RELOADED_TEXT: &str = "Reloaded server configuration";
+/// What it logs before the address where it takes leaf nodes.
+const LEAF_ADDRESS_TEXT: &str = "Listening for leafnode connections on ";
 /// What it logs when it stays with the old one.
 const NOT_RELOADED_TEXT: &str = "Failed to reload server configuration";
 
@@ -47,6 +51,12 @@ pub enum Error {
     /// The streams could not be made.
     #[error("could not make the streams of the bus")]
     Streams(#[from] writ_bus::streams::Error),
+    /// The link of a leaf node could not be made.
+    #[error("could not make the link of a leaf node")]
+    Relay(#[source] std::io::Error),
+    /// The server did not say where it takes leaf nodes.
+    #[error("the bus does not say where it takes leaf nodes; see {}", .0.display())]
+    LeafAddress(PathBuf),
     /// The server stays with its old configuration.
     #[error("the bus refused its new configuration; see {}", .0.display())]
     Reload(PathBuf),
@@ -55,13 +65,16 @@ pub enum Error {
 /// A running bus with its streams. Dropping it kills the server.
 #[derive(Debug)]
 pub struct Bus {
-    launcher: Launcher,
     process: Process,
-    /// What the server is started with.
-    spec: Spec,
+    launcher: Launcher,
+    server: PathBuf,
+    ports: PathBuf,
+    log: PathBuf,
+    installer: BusKey,
     url: String,
     config_file: PathBuf,
     config: Mutex<ServerConfig>,
+    leafs: BTreeMap<Region, Leaf>,
 }
 
 impl Bus {
@@ -73,7 +86,17 @@ impl Bus {
         folder: &Path,
         publishers: Vec<PublisherUser>,
         clusters: Vec<ClusterUser>,
+        leaf_regions: &[Region],
     ) -> Result<Self, Error> {
+        let mut links = BTreeMap::new();
+        for region in leaf_regions {
+            let file = folder.join(format!("keys/leaf-{region}.seed"));
+            links.insert(region.clone(), BusKey::make(&file)?);
+        }
+        // Who is behind a leaf is known there, and nowhere else.
+        let (behind, clusters): (Vec<_>, Vec<_>) = clusters
+            .into_iter()
+            .partition(|user| links.contains_key(&user.region));
         let installer = BusKey::make(&folder.join("keys/installer.seed"))?;
         let (own, ports) = (folder.join("nats"), folder.join("nats/ports"));
         files::make_folder(&ports)?;
@@ -83,6 +106,7 @@ impl Bus {
             store_dir: own.join("jetstream"),
             ports_dir: Some(ports.clone()),
             peers: None,
+            leafs: leafs(&links),
             installer: installer.public.clone(),
             publishers,
             clusters,
@@ -90,22 +114,30 @@ impl Bus {
         let config_file = own.join("server.conf");
         files::write(&config_file, config.render()?)?;
         let log = folder.join("logs/nats-server.log");
-        let spec = Spec::new("nats-server", parts.path(Part::NatsServer), log)
-            .flag("config", &config_file);
-        let process = launcher.start(spec.clone()).await?;
-        let url = async || read_url(&ports, process.pid());
-        let url = process
-            .ready("it took connections", READY_LIMIT, url)
-            .await?;
-        install(&url, &installer).await?;
-        Ok(Self {
-            launcher: launcher.clone(),
+        let server = parts.path(Part::NatsServer).to_owned();
+        let (process, url) = serve(launcher, &server, &log, &config_file, &ports).await?;
+        let client = install(&url, &installer).await?;
+        let mut bus = Self {
             process,
-            spec,
+            launcher: launcher.clone(),
+            server,
+            ports,
+            log,
+            installer,
             url,
             config_file,
             config: Mutex::new(config),
-        })
+            leafs: BTreeMap::new(),
+        };
+        for (region, link) in links {
+            writ_bus::mirror::install_feed(&client, &region).await?;
+            let users = behind.iter().filter(|user| user.region == region);
+            let users = users.cloned().collect();
+            let hub = bus.leaf_address()?;
+            let leaf = Leaf::start(launcher, parts, folder, &region, hub, &link, users).await?;
+            bus.leafs.insert(region, leaf);
+        }
+        Ok(bus)
     }
 
     /// Where clients connect, `nats://127.0.0.1:PORT`.
@@ -113,55 +145,136 @@ impl Bus {
         &self.url
     }
 
+    /// Where the clusters of a region connect: its leaf node, if it has one.
+    pub fn url_of(&self, region: &Region) -> &str {
+        self.leafs.get(region).map_or(&self.url, Leaf::url)
+    }
+
+    /// A region's leaf node.
+    pub fn leaf(&self, region: &Region) -> Option<&Leaf> {
+        self.leafs.get(region)
+    }
+
+    /// It picked the port itself, and names it in its log only.
+    fn leaf_address(&self) -> Result<SocketAddr, Error> {
+        let said = log::since(self.process.log(), 0);
+        let address = said.lines().find_map(|line| {
+            let (_, address) = line.split_once(LEAF_ADDRESS_TEXT)?;
+            address.trim().parse().ok()
+        });
+        address.ok_or_else(|| Error::LeafAddress(self.process.log_path()))
+    }
+
     /// Lets one more cluster in; returns when the server knows it.
     pub async fn admit(&self, user: ClusterUser) -> Result<(), Error> {
+        if let Some(leaf) = self.leafs.get(&user.region) {
+            return leaf.admit(user).await;
+        }
         let mut config = self.config.lock().await;
         let mut wanted = config.clone();
         wanted.clusters.push(user);
         files::write(&self.config_file, wanted.render()?)?;
-        let offset = log::length(self.process.log());
-        self.process.hang_up().await;
-        let answer = async || {
-            let said = log::since(self.process.log(), offset);
-            let refused = said.contains(NOT_RELOADED_TEXT);
-            (refused || said.contains(RELOADED_TEXT)).then_some(refused)
-        };
-        let what = "it read its configuration again";
-        if self.process.ready(what, READY_LIMIT, answer).await? {
-            return Err(Error::Reload(self.process.log_path()));
-        }
+        reload(&self.process).await?;
         *config = wanted;
-        Ok(())
-    }
-
-    /// Kills the server (SIGKILL); its files stay.
-    pub async fn kill(&self) {
-        self.process.kill().await;
-    }
-
-    /// Starts a server that was killed, on the port that it had, so that clients find it again.
-    pub async fn start_again(&mut self) -> Result<(), Error> {
-        let config = self.config.get_mut();
-        let address = self.url.trim_start_matches("nats://");
-        // The first start picked the port. A server does not change it while it runs.
-        config.listen = address.parse().unwrap_or(config.listen);
-        files::write(&self.config_file, config.render()?)?;
-        let process = self.launcher.start(self.spec.clone()).await?;
-        let open = async || tokio::net::TcpStream::connect(address).await.ok();
-        process
-            .ready("it took connections", READY_LIMIT, open)
-            .await?;
-        self.process = process;
         Ok(())
     }
 
     /// Ends the server.
     pub async fn stop(&self) {
+        for leaf in self.leafs.values() {
+            leaf.stop().await;
+        }
         self.process.stop(STOP_LIMIT).await;
+    }
+
+    /// Kills the server (SIGKILL); its leaf nodes go on.
+    pub async fn kill(&self) {
+        self.process.kill().await;
+    }
+
+    /// Starts the server again after its end, on the same address, with whatever lies in its store
+    /// by now; streams that are missing are made.
+    pub async fn start_again(&mut self) -> Result<(), Error> {
+        let mut config = self.config.lock().await;
+        let address = self.url.strip_prefix("nats://").unwrap_or(&self.url);
+        if let Ok(address) = address.parse() {
+            config.listen = address;
+        }
+        files::write(&self.config_file, config.render()?)?;
+        let (process, url) = serve(
+            &self.launcher,
+            &self.server,
+            &self.log,
+            &self.config_file,
+            &self.ports,
+        )
+        .await?;
+        install(&url, &self.installer).await?;
+        (self.process, self.url) = (process, url);
+        Ok(())
     }
 }
 
-async fn install(url: &str, installer: &BusKey) -> Result<(), Error> {
+/// Starts the server and waits until it takes connections.
+async fn serve(
+    launcher: &Launcher,
+    server: &Path,
+    log: &Path,
+    config_file: &Path,
+    ports: &Path,
+) -> Result<(Process, String), Error> {
+    let spec = Spec::new("nats-server", server, log.to_owned()).flag("config", config_file);
+    let process = launcher.start(spec).await?;
+    let url = wait_for_url(&process, ports).await?;
+    Ok((process, url))
+}
+
+fn leafs(links: &BTreeMap<Region, BusKey>) -> Option<Leafs> {
+    let link = |(region, key): (&Region, &BusKey)| LeafLink {
+        region: region.clone(),
+        key: key.public.clone(),
+    };
+    (!links.is_empty()).then(|| Leafs {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        links: links.iter().map(link).collect(),
+    })
+}
+
+/// Waits until a server takes connections, and says where.
+pub(crate) async fn wait_for_url(process: &Process, ports: &Path) -> Result<String, Error> {
+    let url = async || read_url(ports, process.pid());
+    Ok(process
+        .ready("it took connections", READY_LIMIT, url)
+        .await?)
+}
+
+/// Has a server read its configuration again.
+pub(crate) async fn reload(process: &Process) -> Result<(), Error> {
+    let offset = log::length(process.log());
+    process.hang_up().await;
+    let answer = async || {
+        let said = log::since(process.log(), offset);
+        let refused = said.contains(NOT_RELOADED_TEXT);
+        (refused || said.contains(RELOADED_TEXT)).then_some(refused)
+    };
+    let what = "it read its configuration again";
+    if process.ready(what, READY_LIMIT, answer).await? {
+        return Err(Error::Reload(process.log_path()));
+    }
+    Ok(())
+}
+
+/// Makes the streams that are missing.
+async fn install(url: &str, installer: &BusKey) -> Result<writ_bus::Client, Error> {
+    let client = connect(url, installer).await?;
+    // One server holds one copy.
+    let settings = writ_bus::streams::Settings::with_replicas(1);
+    writ_bus::streams::install(&client, settings).await?;
+    Ok(client)
+}
+
+/// Connects as an installer.
+pub(crate) async fn connect(url: &str, installer: &BusKey) -> Result<writ_bus::Client, Error> {
     let options = writ_bus::Options {
         url: url.to_owned(),
         seed: installer.seed.clone(),
@@ -169,9 +282,7 @@ async fn install(url: &str, installer: &BusKey) -> Result<(), Error> {
         name: "sandbox installer".to_owned(),
         first_connect: FirstConnect::Now,
     };
-    let client = writ_bus::connect(options).await?;
-    // One server holds one copy.
-    Ok(writ_bus::streams::install(&client, writ_bus::streams::Settings::with_replicas(1)).await?)
+    Ok(writ_bus::connect(options).await?)
 }
 
 /// The server writes `<executable>_<pid>.ports` when it listens: `{"nats": ["nats://…"]}`.

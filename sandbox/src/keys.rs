@@ -9,6 +9,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use writ_bus::config::{ClusterUser, PublicKey as BusPublicKey, PublisherUser};
 use writ_core::envelope::{PublicKey, SigningKey};
+use writ_core::epoch::Record;
 use writ_core::name::{ClusterName, Name, Region, Stage};
 use writ_proto::trust::TrustBundle;
 
@@ -39,6 +40,7 @@ pub enum Error {
 }
 
 /// A user's key pair on the bus.
+#[derive(Debug)]
 pub(crate) struct BusKey {
     /// The private seed, `SU…`.
     pub(crate) seed: String,
@@ -66,6 +68,7 @@ fn signing_key(path: &Path) -> Result<SigningKey, Error> {
 }
 
 /// A publisher's keys, and the trust file that names its signing key.
+#[derive(Debug)]
 pub(crate) struct PublisherKeys {
     pub(crate) user: PublisherUser,
     pub(crate) signing_file: PathBuf,
@@ -74,7 +77,8 @@ pub(crate) struct PublisherKeys {
 }
 
 impl PublisherKeys {
-    /// Makes the offline key, the publisher's two keys and the trust bundle in `folder`.
+    /// Makes the offline key with its record of epochs, the publisher's two keys and the trust bundle
+    /// in `folder`.
     pub(crate) fn make(name: &str, folder: &Path) -> Result<Self, Error> {
         let signing_file = folder.join(format!("{name}.signing"));
         let bus_file = folder.join(format!("{name}.seed"));
@@ -86,6 +90,7 @@ impl PublisherKeys {
             publishers,
         };
         files::write(&trust_file, bundle.to_file(&offline))?;
+        files::write(&folder.join("offline.epochs"), Record::new().to_string())?;
         let key = BusKey::make(&bus_file)?.public;
         let user = PublisherUser {
             name: Name::parse(name)?,

@@ -15,9 +15,16 @@ async fn a_cluster_is_admitted_while_the_bus_runs() {
     let parts = Parts::find_some(&[Part::NatsServer], &Progress::stderr())
         .await
         .unwrap();
-    let bus = Bus::start(&launcher, &parts, folder.path(), Vec::new(), Vec::new())
-        .await
-        .unwrap();
+    let bus = Bus::start(
+        &launcher,
+        &parts,
+        folder.path(),
+        Vec::new(),
+        Vec::new(),
+        &[],
+    )
+    .await
+    .unwrap();
 
     let key = nkeys::KeyPair::new_user();
     let (name, region) = (

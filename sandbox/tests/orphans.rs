@@ -30,7 +30,7 @@ async fn holds_a_cluster_and_a_bus() {
     let folder = Path::new(&folder);
     let launcher = Launcher::new(env!("CARGO_BIN_EXE_writ-exec").into());
     let parts = Parts::find(&Progress::stderr()).await.unwrap();
-    let bus = Bus::start(&launcher, &parts, folder, Vec::new(), Vec::new())
+    let bus = Bus::start(&launcher, &parts, folder, Vec::new(), Vec::new(), &[])
         .await
         .unwrap();
     let kubernetes = Kubernetes::start(&launcher, &parts, folder).await.unwrap();

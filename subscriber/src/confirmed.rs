@@ -7,9 +7,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use writ_core::model::{Object, ObjectRef};
 use writ_core::name::PolicyName;
 use writ_core::plan::{InventoryItem, ObservedObject, content_hash, marked};

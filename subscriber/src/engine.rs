@@ -10,9 +10,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::OwnedMutexGuard;
+use tokio::{sync::OwnedMutexGuard, time::Instant};
 use writ_core::hash::Hash;
 use writ_core::model::{ObjectRef, Removal};
 use writ_core::name::PolicyName;
@@ -351,7 +351,7 @@ impl<C: ClusterApi> Engine<C> {
         tokio::spawn(async move {
             let mut due = after;
             loop {
-                tokio::time::sleep_until(due.into()).await;
+                tokio::time::sleep_until(due).await;
                 let Some(slot) = engine.inner.slots.find(&policy) else {
                     return;
                 };

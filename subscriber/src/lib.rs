@@ -13,9 +13,11 @@ mod clock;
 pub mod cluster;
 pub mod confirmed;
 pub mod connect;
+pub mod cut;
 pub mod desired;
 pub mod drift;
 pub mod engine;
+mod evidence;
 #[cfg(test)]
 mod fake;
 pub mod fenced;
@@ -45,6 +47,8 @@ mod retry;
 pub mod roles;
 pub mod run;
 mod settle;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod slot;
 pub mod state;
 mod unmade;

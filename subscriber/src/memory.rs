@@ -8,18 +8,22 @@ use std::sync::Arc;
 
 use writ_core::{
     ack::Failure,
+    envelope::Keyring,
     event::{Body, Event},
     follower::{Follower, Key, Past, Standing},
     name::{ClusterName, Name},
     plan::Reason,
     revision::{Generation, Revision},
+    root::Root,
     scope::Kind,
     subject::BusSubject,
 };
 
 use crate::{
     cluster::{ClusterApi, Error},
+    cut::Cut,
     engine::{Engine, Loaded, LoadedPolicy},
+    evidence::Evidence,
     mirror::ClusterMirror,
     registry::Registry,
     report::Told,
@@ -97,6 +101,34 @@ pub(crate) fn recall_own(
         Some((event, bytes)) => follower.restore_own(&event, &bytes),
         None => tracing::error!("the own registry entry kept in writ-state does not verify"),
     }
+}
+
+/// Takes back the root and the feeds that an earlier run agreed with. Answers the root's revision.
+/// To be called after everything else was taken back.
+pub(crate) fn recall_cut(
+    gate: &mut Gate,
+    follower: &mut Follower,
+    evidence: &mut Evidence,
+    offline: &Keyring,
+    cut: Cut,
+) -> Revision {
+    let Some((root, signed)) = gate.open::<Root>(&BusSubject::Root, &cut.root) else {
+        return Revision::ZERO;
+    };
+    match writ_proto::log::open_opening(&root.value, offline) {
+        Ok(Some(opening)) => follower.on_opening(&opening),
+        Ok(None) => {}
+        Err(_) => return Revision::ZERO,
+    }
+    // What can't be read is read from the log.
+    let feeds = cut.feeds.iter().filter_map(|(feed, bytes)| {
+        let entries = writ_proto::offer::entries_from_bytes(bytes).ok()?;
+        Some((feed.clone(), entries))
+    });
+    let revision = root.value.revision;
+    follower.restore_root(root.value.clone(), root.hash, feeds.collect());
+    evidence.saw_root(&root.value, &signed);
+    revision
 }
 
 /// Reads all mirrors and gives what verifies to the follower and the engine.

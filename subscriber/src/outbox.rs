@@ -43,7 +43,10 @@ pub(crate) async fn run<C: ClusterApi>(
     Ok(())
 }
 
-async fn keep<C: ClusterApi>(store: &mut StateStore<C>, state: &State) -> Result<(), Error> {
+pub(crate) async fn keep<C: ClusterApi>(
+    store: &mut StateStore<C>,
+    state: &State,
+) -> Result<(), Error> {
     loop {
         match store.save(state).await {
             Err(Error::Cluster(error)) if passes(error.kind) => {

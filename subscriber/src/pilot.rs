@@ -20,11 +20,15 @@ use writ_bus::{
 use writ_core::{
     ack::{Failure, State},
     beat::Beat,
+    envelope::Keyring,
     event::Event,
     follower::{Follower, Key, Past, Read, Standing},
+    hash::Hash,
     index::{Base, Index},
     model::Mode,
     name::Name,
+    recover::Recall,
+    revision::Revision,
     root::Root,
     scope::Kind,
     subject::{BusSubject, Sender},
@@ -34,8 +38,10 @@ use crate::{
     ceiling_watch::Verdict,
     clock::Clock,
     cluster::ClusterApi,
+    cut::{self, Cut},
     drift,
     engine::{Engine, Latest},
+    evidence::{Answer as Asked, Evidence},
     outbox::Outgoing,
     outcome::Repair,
     receive::{self, Answer, Reads},
@@ -49,12 +55,28 @@ use crate::{
 
 /// An attempt that takes longer is told as received before it ends.
 const RECEIVED_AFTER: Duration = Duration::from_millis(250);
+/// Longest wait before a cluster shows that it holds more than the log: spreads a fleet that was asked
+/// at once, and is short enough for "at once".
+const SHOW_DELAY_MAX: Duration = Duration::from_millis(250);
+
+/// Where the last cut is kept, and which one that is.
+pub(crate) struct Keeping<C> {
+    pub(crate) api: C,
+    pub(crate) kept: Revision,
+}
+
 pub(crate) struct Pilot<C> {
     pub(crate) clock: Clock,
     pub(crate) sender: Sender,
     pub(crate) client: Client,
     pub(crate) live: Live,
     pub(crate) gate: Gate,
+    /// The key that opens epochs.
+    pub(crate) offline: Keyring,
+    pub(crate) evidence: Evidence,
+    /// Answers out of the log since the start, until it was caught up with.
+    pub(crate) reads_to_catch_up: Option<u64>,
+    pub(crate) cut: Keeping<C>,
     pub(crate) follower: Follower,
     pub(crate) reads: Reads,
     pub(crate) works: Works<C>,
@@ -73,7 +95,7 @@ pub(crate) struct Pilot<C> {
     pub(crate) permitted: Option<(Verdict, Option<Mode>)>,
 }
 
-impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
+impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
     /// Runs until it is shut down, or the state in the cluster is somebody else's.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), Error> {
         let (repairs_in, mut repairs) = mpsc::channel::<Repair>(drift::EVENTS_WAITING_MAX);
@@ -82,7 +104,7 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
         let mut stale = true;
         loop {
             self.permit(&repairs_in);
-            self.reads.ask(self.follower.wanted());
+            self.ask();
             let actions = self.follower.decide();
             self.works.start(actions);
             busy_since = self
@@ -104,7 +126,12 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 signal = self.live.next() => match signal {
-                    Some(signal) => self.on_signal(signal),
+                    Some(signal) => {
+                        if self.on_signal(signal) {
+                            let delay = rand::random_range(Duration::ZERO..SHOW_DELAY_MAX);
+                            pulse_at = pulse_at.min(Instant::now() + delay);
+                        }
+                    }
                     None => return Err(Error::BusClosed),
                 },
                 answer = self.reads.next() => self.on_answer(answer),
@@ -124,6 +151,18 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
                 () = sleep_until_some(wake) => {}
             }
         }
+    }
+
+    /// Reads what the follower wants; says once how much that was until the log was caught up with.
+    fn ask(&mut self) {
+        let wanted = self.follower.wanted();
+        if wanted.is_empty()
+            && self.follower.cut().is_some()
+            && let Some(reads) = self.reads_to_catch_up.take()
+        {
+            tracing::info!(reads, "the log is caught up with");
+        }
+        self.reads.ask(wanted);
     }
 
     /// Tells the engine and the registry what they may do, whenever the ceiling or the cluster's mode
@@ -163,7 +202,8 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
         });
     }
 
-    fn on_signal(&mut self, signal: Signal) {
+    /// Answers whether somebody is to be shown soon that this cluster holds more than the log.
+    fn on_signal(&mut self, signal: Signal) -> bool {
         let now_ms = self.clock.now_ms();
         match signal {
             Signal::Gap => self.follower.on_gap(),
@@ -177,26 +217,131 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
                 subject: BusSubject::Beat,
                 bytes,
             } => {
-                let Some((beat, _)) = self.gate.open::<Beat>(&BusSubject::Beat, &bytes) else {
-                    return;
+                let Some((beat, signed)) = self.gate.open::<Beat>(&BusSubject::Beat, &bytes) else {
+                    return false;
                 };
-                if let Err(why) = self.follower.on_beat(&beat.value, now_ms) {
-                    self.gate.ignore(&BusSubject::Beat, why);
+                match self.follower.on_beat(&beat.value, now_ms) {
+                    Ok(()) => drop(self.evidence.saw(beat.value.revision, &signed)),
+                    Err(why) => self.gate.ignore(&BusSubject::Beat, why),
                 }
             }
+            Signal::Message {
+                subject: BusSubject::Recall,
+                bytes,
+            } => return self.on_recall(&bytes),
             Signal::Message { subject, bytes } => {
                 let Some((event, signed)) = self.gate.open::<Event>(&subject, &bytes) else {
-                    return;
+                    return false;
                 };
                 tracing::debug!(%subject, revision = %event.value.revision, "heard");
-                if let Err(why) = self.follower.on_event(&event.value, &signed, now_ms) {
-                    self.gate.ignore(&subject, why);
+                match self.follower.on_event(&event.value, &signed, now_ms) {
+                    Ok(()) => {
+                        let Event { feed, revision, .. } = &event.value;
+                        self.evidence.saw(*revision, &signed);
+                        self.evidence.saw_event(feed, *revision, &signed);
+                    }
+                    Err(why) => self.gate.ignore(&subject, why),
                 }
+            }
+        }
+        false
+    }
+
+    /// A publisher asks who holds more than its log.
+    fn on_recall(&mut self, bytes: &[u8]) -> bool {
+        let Some((recall, _)) = self.gate.open::<Recall>(&BusSubject::Recall, bytes) else {
+            return false;
+        };
+        let recall = recall.value;
+        match self
+            .evidence
+            .on_recall(&recall, &self.follower, &self.sender)
+        {
+            Asked::Nothing => false,
+            Asked::Pulse => true,
+            Asked::Offer => {
+                let offers = self.evidence.offer(&recall, &self.follower, &self.sender);
+                tracing::info!(parts = offers.len(), above = %recall.above, "what is held here is offered to a log that is behind");
+                let (client, sender) = (self.client.clone(), self.sender.clone());
+                tokio::spawn(async move {
+                    for offer in offers {
+                        let bytes = offer.encode().into();
+                        if let Err(error) = live::publish_offer(&client, &sender, bytes).await {
+                            return tracing::warn!("the offer is not sent: {error}");
+                        }
+                    }
+                });
+                false
             }
         }
     }
 
+    /// Takes a root, and first the opening of its epoch, if the offline key signed it.
+    fn on_root(&mut self, root: Root, hash: Hash, signed: &Arc<[u8]>) {
+        match writ_proto::log::open_opening(&root, &self.offline) {
+            Ok(Some(opening)) => {
+                let before = self.follower.epoch();
+                self.follower.on_opening(&opening);
+                if self.follower.epoch() > before {
+                    tracing::warn!(
+                        epoch = self.follower.epoch(),
+                        "the offline key has opened a new epoch: the log was recovered"
+                    );
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(error, "an opening is not believed");
+            }
+        }
+        if root.revision.epoch > self.follower.epoch() {
+            self.gate.unopened(root.revision);
+        }
+        let revision = root.revision;
+        self.follower.on_root(Some((root, hash)));
+        if let Some((held, _)) = self.follower.held_at_root()
+            && held.revision == revision
+        {
+            let held = held.clone();
+            self.evidence.saw_root(&held, signed);
+        }
+    }
+
+    /// Keeps the last cut in the cluster, for the next start. Beside everything else, now and then.
+    fn keep_cut(&mut self) {
+        let Some(revision) = self.follower.cut().map(|cut| cut.revision) else {
+            return;
+        };
+        let root = self.evidence.root_of(&self.follower);
+        let (Some(signed), Some((root, feeds))) = (root, self.follower.held_at_root()) else {
+            return;
+        };
+        if revision == self.cut.kept || revision != root.revision {
+            return;
+        }
+        let entries = feeds.iter().map(|held| {
+            let bytes = writ_proto::offer::entries_to_bytes(&held.entries);
+            (held.feed.clone(), bytes)
+        });
+        let cut = Cut {
+            root: signed.to_vec(),
+            feeds: entries.collect(),
+        };
+        self.cut.kept = revision;
+        let api = self.cut.api.clone();
+        tokio::spawn(async move {
+            if let Err(error) = cut::save(&api, &cut).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(error, "the last cut is not kept; a restart reads more");
+            }
+        });
+    }
+
     fn on_answer(&mut self, (read, answer): Answer) {
+        if let Some(reads) = &mut self.reads_to_catch_up {
+            *reads += 1;
+        }
         match answer {
             Ok(stored) => self.take(&read, stored),
             Err(error) => {
@@ -211,13 +356,13 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
     fn take(&mut self, read: &Read, stored: Option<Stored>) {
         let now_ms = self.clock.now_ms();
         let Some(Stored { subject, bytes, .. }) = stored else {
-            return;
+            return self.follower.on_nothing(read);
         };
         match read {
             Read::Root => {
-                let root = self.gate.open::<Root>(&subject, &bytes);
-                self.follower
-                    .on_root(root.map(|(root, _)| (root.value, root.hash)));
+                if let Some((root, signed)) = self.gate.open::<Root>(&subject, &bytes) {
+                    self.on_root(root.value, root.hash, &signed);
+                }
             }
             Read::Index(_) => {
                 let index = self.gate.open::<Index>(&subject, &bytes);
@@ -356,6 +501,7 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
         let Ok(place) = self.acks.clone().try_reserve_owned() else {
             return;
         };
+        self.reporter.show(self.evidence.witness());
         let (summary, refused) = (self.follower.summary(), self.gate.refused());
         let Some(ack) = self.reporter.ack(summary, refused, self.clock.now_ms()) else {
             return;
@@ -370,6 +516,8 @@ impl<C: ClusterApi + Send + Sync + 'static> Pilot<C> {
     }
 
     async fn pulse(&mut self, was_stale: &mut bool) {
+        self.reporter.show(self.evidence.witness());
+        self.keep_cut();
         let now_ms = self.clock.now_ms();
         let stale = self.follower.is_stale(now_ms);
         if stale != *was_stale {

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
+use writ_core::guard::{Guard, stands};
 use writ_core::model::ObjectRef;
 use writ_core::name::PolicyName;
 use writ_core::plan::{Record, content_hash};
@@ -22,6 +23,9 @@ pub(crate) async fn record_ahead<C: ClusterApi>(
     ahead: &Record,
 ) -> Result<Option<SystemTime>, Error> {
     slot.record = Some(ahead.clone());
+    if !stands(Guard::RecordAhead) {
+        return Ok(None);
+    }
     if slot
         .mirror
         .as_ref()

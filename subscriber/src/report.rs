@@ -23,6 +23,8 @@ pub(crate) struct Reporter {
     previous: Hash,
     edits: Vec<AckedEdit>,
     acked: Option<(Summary, Vec<AckedEdit>, u64)>,
+    /// The newest of a publisher's words that is held; goes out with whatever is said next.
+    witness: Vec<u8>,
 }
 
 /// One edit as the reporter is told of it.
@@ -78,7 +80,13 @@ impl Reporter {
             previous: last.as_ref().map_or(Hash([0; 32]), |last| last.hash),
             edits: last.map(|last| last.value.edits).unwrap_or_default(),
             acked: None,
+            witness: Vec::new(),
         }
+    }
+
+    /// From now on shows this of where the log was.
+    pub(crate) fn show(&mut self, witness: &[u8]) {
+        witness.clone_into(&mut self.witness);
     }
 
     /// Remembers what became of an edit, in place of what was known of it.
@@ -165,6 +173,7 @@ impl Reporter {
                 counter: self.counter,
                 previous: self.previous,
                 sent_ms: now_ms,
+                witness: self.witness.clone(),
             },
             &self.key,
         );
@@ -188,6 +197,7 @@ impl Reporter {
             period_ms: health.period_ms,
             ceiling: health.ceiling,
             observing: health.observing,
+            witness: self.witness.clone(),
         };
         log::seal(&pulse, &self.key).bytes
     }

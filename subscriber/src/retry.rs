@@ -100,7 +100,18 @@ impl Retries {
 /// The delay after so many failures in a row before this one.
 fn delay(failures: u32) -> Duration {
     let delay = RETRY_DELAY_MAX.min(RETRY_DELAY_MIN * (1 << failures.min(10)));
-    delay.mul_f64(rand::random_range(1.0 - RETRY_JITTER..1.0 + RETRY_JITTER))
+    delay.mul_f64(spread())
+}
+
+#[cfg(not(feature = "simulation"))]
+fn spread() -> f64 {
+    rand::random_range(1.0 - RETRY_JITTER..1.0 + RETRY_JITTER)
+}
+
+/// A simulation draws all that is random from its seed, and spreads its clusters itself.
+#[cfg(feature = "simulation")]
+fn spread() -> f64 {
+    1.0 + RETRY_JITTER / 2.0
 }
 
 /// Whether another policy's success may be what this one waits for.

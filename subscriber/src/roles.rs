@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use writ_core::model::ObjectRef;
 
 /// How long a role counts as there without being asked for: roles that others delete, and that no

@@ -13,21 +13,23 @@ use writ_core::{
     envelope::{self, SigningKey},
     follower::Follower,
     model::ClusterIdentity,
+    revision::Revision,
     subject::Sender,
 };
-use writ_proto::{log::OpenError, trust::TrustBundle};
+use writ_proto::{log::OpenError, trust::Trust};
 
 use crate::{
     args::Args,
     ceiling_watch,
     clock::Clock,
-    cluster, connect, drift,
+    cluster, connect, cut, drift,
     engine::Engine,
+    evidence::Evidence,
     fenced::Fenced,
     kube_api::KubeApi,
     lease, memory,
     outbox::{self, Outgoing},
-    pilot::Pilot,
+    pilot::{Keeping, Pilot},
     receive::Reads,
     report::Reporter,
     state::{self, StateStore},
@@ -96,8 +98,8 @@ pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Er
         .map_err(|cause| Error::AckKey(ack_path, cause))?;
     let trust = std::fs::read(&args.trust_file)
         .map_err(|cause| Error::File(args.trust_file.clone(), cause))?;
-    let trust = TrustBundle::from_file(&trust)
-        .map_err(|cause| Error::Trust(args.trust_file.clone(), cause))?;
+    let trust =
+        Trust::from_file(&trust).map_err(|cause| Error::Trust(args.trust_file.clone(), cause))?;
     let kube = connect::client(&access(&args))
         .await
         .map_err(Error::Connect)?;
@@ -136,7 +138,7 @@ struct Start {
     args: Args,
     bus_seed: String,
     ack_key: SigningKey,
-    trust: TrustBundle,
+    trust: Trust,
     kube: kube::Client,
     api: Fenced<KubeApi>,
 }
@@ -160,7 +162,9 @@ impl Start {
         kept.boot += 1;
         store.save(&kept).await.map_err(Error::State)?;
 
-        let mut gate = Gate::new(trust.keyring());
+        let mut gate = Gate::new(trust.bundle.keyring());
+        let offline = trust.offline_keyring();
+        let mut evidence = Evidence::default();
         let mut follower = Follower::new(ClusterIdentity {
             name: args.cluster.clone(),
             region: args.region.clone(),
@@ -184,10 +188,19 @@ impl Start {
         if let Some(signed) = &kept.own {
             memory::recall_own(&mut gate, &mut follower, &args.cluster, signed);
         }
+        let cut = cut::load(&api).await.map_err(Error::Cluster)?;
+        let kept_cut = match cut {
+            Some(cut) => memory::recall_cut(&mut gate, &mut follower, &mut evidence, &offline, cut),
+            None => Revision::ZERO,
+        };
         remembered.registry.show_at_most(args.cluster_mirrors_max);
         let mirroring = remembered.registry.permission();
         let registry = Arc::new(Mutex::new(remembered.registry));
 
+        let cut = Keeping {
+            api: api.clone(),
+            kept: kept_cut,
+        };
         let verdicts = ceiling_watch::start(api, kube.clone(), shutdown.child_token()).await;
         let (drift_in, drift_out) = mpsc::channel(drift::EVENTS_WAITING_MAX);
         tokio::spawn(drift::watch(kube.clone(), drift_in, shutdown.child_token()));
@@ -241,6 +254,10 @@ impl Start {
             client,
             live,
             gate,
+            offline,
+            evidence,
+            reads_to_catch_up: Some(0),
+            cut,
             follower,
             works: Works::new(engine.clone(), registry.clone()),
             engine: engine.clone(),

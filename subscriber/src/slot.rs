@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use serde_json::Value;
+use tokio::time::Instant;
 use writ_core::hash::Hash;
 use writ_core::model::{
     Adopt, CompiledPolicy, DecodeError, Enforcement, Object, ObjectRef, Removal, SelectorGrant,

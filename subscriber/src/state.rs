@@ -1,5 +1,5 @@
 //! What the subscriber keeps that is not about one policy: the highest revisions seen, its boot
-//! counter, its last ack, its own registry entry, and the last consistent cut. One ConfigMap, `writ-system/writ-state`.
+//! counter, its last ack, and its own registry entry. One ConfigMap, `writ-system/writ-state`.
 //!
 //! Every write names the state that it builds on: two subscribers in one cluster find each other by
 //! the conflict. The ConfigMap is part of the installation; it is never created here, so that a
@@ -18,17 +18,11 @@ use crate::resource::{CONFIG_MAPS, SYSTEM_NAMESPACE};
 
 /// Name of the ConfigMap.
 pub const STATE_NAME: &str = "writ-state";
-/// Most bytes of the last cut that are kept, before base64. A ConfigMap takes 1 MiB; a larger cut
-/// is read from the log again after a restart.
-pub const CUT_BYTES_MAX: usize = 512 * 1024;
 
 const BOOT: &str = "boot";
 const SEEN: &str = "seen";
 const ACK: &str = "ack";
 const OWN: &str = "own";
-const ROOT: &str = "root";
-const INDEX_PREFIX: &str = "index.";
-const BASE_PREFIX: &str = "base.";
 
 /// The state, as it is now in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,26 +36,6 @@ pub struct State {
     /// The signed event of the cluster's own registry entry: its mode holds from the start, also where
     /// nothing may be mirrored.
     pub own: Option<Vec<u8>>,
-    /// The signed messages of the last consistent cut.
-    pub cut: Option<Cut>,
-}
-
-/// The signed messages that a consistent cut was found in.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Cut {
-    /// The root.
-    pub root: Vec<u8>,
-    /// The index of each feed.
-    pub indexes: BTreeMap<Feed, Vec<u8>>,
-    /// The base that an index names, where it names one.
-    pub bases: BTreeMap<Feed, Vec<u8>>,
-}
-
-impl Cut {
-    fn bytes(&self) -> usize {
-        let messages = self.indexes.values().chain(self.bases.values());
-        self.root.len() + messages.map(Vec::len).sum::<usize>()
-    }
 }
 
 /// Why the state could not be read or written.
@@ -146,18 +120,6 @@ fn render(found: &Value, state: &State) -> Value {
     if let Some(own) = &state.own {
         keep(OWN.to_owned(), own);
     }
-    if let Some(cut) = state
-        .cut
-        .as_ref()
-        .filter(|cut| cut.bytes() <= CUT_BYTES_MAX)
-    {
-        keep(ROOT.to_owned(), &cut.root);
-        for (prefix, messages) in [(INDEX_PREFIX, &cut.indexes), (BASE_PREFIX, &cut.bases)] {
-            for (feed, bytes) in messages {
-                keep(format!("{prefix}{feed}"), bytes);
-            }
-        }
-    }
     let mut wanted = found.clone();
     wanted["data"] = json!({
         BOOT: state.boot.to_string(),
@@ -186,25 +148,18 @@ fn read(found: &Value) -> Result<State, Error> {
         seen,
         ack: None,
         own: None,
-        cut: None,
     };
-    let mut cut = Cut::default();
     for (key, value) in found["binaryData"].as_object().into_iter().flatten() {
         let bytes = value
             .as_str()
             .and_then(|text| BASE64.decode(text.as_bytes()).ok());
         let bytes = bytes.ok_or_else(|| unreadable(key))?;
-        let feed = |prefix| key.strip_prefix(prefix).map(str::parse::<Feed>);
-        match (key.as_str(), feed(INDEX_PREFIX), feed(BASE_PREFIX)) {
-            (ACK, _, _) => state.ack = Some(bytes),
-            (OWN, _, _) => state.own = Some(bytes),
-            (ROOT, _, _) => cut.root = bytes,
-            (_, Some(Ok(feed)), _) => drop(cut.indexes.insert(feed, bytes)),
-            (_, _, Some(Ok(feed))) => drop(cut.bases.insert(feed, bytes)),
+        match key.as_str() {
+            ACK => state.ack = Some(bytes),
+            OWN => state.own = Some(bytes),
             _ => return Err(unreadable(key)),
         }
     }
-    state.cut = (!cut.root.is_empty()).then_some(cut);
     Ok(state)
 }
 
@@ -226,16 +181,11 @@ mod tests {
         State {
             boot: 4,
             seen: BTreeMap::from([
-                (feed.clone(), "2:17".parse().unwrap()),
+                (feed, "2:17".parse().unwrap()),
                 ("cluster.all.all".parse().unwrap(), Revision::ZERO),
             ]),
             ack: Some(b"ack".to_vec()),
             own: Some(b"own".to_vec()),
-            cut: Some(Cut {
-                root: b"root".to_vec(),
-                indexes: BTreeMap::from([(feed.clone(), b"index".to_vec())]),
-                bases: BTreeMap::from([(feed, b"base".to_vec())]),
-            }),
         }
     }
 
@@ -246,20 +196,6 @@ mod tests {
         assert_eq!(written["metadata"], found["metadata"]);
         assert_eq!(read(&written).unwrap(), state());
         assert_eq!(read(&found).unwrap(), State::default());
-    }
-
-    #[test]
-    fn a_cut_that_does_not_fit_is_left_out_and_the_rest_is_kept() {
-        let mut large = state();
-        large.cut.as_mut().unwrap().root = vec![7; CUT_BYTES_MAX];
-        let read = read(&render(&json!({}), &large)).unwrap();
-        assert_eq!(
-            read,
-            State {
-                cut: None,
-                ..state()
-            }
-        );
     }
 
     #[test]

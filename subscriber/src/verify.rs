@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use writ_core::{envelope::Keyring, follower::Ignored, subject::BusSubject};
+use writ_core::{envelope::Keyring, follower::Ignored, revision::Revision, subject::BusSubject};
 use writ_proto::log::{self, Opened, Payload};
 
 /// The gate through which every message comes in.
@@ -53,6 +53,14 @@ impl Gate {
         }
     }
 
+    /// Counts a root that begins an epoch without the offline key's word: somebody has a publisher's key,
+    /// and not that one.
+    pub(crate) fn unopened(&mut self, revision: Revision) {
+        if self.count("epoch_not_opened") == 1 {
+            tracing::error!(%revision, "a root begins an epoch without the offline key's word; it is not followed, further ones are counted");
+        }
+    }
+
     fn count(&mut self, category: &'static str) -> u64 {
         let count = self.refused.entry(category).or_default();
         *count += 1;
@@ -61,7 +69,9 @@ impl Gate {
 
     /// Messages refused since the start, without those that were only older.
     pub(crate) fn refused(&self) -> u64 {
-        let counted = |(category, _): &(&&str, &u64)| **category != Ignored::Older.as_str();
+        // A recovery that is under way sends what is not open yet.
+        let passing = [Ignored::Older, Ignored::Unopened].map(Ignored::as_str);
+        let counted = |(category, _): &(&&str, &u64)| !passing.contains(*category);
         self.refused
             .iter()
             .filter(counted)

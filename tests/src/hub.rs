@@ -531,6 +531,7 @@ fn server_configs(
             installer: installer.clone(),
             publishers: publishers.to_vec(),
             clusters: clusters.to_vec(),
+            leafs: None,
         };
         let text = config.render().expect("a configuration");
         std::fs::write(own.join("nats.conf"), text).expect("the folder can be written");

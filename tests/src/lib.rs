@@ -7,4 +7,5 @@ pub mod hub;
 pub mod policies;
 pub mod proxy;
 pub mod sieve;
+pub mod sim;
 pub mod voice;

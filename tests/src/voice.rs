@@ -106,6 +106,7 @@ impl Voice {
             counter: self.counter,
             previous: Hash([0; 32]),
             sent_ms: self.next_ms(),
+            witness: vec![],
         };
         let sealed = log::seal(&ack, &ack_key(self.sender.cluster.as_str()));
         let sent = live::publish_ack(&self.client, &self.sender, sealed.bytes.into()).await;
@@ -128,6 +129,7 @@ impl Voice {
             period_ms: u64::try_from(PULSE_PERIOD.as_millis()).unwrap_or(u64::MAX),
             ceiling: None,
             observing: false,
+            witness: vec![],
         };
         let sealed = log::seal(&pulse, &ack_key(self.sender.cluster.as_str()));
         let sent = live::publish_pulse(&self.client, &self.sender, sealed.bytes.into()).await;

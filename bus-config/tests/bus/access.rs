@@ -282,5 +282,5 @@ async fn the_installer_can_not_write_the_log() {
     let installer = bus.installer().await;
     let result = writ_bus::batch::commit(&installer, &batch_of(&MINE, "1", 0)).await;
     denied(result);
-    assert_eq!(accounts::installer().publish.len(), 8);
+    assert_eq!(accounts::installer([]).publish.len(), 8);
 }

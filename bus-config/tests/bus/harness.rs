@@ -70,19 +70,33 @@ impl Bus {
         bus
     }
 
+    /// The same, with a configuration that is completed first.
+    pub(crate) async fn start_with(complete: impl FnOnce(&mut ServerConfig)) -> Bus {
+        let bus = Bus::start_server(complete).await;
+        streams::install(&bus.installer().await, SETTINGS)
+            .await
+            .unwrap();
+        bus
+    }
+
     pub(crate) async fn start_without_streams() -> Bus {
+        Bus::start_server(|_| {}).await
+    }
+
+    async fn start_server(complete: impl FnOnce(&mut ServerConfig)) -> Bus {
         let folder = tempfile::Builder::new()
             .prefix("writ-bus-")
             .tempdir()
             .unwrap();
         let (installer, publisher) = (KeyPair::new_user(), KeyPair::new_user());
         let (eu, us) = (member("eu-1", "eu", "prod"), member("us-1", "us", "stage"));
-        let config = ServerConfig {
+        let mut config = ServerConfig {
             name: Name::parse("hub-1").unwrap(),
             listen: "127.0.0.1:0".parse().unwrap(),
             store_dir: folder.path().join("store"),
             ports_dir: Some(folder.path().to_owned()),
             peers: None,
+            leafs: None,
             installer: public(&installer),
             publishers: vec![PublisherUser {
                 name: Name::parse("publisher-1").unwrap(),
@@ -90,6 +104,7 @@ impl Bus {
             }],
             clusters: vec![user(&eu), user(&us)],
         };
+        complete(&mut config);
         std::fs::write(folder.path().join("nats.conf"), config.render().unwrap()).unwrap();
         let server = spawn(folder.path()).await;
         let url = wait_for_url(folder.path()).await;
@@ -132,19 +147,26 @@ impl Bus {
 
     /// A connection of the client library itself, for what writ-bus has no function for.
     pub(crate) async fn plain(&self, keys: &KeyPair, inbox: &str) -> Plain {
-        let (sender, violations) = tokio::sync::mpsc::unbounded_channel();
-        let client = async_nats::ConnectOptions::with_nkey(keys.seed().unwrap())
-            .custom_inbox_prefix(inbox)
-            .event_callback(move |event| {
-                if let async_nats::Event::ServerError(error) = event {
-                    let _ = sender.send(error.to_string());
-                }
-                std::future::ready(())
-            })
-            .connect(&self.url)
-            .await
-            .unwrap();
-        Plain { client, violations }
+        plain(&self.url, keys, inbox).await
+    }
+
+    /// Where it listens to leaf nodes; it says so in its log only.
+    pub(crate) fn leaf_address(&self) -> std::net::SocketAddr {
+        let log = self.log();
+        let said = log
+            .lines()
+            .find_map(|line| line.split_once("Listening for leafnode connections on "));
+        said.unwrap().1.trim().parse().unwrap()
+    }
+
+    /// What the server logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path().join("nats.log")).unwrap_or_default()
+    }
+
+    /// Kills the server; [`Bus::restart`] starts another one in its place.
+    pub(crate) async fn kill(&mut self) {
+        self.server.kill().await.unwrap();
     }
 
     pub(crate) async fn plain_publisher(&self) -> Plain {
@@ -172,6 +194,10 @@ impl Bus {
         self.server.kill().await.unwrap();
         let address = self.url.strip_prefix("nats://").unwrap().parse().unwrap();
         self.config.listen = address;
+        let leafs = self.config.leafs.is_some().then(|| self.leaf_address());
+        if let (Some(leafs), Some(address)) = (&mut self.config.leafs, leafs) {
+            leafs.listen = address;
+        }
         for ports in std::fs::read_dir(self.path()).unwrap() {
             let path = ports.unwrap().path();
             if path
@@ -185,6 +211,23 @@ impl Bus {
         self.server = spawn(self.path()).await;
         assert_eq!(wait_for_url(self.path()).await, self.url);
     }
+}
+
+/// A connection of the client library itself.
+pub(crate) async fn plain(url: &str, keys: &KeyPair, inbox: &str) -> Plain {
+    let (sender, violations) = tokio::sync::mpsc::unbounded_channel();
+    let client = async_nats::ConnectOptions::with_nkey(keys.seed().unwrap())
+        .custom_inbox_prefix(inbox)
+        .event_callback(move |event| {
+            if let async_nats::Event::ServerError(error) = event {
+                let _ = sender.send(error.to_string());
+            }
+            std::future::ready(())
+        })
+        .connect(url)
+        .await
+        .unwrap();
+    Plain { client, violations }
 }
 
 impl Drop for Bus {
@@ -234,11 +277,11 @@ pub(crate) fn user(member: &Member) -> ClusterUser {
     }
 }
 
-fn public(keys: &KeyPair) -> PublicKey {
+pub(crate) fn public(keys: &KeyPair) -> PublicKey {
     PublicKey::parse(&keys.public_key()).unwrap()
 }
 
-async fn open(url: &str, keys: &KeyPair, inbox: &str) -> Client {
+pub(crate) async fn open(url: &str, keys: &KeyPair, inbox: &str) -> Client {
     connect(Options {
         url: url.to_owned(),
         seed: keys.seed().unwrap(),
@@ -250,7 +293,7 @@ async fn open(url: &str, keys: &KeyPair, inbox: &str) -> Client {
     .unwrap()
 }
 
-async fn spawn(folder: &Path) -> Child {
+pub(crate) async fn spawn(folder: &Path) -> Child {
     let log = File::options()
         .create(true)
         .append(true)
@@ -267,7 +310,7 @@ async fn spawn(folder: &Path) -> Child {
         .unwrap()
 }
 
-async fn wait_for_url(folder: &Path) -> String {
+pub(crate) async fn wait_for_url(folder: &Path) -> String {
     let start = Instant::now();
     loop {
         if let Some(url) = read_url(folder) {

@@ -25,7 +25,7 @@ pub(crate) const ALL: &[Page] = pages![
     "NamespaceMissing" "NamespaceTerminating" "RoleMissing" "Finalizing"
     "Forbidden" "ClusterRefused" "Invalid" "Unsupported"
     "Contended" "Conflict" "Unavailable"
-    "Older" "RecordUnreadable" "LedgerTampered"
+    "Older" "NotRecovered" "RecordUnreadable" "LedgerTampered"
     "Drifted" "Observing"
     "Waiting" "InvalidEvent" "MirrorNotWritten" "Drift"
 ];

@@ -30,6 +30,7 @@ pub(super) async fn up(
         return Ok(Exit::Done);
     }
     let mut options = FleetOptions::new(launcher, args.regions, args.stages);
+    options.leafs = args.leafs;
     options.dir = args.dir;
     options.progress = Progress::stderr();
     // It listens to the signals itself: Ctrl-C is its ordinary end, which takes a moment.
@@ -69,6 +70,9 @@ fn again(args: &Up) -> Vec<OsString> {
     let mut line: Vec<OsString> = vec!["sandbox".into(), "up".into()];
     line.push(format!("--regions={}", list(&args.regions)).into());
     line.push(format!("--stages={}", list(&args.stages)).into());
+    if args.leafs {
+        line.push("--leafs".into());
+    }
     if let Some(dir) = &args.dir {
         line.extend(["--dir".into(), dir.into()]);
     }
@@ -205,7 +209,8 @@ mod tests {
     #[test]
     fn the_background_process_is_started_with_the_same_fleet() {
         let up =
-            up_of("writ sandbox up --regions eu,us --stages prod --dir /tmp/x --detach").unwrap();
+            up_of("writ sandbox up --regions eu,us --stages prod --leafs --dir /tmp/x --detach")
+                .unwrap();
         let line = again(&up);
         let words: Vec<_> = line.iter().map(|word| word.to_str().unwrap()).collect();
         assert_eq!(
@@ -215,6 +220,7 @@ mod tests {
                 "up",
                 "--regions=eu,us",
                 "--stages=prod",
+                "--leafs",
                 "--dir",
                 "/tmp/x"
             ]

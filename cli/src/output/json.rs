@@ -74,6 +74,9 @@ pub(crate) struct AsOf {
     time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<Revision>,
+    /// Why the publisher takes no edits; left out where it takes them.
+    #[serde(rename = "editsRefused", skip_serializing_if = "String::is_empty")]
+    edits_refused: String,
 }
 
 impl AsOf {
@@ -82,6 +85,7 @@ impl AsOf {
             publisher: as_of.publisher.clone(),
             time: words::instant(as_of.time.as_ref()),
             revision: Revision::from_proto(as_of.revision.as_ref()),
+            edits_refused: as_of.edits_refused.clone(),
         })
     }
 }

@@ -21,9 +21,10 @@ struct List<T> {
     items: Vec<T>,
 }
 
+/// A policy in JSON.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct PolicyView {
+pub(crate) struct PolicyView {
     name: String,
     generation: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,9 +45,10 @@ struct PolicyView {
     manifest: Option<Value>,
 }
 
+/// An entry of the registry in JSON.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ClusterView {
+pub(crate) struct ClusterView {
     name: String,
     generation: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,7 +176,7 @@ pub(crate) fn cluster_table(
     table
 }
 
-fn labels(cluster: &v1::Cluster) -> String {
+pub(crate) fn labels(cluster: &v1::Cluster) -> String {
     let sorted: BTreeMap<_, _> = cluster.labels.iter().collect();
     sorted
         .iter()
@@ -183,9 +185,9 @@ fn labels(cluster: &v1::Cluster) -> String {
         .join(",")
 }
 
-/// `-o json` of policies.
-pub(crate) fn policy_json(policies: &[v1::Policy], as_of: Option<&v1::AsOf>) -> String {
-    let items = policies
+/// Policies as JSON shows them.
+pub(crate) fn policy_views(policies: &[v1::Policy]) -> Vec<PolicyView> {
+    policies
         .iter()
         .map(|policy| PolicyView {
             name: policy.name.clone(),
@@ -203,20 +205,24 @@ pub(crate) fn policy_json(policies: &[v1::Policy], as_of: Option<&v1::AsOf>) -> 
             grant_count: policy.grant_count,
             manifest: manifest(&policy.manifest),
         })
-        .collect();
+        .collect()
+}
+
+/// `-o json` of policies.
+pub(crate) fn policy_json(policies: &[v1::Policy], as_of: Option<&v1::AsOf>) -> String {
     Document::new(
         "PolicyList",
         List {
             as_of: AsOf::from_proto(as_of),
-            items,
+            items: policy_views(policies),
         },
     )
     .pretty()
 }
 
-/// `-o json` of the registry.
-pub(crate) fn cluster_json(clusters: &[v1::Cluster], as_of: Option<&v1::AsOf>) -> String {
-    let items = clusters
+/// Entries of the registry as JSON shows them.
+pub(crate) fn cluster_views(clusters: &[v1::Cluster]) -> Vec<ClusterView> {
+    clusters
         .iter()
         .map(|cluster| ClusterView {
             name: cluster.name.clone(),
@@ -241,12 +247,16 @@ pub(crate) fn cluster_json(clusters: &[v1::Cluster], as_of: Option<&v1::AsOf>) -
             kubernetes_version: cluster.kubernetes_version.clone(),
             manifest: manifest(&cluster.manifest),
         })
-        .collect();
+        .collect()
+}
+
+/// `-o json` of the registry.
+pub(crate) fn cluster_json(clusters: &[v1::Cluster], as_of: Option<&v1::AsOf>) -> String {
     Document::new(
         "ClusterList",
         List {
             as_of: AsOf::from_proto(as_of),
-            items,
+            items: cluster_views(clusters),
         },
     )
     .pretty()
@@ -275,6 +285,7 @@ mod tests {
                 seconds: 1_000,
                 nanos: 0,
             }),
+            edits_refused: String::new(),
             revision: Some(v1::Revision {
                 epoch: 1,
                 number: 12,

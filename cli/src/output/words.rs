@@ -220,6 +220,7 @@ mod tests {
         let view = v1::AsOf {
             publisher: "publisher-1".into(),
             time: Some(stamp(14 * 3_600 + 8 * 60 + 40, 0)),
+            edits_refused: String::new(),
             revision: Some(v1::Revision {
                 epoch: 1,
                 number: 10211,

@@ -182,6 +182,7 @@ impl<'a> Group<'a> {
             revision: self.next.revision,
             feeds: self.next.feeds(),
             edits: self.edits.clone(),
+            opening: self.next.opening.clone(),
         }));
         Batch {
             messages,

@@ -16,6 +16,9 @@ pub enum FollowError {
         /// The root found.
         found: Revision,
     },
+    /// A root of an epoch that the offline key has not opened: nobody may begin one without it.
+    #[error("the root at revision {0} is of an epoch that the offline key has not opened")]
+    Unopened(Revision),
     /// A feed is not as the root states it.
     #[error("feed {feed} is not as the root at revision {root} states it")]
     FeedDiffers {
@@ -42,6 +45,10 @@ impl State {
             }
             return Ok(None);
         };
+        if !self.admits(&root) {
+            self.open.clear();
+            return Err(FollowError::Unopened(root.revision));
+        }
         // The very same root again states nothing new; what stands before it was not its batch.
         if root.revision == self.revision && root.feeds == self.feeds() {
             self.open.clear();
@@ -102,6 +109,7 @@ impl State {
             }
         }
         self.revision = root.revision;
+        self.opening = root.opening.clone();
         Ok(())
     }
 }

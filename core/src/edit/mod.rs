@@ -24,6 +24,7 @@ pub use self::{
 };
 use crate::{
     envelope::PayloadType,
+    epoch::{self, Opening},
     event::Event,
     index::{Base, Entries, Index},
     name::{Name, Region, Stage},
@@ -44,6 +45,10 @@ pub struct State {
     feeds: BTreeMap<Feed, FeedLog>,
     /// Messages after the last root: part of the state only when their root comes.
     open: Vec<Message>,
+    /// The newest opening that was verified; an epoch after the first is followed under it only.
+    admitted: Option<Opening>,
+    /// The signed opening of the epoch, which every root carries on.
+    opening: Option<Arc<[u8]>>,
 }
 
 /// One feed as the log holds it.
@@ -81,6 +86,17 @@ impl Message {
             Message::Base(base) => BusSubject::Base(base.feed.clone()),
             Message::Index(index) => BusSubject::Index(index.feed.clone()),
             Message::Root(_) => BusSubject::Root,
+        }
+    }
+
+    /// The edit that it tells of, or up to which it does.
+    pub fn revision(&self) -> Revision {
+        match self {
+            Message::Intent(intent) => intent.revision,
+            Message::Event(event) => event.revision,
+            Message::Base(base) => base.revision,
+            Message::Index(index) => index.revision,
+            Message::Root(root) => root.revision,
         }
     }
 
@@ -154,6 +170,36 @@ impl State {
     /// The last root's revision; [`Revision::ZERO`] for an empty log.
     pub fn revision(&self) -> Revision {
         self.revision
+    }
+
+    /// Whether the newest message is of a higher epoch than the root before it: a recovery that is under
+    /// way, or was interrupted. It stands where one of the root's stood, so that whoever starts now has
+    /// not seen that. `is_all`: nothing follows, so that messages without any root are torn, too.
+    pub fn is_torn(&self, is_all: bool) -> bool {
+        let Some(newest) = self.open.last() else {
+            return false;
+        };
+        match self.revision == Revision::ZERO {
+            true => is_all,
+            false => newest.revision().epoch > self.revision.epoch,
+        }
+    }
+
+    /// Takes an opening that was found in a root and is signed by the offline key.
+    pub fn admit(&mut self, opening: &Opening) {
+        let known = self.admitted.as_ref();
+        if known.is_none_or(|known| known.revision.epoch < opening.revision.epoch) {
+            self.admitted = Some(opening.clone());
+        }
+    }
+
+    /// Whether a root is of an epoch that is open, and not before or beside its beginning.
+    fn admits(&self, root: &Root) -> bool {
+        root.revision.epoch <= epoch::FIRST
+            || self
+                .admitted
+                .as_ref()
+                .is_some_and(|opening| opening.admits(root))
     }
 
     /// The last intent of a name, deletions included.

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Content, Document, Follower, Key, Standing, Word};
 use crate::{
+    guard::{Guard, stands},
     hash::Hash,
     model::{ClusterIdentity, Mode},
     name::Name,
@@ -158,6 +159,14 @@ impl Follower {
         Some(&self.own_entry()?.content.as_ref()?.signed)
     }
 
+    /// The labels of the newest own entry, whichever cut it belongs to: what rule 6 does not do.
+    fn own_labels(&self) -> Option<&BTreeMap<String, String>> {
+        match &self.own_entry()?.content.as_ref()?.document {
+            Ok(Document::Cluster { entry, .. }) => Some(&entry.cluster.labels),
+            _ => None,
+        }
+    }
+
     pub(super) fn listens_to(&self, scope: &Scope) -> bool {
         scope.covers(&self.identity.region, &self.identity.stage)
     }
@@ -175,9 +184,13 @@ impl Follower {
         let mut listed = BTreeMap::new();
         for (feed, held) in &self.held {
             let stated = root.feeds.get(feed)?;
-            let state = held
+            let equal = held
                 .at(stated.revision)
-                .filter(|state| state.digest == stated.digest)?;
+                .filter(|state| state.digest == stated.digest);
+            let state = match equal {
+                None if !stands(Guard::Cut) => held.newest()?,
+                equal => equal?,
+            };
             for (name, entry) in state.entries.iter() {
                 listed.insert((feed.kind, name.clone()), (entry.revision, entry.hash));
             }
@@ -205,6 +218,10 @@ impl Follower {
     /// Where a name should be brought to, or nothing: leave it as it is.
     fn target(&self, key: &Key) -> Option<Target<'_>> {
         let word = &self.words[key];
+        // Rule 9: what a recovered log does not speak of stays as it is.
+        if self.is_unaccounted(key) {
+            return None;
+        }
         let Some(content) = &word.content else {
             return self.target_of_tombstone(key, word);
         };
@@ -230,6 +247,7 @@ impl Follower {
         let labels = match (policy.clusters.needs_labels(), cut) {
             (false, _) => BTreeMap::new(),
             // Rule 6: a label selector is evaluated at a cut only, with that cut's own labels.
+            (true, _) if !stands(Guard::Labels) => self.own_labels()?.clone(),
             (true, cut) => cut?.labels.clone()?,
         };
         let identity = ClusterIdentity {
@@ -253,7 +271,8 @@ impl Follower {
             let gone = !cut.listed.contains_key(key);
             return gone.then_some(Target::Remove(cut.revision));
         }
-        let stays = word.scopes.iter().any(|scope| self.listens_to(scope));
+        let stays = word.scopes.iter().any(|scope| self.listens_to(scope))
+            && stands(Guard::TombstoneScopes);
         (!stays).then_some(Target::Remove(word.revision))
     }
 
@@ -276,12 +295,15 @@ impl Follower {
             None if removed => return None,
             // Already so.
             Some(past)
-                if past.done && past.removed == removed && (removed || past.hash == hash) =>
+                if past.done
+                    && past.removed == removed
+                    // In a new epoch the record and the signed bytes are written anew, too.
+                    && (removed || past.hash == hash && past.word.epoch == word.revision.epoch) =>
             {
                 return None;
             }
             // Rule 4: never backwards.
-            Some(past) if as_of < past.as_of => return None,
+            Some(past) if as_of < past.as_of && stands(Guard::AsOf) => return None,
             _ => {}
         }
         let past = Past {
@@ -315,13 +337,15 @@ impl Follower {
     fn may_forget(&self, key: &Key) -> bool {
         let past = self.past.get(key).filter(|past| past.removed && past.done);
         past.zip(self.cut.as_ref())
-            .is_some_and(|(past, cut)| past.as_of <= cut.revision)
+            .is_some_and(|(past, cut)| past.as_of <= cut.revision || !stands(Guard::RemovalMemory))
     }
 
     /// Whether nothing of ours is left of a name that was in force nowhere at a cut since.
     fn is_over(&self, key: &Key) -> bool {
         let gone = |cut: &Cut| self.words[key].revision <= cut.revision && !cut.holds(key);
-        !self.past.contains_key(key) && self.cut.as_ref().is_some_and(gone)
+        !self.past.contains_key(key)
+            && !self.is_unaccounted(key)
+            && self.cut.as_ref().is_some_and(gone)
     }
 
     /// The standing of a name whose newest word can't be acted on.

@@ -9,15 +9,21 @@
 //! Never does I/O, never reads a clock: `now_ms` is the caller's.
 
 mod decide;
+mod epochs;
 mod held;
+mod offer;
 mod read;
 mod report;
 mod word;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 pub use self::{
     decide::{Action, Cut, Past},
+    offer::HeldFeed,
     read::Read,
     report::{Standing, Summary},
     word::{Content, Document, Refusal, Word},
@@ -25,7 +31,9 @@ pub use self::{
 use self::{held::Held, read::Open};
 use crate::{
     beat::Beat,
+    epoch::{self, Opening},
     event::Event,
+    guard::{Guard, stands},
     hash::Hash,
     model::ClusterIdentity,
     name::Name,
@@ -46,6 +54,8 @@ pub enum Ignored {
     Older,
     /// The same revision of the same name was seen with other bytes: somebody signs two truths.
     Conflicting,
+    /// It is of an epoch that the offline key has not opened, as far as is known here (9).
+    Unopened,
 }
 
 impl Ignored {
@@ -55,6 +65,7 @@ impl Ignored {
             Ignored::ForeignScope => "foreign_scope",
             Ignored::Older => "older",
             Ignored::Conflicting => "conflicting",
+            Ignored::Unopened => "unopened",
         }
     }
 }
@@ -83,6 +94,14 @@ pub struct Follower {
     cut: Option<Cut>,
     /// Live messages may have been lost since the root was read.
     gap: bool,
+    /// The highest epoch that is believed (9).
+    epoch: u64,
+    /// A higher one was heard of; the root tells whether it was opened.
+    epoch_heard: bool,
+    /// Its opening, where it has come in this run.
+    opening: Option<Opening>,
+    /// Reads about what a recovered log does not list, in vain since the last beat.
+    unanswered: BTreeSet<Read>,
 }
 
 impl Follower {
@@ -108,12 +127,18 @@ impl Follower {
             beat: None,
             cut: None,
             gap: false,
+            epoch: epoch::FIRST,
+            epoch_heard: false,
+            opening: None,
+            unanswered: BTreeSet::new(),
         }
     }
 
     /// Takes back what the cluster kept of an earlier run: the highest revision seen of a feed (4).
     pub fn restore_seen(&mut self, feed: &Feed, revision: Revision) {
-        self.raise_seen(feed, revision);
+        if stands(Guard::KeptSeen) {
+            self.raise_seen(feed, revision);
+        }
     }
 
     /// Takes back what the cluster kept of one name: what it was brought to, and the event with its
@@ -153,6 +178,7 @@ impl Follower {
     /// Live messages may have been lost: the root is read at once instead of at the next beat.
     pub fn on_gap(&mut self) {
         self.gap = true;
+        self.unanswered.clear();
     }
 
     /// The highest revision seen of each feed: to be kept in the cluster.
@@ -183,6 +209,7 @@ impl Follower {
         let Some(held) = self.held.get(&event.feed) else {
             return Err(Ignored::ForeignScope);
         };
+        self.check_epoch(event.revision)?;
         if self.conflicts(event) {
             return Err(Ignored::Conflicting);
         }
@@ -191,9 +218,9 @@ impl Follower {
         let continues = newest.is_some_and(|state| state.revision == event.previous);
         let at_or_below = |revision: Revision| event.revision <= revision;
         // Rule 2: above the index held, and above all that was seen unless it continues that index.
-        if newest.is_some_and(|state| at_or_below(state.revision))
-            || (at_or_below(seen) && !continues)
-        {
+        let is_older = newest.is_some_and(|state| at_or_below(state.revision))
+            || (at_or_below(seen) && !continues);
+        if is_older && stands(Guard::Seen) {
             return Err(Ignored::Older);
         }
         self.raise_seen(&event.feed, event.revision);
@@ -221,8 +248,14 @@ impl Follower {
     /// Takes a beat (8). Its age is measured from `now_ms`, which only goes forward.
     ///
     /// # Errors
-    /// [`Ignored`]: it is below the one held, or of the same revision with another root.
+    /// [`Ignored`]: it is below the one held, of the same revision with another root, or of an epoch
+    /// that is not open.
     pub fn on_beat(&mut self, beat: &Beat, now_ms: u64) -> Result<(), Ignored> {
+        if let Err(why) = self.check_epoch(beat.revision) {
+            // Nothing else is believed of the beat.
+            self.epoch_heard |= why == Ignored::Unopened;
+            return Err(why);
+        }
         let held = self.beat.map(|held| (held.revision, held.root));
         let root = self
             .root
@@ -236,6 +269,7 @@ impl Follower {
         if held.into_iter().chain(root).any(differs) {
             return Err(Ignored::Conflicting);
         }
+        self.unanswered.clear();
         let expires_at_ms = now_ms.saturating_add(beat.expires_after_ms);
         self.beat = Some(BeatHeld {
             revision: beat.revision,
@@ -253,6 +287,7 @@ impl Follower {
     fn raise_seen(&mut self, feed: &Feed, revision: Revision) {
         if let Some(seen) = self.seen.get_mut(feed) {
             *seen = revision.max(*seen);
+            self.raise_epoch(revision.epoch);
         }
     }
 
@@ -263,7 +298,7 @@ impl Follower {
         if self
             .words
             .get(key)
-            .is_none_or(|known| rank(known) < rank(&word))
+            .is_none_or(|known| rank(known) < rank(&word) || !stands(Guard::NewestWord))
         {
             self.words.insert(key.clone(), word);
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{Follower, word::Word};
 use crate::{
     event::Event,
+    guard::{Guard, stands},
     hash::Hash,
     index::{Base, Entries, Index},
     name::Name,
@@ -33,9 +34,9 @@ pub enum Read {
 /// A feed that is being read.
 #[derive(Debug)]
 pub(super) struct Open {
-    index: Index,
+    pub(super) index: Index,
     /// What base and tail stand for, oldest first, once the base is there.
-    states: Option<Vec<(Revision, Entries)>>,
+    pub(super) states: Option<Vec<(Revision, Entries)>>,
 }
 
 impl Follower {
@@ -63,9 +64,14 @@ impl Follower {
         // First what the root at hand needs for a cut; only then what is newer than it.
         if urgent.is_empty() && reads.is_empty() {
             reads.append(&mut later);
+            reads.append(&mut self.want_unlisted());
             if self.root_is_behind() {
                 reads.push(Read::Root);
             }
+        }
+        // What the root at hand needs may be there no more, in another epoch.
+        if self.epoch_heard && !reads.contains(&Read::Root) {
+            reads.push(Read::Root);
         }
         reads.append(&mut urgent);
         reads
@@ -90,10 +96,12 @@ impl Follower {
     fn has(&self, kind: Kind, name: &Name, revision: Revision, hash: Hash) -> bool {
         self.words.get(&(kind, name.clone())).is_some_and(|word| {
             word.revision > revision
-                || word
-                    .content
-                    .as_ref()
-                    .is_some_and(|content| content.hash == hash)
+                // Of another epoch it is the same content in another edit, perhaps in other scopes.
+                || word.revision.epoch == revision.epoch
+                    && word
+                        .content
+                        .as_ref()
+                        .is_some_and(|content| content.hash == hash)
         })
     }
 
@@ -107,7 +115,9 @@ impl Follower {
                 .is_some_and(|cut| cut.revision >= revision)
         };
         self.gap
-            || self.beat.is_some_and(|beat| beat.revision > root.revision)
+            || self
+                .beat
+                .is_some_and(|beat| beat.revision > root.revision && stands(Guard::BeatAhead))
             || self.words.values().any(|word| {
                 (word.needs_labels() || self.waits_for_cut(word)) && !held(word.revision)
             })
@@ -123,10 +133,12 @@ impl Follower {
     pub fn on_root(&mut self, root: Option<(Root, Hash)>) {
         let Some((root, hash)) = root else { return };
         self.gap = false;
-        if self
-            .root
-            .as_ref()
-            .is_none_or(|held| held.revision <= root.revision)
+        self.epoch_heard = false;
+        if self.admits(&root)
+            && self
+                .root
+                .as_ref()
+                .is_none_or(|held| held.revision <= root.revision)
         {
             self.root = Some(Arc::new(root));
             self.root_hash = Some(hash);
@@ -137,10 +149,13 @@ impl Follower {
     /// answer (2).
     pub fn on_index(&mut self, index: Option<Index>) {
         let Some(index) = index else { return };
+        if !self.is_open(index.revision) {
+            return;
+        }
         let Some(held) = self.held.get(&index.feed) else {
             return;
         };
-        if index.revision < self.seen[&index.feed] {
+        if index.revision < self.seen[&index.feed] && stands(Guard::IndexBelowSeen) {
             return;
         }
         // The base is not needed where the tail goes on from a state that is held: a cluster that
@@ -169,7 +184,7 @@ impl Follower {
             return;
         };
         let Some(base) = base else { return };
-        if open.index.continues(&base) {
+        if open.index.continues(&base) || !stands(Guard::LateBase) {
             open.states = Some(open.index.states(&base));
             self.close(feed);
         } else {
@@ -184,20 +199,26 @@ impl Follower {
         let Some(event) = event.filter(|event| self.held.contains_key(&event.feed)) else {
             return;
         };
+        let key = (event.feed.kind, event.name.clone());
+        if !self.is_open(event.revision) {
+            self.on_nothing(&Read::Body(event.feed.clone(), event.name.clone()));
+            return;
+        }
         let entry = self
             .open
             .get(&event.feed)
             .and_then(|open| open.states.as_deref()?.last()?.1.get(&event.name));
         let is_old = match entry {
             Some(entry) => event.revision < entry.revision,
-            None => event.revision <= self.seen[&event.feed],
+            None => event.revision <= self.seen[&event.feed] && !self.is_unaccounted(&key),
         };
-        if is_old {
+        if is_old && stands(Guard::LateBody) {
             return;
         }
         self.raise_seen(&event.feed, event.revision);
         let word = Word::read(event, signed, now_ms);
-        self.learn(&(event.feed.kind, event.name.clone()), word);
+        self.learn(&key, word);
+        self.on_nothing(&Read::Body(event.feed.clone(), event.name.clone()));
         self.close_around(event);
     }
 
@@ -231,7 +252,7 @@ impl Follower {
 
     /// Holds the states of a feed once all their bodies are there, unless something newer was seen
     /// meanwhile; then the index is read again.
-    fn close(&mut self, feed: &Feed) {
+    pub(super) fn close(&mut self, feed: &Feed) {
         let mut missing = Vec::new();
         let Some(open) = self.open.get(feed) else {
             return;

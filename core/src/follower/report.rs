@@ -98,6 +98,10 @@ impl Follower {
         if let Some(refused) = self.refused_standing(key) {
             return Some(refused);
         }
+        if self.is_unaccounted(key) {
+            let message = "the recovered log does not say what became of it: what is here stays until it is applied or deleted anew";
+            return Some(pending("NotRecovered", message));
+        }
         let Some(past) = self.past.get(key) else {
             // Known, meant for this cluster for all that is known, and not begun.
             return self

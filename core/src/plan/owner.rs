@@ -9,6 +9,7 @@ use super::build::Limits;
 use super::compare::holds;
 use super::observed::ObservedObject;
 use super::record::InventoryItem;
+use crate::guard::{Guard, stands};
 use crate::model::{Adopt, ObjectRef};
 use crate::name::PolicyName;
 
@@ -39,6 +40,7 @@ impl<'a> Found<'a> {
         let recorded = self.item.and_then(|item| item.uid.as_deref());
         match self.object.policy() {
             _ if recorded == Some(self.object.uid.as_str()) => Owner::Us,
+            _ if !stands(Guard::Ownership) => Owner::Us,
             Some(mark) if mark != self.policy.as_str() => Owner::Policy(mark),
             Some(_) if self.item.is_some() => Owner::Us,
             _ if recorded.is_some() && self.says_the_same() => Owner::Us,

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::guard::{Guard, stands};
 use crate::hash::Hash;
 use crate::model::{ObjectRef, Removal};
 use crate::revision::{Generation, Revision};
@@ -44,7 +45,7 @@ pub struct Record {
 impl Record {
     /// Whether acting as of that log state would be a step back (rule 4).
     pub fn is_newer_than(&self, as_of: Revision) -> bool {
-        as_of < self.as_of
+        as_of < self.as_of && stands(Guard::AsOf)
     }
 
     /// Whether the cluster already holds that: confirmed, and the same content or equally gone.

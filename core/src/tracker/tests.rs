@@ -99,6 +99,7 @@ fn ack(cluster: &str, counter: u64, reached: u64) -> Ack {
         counter,
         previous: Hash([0; 32]),
         sent_ms: 1_000_000 + counter,
+        witness: vec![],
     }
 }
 
@@ -117,6 +118,7 @@ fn pulse(cluster: &str, sent_ms: u64) -> Pulse {
         period_ms: PERIOD_MS,
         ceiling: None,
         observing: false,
+        witness: vec![],
     }
 }
 

@@ -143,6 +143,7 @@ impl Payload for Ack {
             counter: self.counter,
             previous: self.previous.0.to_vec(),
             sent_ms: self.sent_ms,
+            witness: self.witness.clone(),
         }
         .encode_to_vec()
     }
@@ -153,6 +154,9 @@ impl Payload for Ack {
         };
         let ack: wire::Ack = parse(bytes)?;
         check_subject(subject, &ack.subject)?;
+        if ack.witness.len() > ack::WITNESS_BYTES_MAX {
+            return Err(DecodeError::Field("witness"));
+        }
         if ack.exceptions.len() > ack::EXCEPTIONS_MAX || ack.edits.len() > ack::EDITS_MAX {
             return Err(DecodeError::Field("exceptions or edits"));
         }
@@ -174,6 +178,7 @@ impl Payload for Ack {
             counter: ack.counter,
             previous: hash(&ack.previous, "previous")?,
             sent_ms: ack.sent_ms,
+            witness: ack.witness,
         })
     }
 }
@@ -200,6 +205,7 @@ impl Payload for Pulse {
             period_ms: self.period_ms,
             ceiling: self.ceiling.map_or_else(Vec::new, |hash| hash.0.to_vec()),
             observing: self.observing,
+            witness: self.witness.clone(),
         }
         .encode_to_vec()
     }
@@ -210,6 +216,9 @@ impl Payload for Pulse {
         };
         let pulse: wire::Pulse = parse(bytes)?;
         check_subject(subject, &pulse.subject)?;
+        if pulse.witness.len() > ack::WITNESS_BYTES_MAX {
+            return Err(DecodeError::Field("witness"));
+        }
         Ok(Pulse {
             sender: sender.clone(),
             revision: revision(pulse.revision, "revision")?,
@@ -227,6 +236,7 @@ impl Payload for Pulse {
                 bytes => Some(hash(bytes, "ceiling")?),
             },
             observing: pulse.observing,
+            witness: pulse.witness,
         })
     }
 }

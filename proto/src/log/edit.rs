@@ -82,6 +82,7 @@ impl Payload for Root {
             revision: to_revision(self.revision),
             feeds: to_feeds(&self.feeds),
             edits: self.edits.iter().map(edit).collect(),
+            opening: self.opening.as_deref().unwrap_or_default().to_vec(),
         }
         .encode_to_vec()
     }
@@ -105,6 +106,7 @@ impl Payload for Root {
             revision: revision(root.revision, "revision")?,
             feeds: feeds(root.feeds)?,
             edits: root.edits.into_iter().map(edit).collect::<Result<_, _>>()?,
+            opening: (!root.opening.is_empty()).then(|| root.opening.into()),
         })
     }
 }

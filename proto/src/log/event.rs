@@ -71,6 +71,18 @@ fn entry(entry: wire::Entry) -> Result<Entry, DecodeError> {
     })
 }
 
+pub(crate) fn to_named_entry(name: &Name, entry: &Entry) -> wire::NamedEntry {
+    wire::NamedEntry {
+        name: name.to_string(),
+        entry: Some(to_entry(entry)),
+    }
+}
+
+pub(crate) fn named_entry(named: wire::NamedEntry) -> Result<(Name, Entry), DecodeError> {
+    let found = named.entry.ok_or(DecodeError::Field("entries.entry"))?;
+    Ok((name(&named.name)?, entry(found)?))
+}
+
 impl Payload for Index {
     const TYPE: PayloadType = PayloadType::Index;
 
@@ -132,10 +144,7 @@ impl Payload for Base {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let named = |(name, entry): (&Name, &Entry)| wire::NamedEntry {
-            name: name.to_string(),
-            entry: Some(to_entry(entry)),
-        };
+        let named = |(name, entry): (&Name, &Entry)| to_named_entry(name, entry);
         wire::Base {
             subject: self.subject().to_string(),
             revision: to_revision(self.revision),
@@ -150,17 +159,13 @@ impl Payload for Base {
         };
         let base: wire::Base = parse(bytes)?;
         check_subject(subject, &base.subject)?;
-        let named = |named: wire::NamedEntry| {
-            let found = named.entry.ok_or(DecodeError::Field("entries.entry"))?;
-            Ok((name(&named.name)?, entry(found)?))
-        };
         Ok(Base {
             feed: feed.clone(),
             revision: revision(base.revision, "revision")?,
             entries: base
                 .entries
                 .into_iter()
-                .map(named)
+                .map(named_entry)
                 .collect::<Result<_, _>>()?,
         })
     }

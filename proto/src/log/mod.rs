@@ -8,6 +8,7 @@ mod ack;
 mod convert;
 mod edit;
 mod event;
+mod recover;
 
 use prost::Message as _;
 use writ_core::{
@@ -17,7 +18,11 @@ use writ_core::{
     subject::BusSubject,
 };
 
-pub use self::convert::DecodeError;
+pub(crate) use self::event::{named_entry, to_named_entry};
+pub use self::{
+    convert::DecodeError,
+    recover::{Witness, claimed_state, claimed_witness, open_event, open_opening, open_witness},
+};
 
 /// The generated messages. What a field means stands in `log.proto`.
 #[allow(missing_docs, clippy::all)]

@@ -131,6 +131,7 @@ fn a_cluster_speaks_only_for_itself() {
         counter: 1,
         previous: Hash([0; 32]),
         sent_ms: 1,
+        witness: vec![],
     };
     let sealed = seal(&ack, &key(1));
     let own = Payload::subject(&ack);

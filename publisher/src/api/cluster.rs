@@ -74,16 +74,7 @@ impl ClusterService for Api {
             else {
                 continue;
             };
-            let fits = filter.fits_labels(&cluster.labels)
-                && filter
-                    .region
-                    .as_ref()
-                    .is_none_or(|region| *region == cluster.region)
-                && filter
-                    .stage
-                    .as_ref()
-                    .is_none_or(|stage| *stage == cluster.stage);
-            if !fits {
+            if !filter.fits_cluster(cluster) {
                 continue;
             }
             let cluster = self.cluster(intent, cluster, detail);

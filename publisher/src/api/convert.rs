@@ -15,7 +15,7 @@ use writ_core::{
 };
 use writ_proto::v1;
 
-use crate::answer::Answer;
+use crate::{answer::Answer, render::Rendered};
 
 /// A moment, from milliseconds since the Unix epoch.
 pub(crate) fn time(ms: u64) -> Timestamp {
@@ -101,6 +101,37 @@ pub(crate) fn policy(intent: &Intent, policy: &ClusterPolicy, detail: Detail) ->
         targets,
         target_count: count(intent.targets.len()),
         scopes: intent.scopes.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// An edit without its document.
+pub(crate) fn edit(intent: &Intent, kind: v1::EditKind) -> v1::Edit {
+    v1::Edit {
+        generation: intent.generation.0,
+        revision: Some(revision(intent.revision)),
+        kind: kind.into(),
+        committed_at: Some(time(intent.committed_ms)),
+        author: intent.author.clone(),
+        reason: intent.reason.clone(),
+        inlet: intent.inlet.clone(),
+        request_id: intent.request_id.clone(),
+        targets: intent.targets.clone(),
+        scopes: intent.scopes.iter().map(ToString::to_string).collect(),
+    }
+}
+
+pub(crate) fn rendered(intent: &Intent, rendered: Rendered) -> v1::RenderedPolicy {
+    let object = |(wave, object): (u32, writ_core::model::Object)| v1::RenderedObject {
+        manifest: object.content.to_string(),
+        wave,
+    };
+    let grant = |(name, namespaces)| v1::RenderedGrant { name, namespaces };
+    v1::RenderedPolicy {
+        name: intent.name.to_string(),
+        generation: intent.generation.0,
+        revision: Some(revision(intent.revision)),
+        objects: rendered.objects.into_iter().map(object).collect(),
+        grants: rendered.grants.into_iter().map(grant).collect(),
     }
 }
 

@@ -4,6 +4,8 @@ mod ack;
 mod cluster;
 mod convert;
 mod error;
+mod history;
+mod past;
 mod policy;
 
 use std::sync::Arc;
@@ -14,12 +16,13 @@ use tonic::{Status, transport::server::Router};
 use writ_core::{name::Name, revision::Revision, scope::Kind};
 use writ_proto::v1::{
     self, ack_service_server::AckServiceServer, cluster_service_server::ClusterServiceServer,
-    policy_service_server::PolicyServiceServer,
+    history_service_server::HistoryServiceServer, policy_service_server::PolicyServiceServer,
 };
 
 use crate::{
     accept::MANIFEST_SIZE_MAX_BYTES,
     commit::Committer,
+    past::Past,
     track::{self, Tracking},
     view::{View, Views},
 };
@@ -30,7 +33,7 @@ const REQUEST_SIZE_MAX_BYTES: usize = MANIFEST_SIZE_MAX_BYTES + 64 * 1024;
 /// Streams of status that are open at once: each makes its whole status at every change.
 const WATCHES_MAX: usize = 256;
 
-/// The three services. Clones share everything.
+/// The four services. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct Api {
     publisher: String,
@@ -39,6 +42,8 @@ pub(crate) struct Api {
     tracking: Tracking,
     stop: CancellationToken,
     watches: Arc<Semaphore>,
+    past: Past,
+    past_reads: Arc<Semaphore>,
 }
 
 impl Api {
@@ -47,9 +52,11 @@ impl Api {
         committer: Committer,
         views: Views,
         tracking: Tracking,
+        past: Past,
         stop: CancellationToken,
     ) -> Api {
         let watches = Arc::new(Semaphore::new(WATCHES_MAX));
+        let past_reads = Arc::new(Semaphore::new(past::READS_MAX));
         Api {
             publisher,
             committer,
@@ -57,6 +64,8 @@ impl Api {
             tracking,
             stop,
             watches,
+            past,
+            past_reads,
         }
     }
 
@@ -65,6 +74,11 @@ impl Api {
             publisher: self.publisher.clone(),
             time: Some(convert::time(track::wall_ms())),
             revision: Some(convert::revision(revision)),
+            edits_refused: self
+                .views
+                .broken()
+                .map(|broken| broken.to_string())
+                .unwrap_or_default(),
         }
     }
 
@@ -101,11 +115,13 @@ pub(crate) async fn router(api: Api) -> Result<Router, tonic_reflection::server:
         PolicyServiceServer::new(api.clone()).max_decoding_message_size(REQUEST_SIZE_MAX_BYTES);
     let clusters =
         ClusterServiceServer::new(api.clone()).max_decoding_message_size(REQUEST_SIZE_MAX_BYTES);
-    let acks = AckServiceServer::new(api);
+    let acks = AckServiceServer::new(api.clone());
+    let history = HistoryServiceServer::new(api);
     // Served only once the log is followed, so that serving is healthy.
     reporter.set_serving::<PolicyServiceServer<Api>>().await;
     reporter.set_serving::<ClusterServiceServer<Api>>().await;
     reporter.set_serving::<AckServiceServer<Api>>().await;
+    reporter.set_serving::<HistoryServiceServer<Api>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(writ_proto::FILE_DESCRIPTOR_SET)
@@ -115,6 +131,7 @@ pub(crate) async fn router(api: Api) -> Result<Router, tonic_reflection::server:
         .add_service(policies)
         .add_service(clusters)
         .add_service(acks)
+        .add_service(history)
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))

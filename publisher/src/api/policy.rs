@@ -2,7 +2,8 @@
 
 use tonic::{Request, Response, Status};
 use writ_core::{
-    model::Document,
+    edit::Intent,
+    model::{Cluster, ClusterPolicy, Document},
     name::{Name, Region, Stage},
     scope::{Kind, Scope},
 };
@@ -73,8 +74,8 @@ impl Page {
 /// What a list is narrowed to.
 pub(super) struct Filter {
     pub(super) after: Option<Name>,
-    pub(super) region: Option<Region>,
-    pub(super) stage: Option<Stage>,
+    region: Option<Region>,
+    stage: Option<Stage>,
     labels: Vec<(String, String)>,
 }
 
@@ -102,10 +103,28 @@ impl Filter {
         })
     }
 
-    pub(super) fn fits_labels(&self, of: &std::collections::BTreeMap<String, String>) -> bool {
+    fn fits_labels(&self, of: &std::collections::BTreeMap<String, String>) -> bool {
         self.labels
             .iter()
             .all(|(key, value)| of.get(key) == Some(value))
+    }
+
+    /// Whether a policy is asked for.
+    pub(super) fn fits_policy(&self, intent: &Intent, policy: &ClusterPolicy) -> bool {
+        self.fits_labels(&policy.labels) && intent.scopes.iter().any(|scope| self.fits_scope(scope))
+    }
+
+    /// Whether an entry of the registry is asked for.
+    pub(super) fn fits_cluster(&self, cluster: &Cluster) -> bool {
+        self.fits_labels(&cluster.labels)
+            && self
+                .region
+                .as_ref()
+                .is_none_or(|region| *region == cluster.region)
+            && self
+                .stage
+                .as_ref()
+                .is_none_or(|stage| *stage == cluster.stage)
     }
 
     /// Whether clusters of the region and stage asked for may receive what goes to a scope.
@@ -184,9 +203,7 @@ impl PolicyService for Api {
             else {
                 continue;
             };
-            let fits = filter.fits_labels(&policy.labels)
-                && intent.scopes.iter().any(|scope| filter.fits_scope(scope));
-            if !fits {
+            if !filter.fits_policy(intent, policy) {
                 continue;
             }
             let policy = convert::policy(intent, policy, detail);

@@ -76,6 +76,8 @@ pub(crate) struct FakeCluster {
     sender: Sender,
     counter: u64,
     sent_ms: u64,
+    witness: Vec<u8>,
+    claimed: Revision,
 }
 
 impl FakeCluster {
@@ -101,6 +103,8 @@ impl FakeCluster {
             sender,
             counter: 0,
             sent_ms: 0,
+            witness: Vec::new(),
+            claimed: Revision::ZERO,
         }
     }
 
@@ -147,6 +151,7 @@ impl FakeCluster {
             counter: self.counter,
             previous: Hash([0; 32]),
             sent_ms: self.next_ms(),
+            witness: vec![],
         };
         let sealed = log::seal(&ack, &ack_key(self.name().as_str()));
         live::publish_ack(&self.client, &self.sender, sealed.bytes.into())
@@ -158,7 +163,7 @@ impl FakeCluster {
     pub(crate) async fn pulse_signed_as(&mut self, signer: &str) {
         let pulse = Pulse {
             sender: self.sender.clone(),
-            revision: Revision::ZERO,
+            revision: self.claimed,
             feeds: BTreeMap::new(),
             counts: Counts::default(),
             ack_counter: 0,
@@ -170,12 +175,23 @@ impl FakeCluster {
             period_ms: 200,
             ceiling: None,
             observing: false,
+            witness: self.witness.clone(),
         };
         let sealed = log::seal(&pulse, &ack_key(signer));
         live::publish_pulse(&self.client, &self.sender, sealed.bytes.into())
             .await
             .unwrap();
         self.client.flush().await;
+    }
+
+    /// From now on shows this of a publisher's words.
+    pub(crate) fn show(&mut self, witness: Vec<u8>) {
+        self.witness = witness;
+    }
+
+    /// From now on claims to hold this.
+    pub(crate) fn claim(&mut self, revision: Revision) {
+        self.claimed = revision;
     }
 
     pub(crate) async fn pulse(&mut self) {

@@ -28,7 +28,7 @@ use writ_proto::{
     trust::TrustBundle,
     v1::{
         ack_service_client::AckServiceClient, cluster_service_client::ClusterServiceClient,
-        policy_service_client::PolicyServiceClient,
+        history_service_client::HistoryServiceClient, policy_service_client::PolicyServiceClient,
     },
 };
 use writ_sandbox::{
@@ -111,6 +111,7 @@ impl Fleet {
             store_dir: folder.path().join("store"),
             ports_dir: Some(ports.clone()),
             peers: None,
+            leafs: None,
             installer: public(&installer),
             publishers: vec![PublisherUser {
                 name: Name::parse("publisher-1").unwrap(),
@@ -255,6 +256,10 @@ impl Fleet {
 
     pub(crate) fn clusters(&self) -> ClusterServiceClient<Channel> {
         ClusterServiceClient::new(self.channel())
+    }
+
+    pub(crate) fn history(&self) -> HistoryServiceClient<Channel> {
+        HistoryServiceClient::new(self.channel())
     }
 
     pub(crate) fn acks(&self) -> AckServiceClient<Channel> {

@@ -2,8 +2,11 @@
 
 mod acks;
 mod edits;
+mod epochs;
 mod fake;
 mod fleet;
 mod groups;
 mod guards;
+mod history;
+mod past;
 mod reads;

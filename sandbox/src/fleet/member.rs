@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::registry::Registry;
 use super::{Error, Periods};
+use crate::bus::Bus;
 use crate::cluster::Cluster;
 use crate::keys::ClusterKeys;
 use crate::process::{Launcher, Process, Spec};
@@ -14,7 +15,7 @@ use crate::process::{Launcher, Process, Spec};
 pub(super) struct Member {
     pub(super) cluster: Cluster,
     pub(super) keys: ClusterKeys,
-    /// Where its subscriber finds the bus, if not at the server itself.
+    /// Where its subscriber finds the bus, if not where its region does.
     pub(super) bus_url: Option<String>,
     /// None while it was killed.
     pub(super) subscriber: Option<Process>,
@@ -23,7 +24,7 @@ pub(super) struct Member {
 /// What all subscribers start with.
 pub(super) struct Starter<'a> {
     pub(super) launcher: &'a Launcher,
-    pub(super) bus_url: &'a str,
+    pub(super) bus: &'a Bus,
     pub(super) trust_file: &'a Path,
     /// The fleet's state folder.
     pub(super) folder: &'a Path,
@@ -39,7 +40,7 @@ impl Starter<'_> {
         keys: ClusterKeys,
     ) -> Result<Member, Error> {
         registry.register(&cluster, &keys).await?;
-        let subscriber = self.subscriber(&cluster, &keys, self.bus_url).await?;
+        let subscriber = self.subscriber(&cluster, &keys, None).await?;
         registry.hear(&keys.user.name, &subscriber, None).await?;
         Ok(Member {
             cluster,
@@ -49,12 +50,12 @@ impl Starter<'_> {
         })
     }
 
-    /// Starts the subscriber alone.
+    /// Starts the subscriber alone; `bus_url`: where it finds the bus, if not where its region does.
     pub(super) async fn subscriber(
         &self,
         cluster: &Cluster,
         keys: &ClusterKeys,
-        bus_url: &str,
+        bus_url: Option<&str>,
     ) -> Result<Process, Error> {
         let writ = self.launcher.writ_executable().ok_or(Error::NoWrit)?;
         let (user, name) = (&keys.user, cluster.name());
@@ -72,7 +73,7 @@ impl Starter<'_> {
         let spec = spec
             .flag("ca-file", cluster.authority_file())
             .flag("token-file", cluster.token_file())
-            .flag("nats-url", bus_url)
+            .flag("nats-url", bus_url.unwrap_or(self.bus.url_of(&user.region)))
             .flag("keys-dir", &keys.folder)
             .flag("trust-file", self.trust_file)
             // One process at a time runs here, and the next one is started when it has ended.

@@ -30,8 +30,9 @@ use writ_core::name::{ClusterName, Region, Stage};
 
 use crate::bus::Bus;
 use crate::cluster::Cluster;
-use crate::keys::ClusterKeys;
+use crate::keys::{ClusterKeys, PublisherKeys};
 use crate::kubernetes::Kubernetes;
+use crate::leaf::Leaf;
 use crate::parts::{Part, Parts};
 use crate::process::{Launcher, STOP_LIMIT};
 
@@ -48,7 +49,7 @@ pub struct Fleet {
     registry: Registry,
     bus: Bus,
     kubernetes: Kubernetes,
-    trust_file: PathBuf,
+    publisher_keys: PublisherKeys,
     parts: Parts,
     launcher: Launcher,
     periods: Periods,
@@ -137,6 +138,42 @@ impl Fleet {
         Ok(name)
     }
 
+    /// Kills the publisher (SIGKILL) and starts another one, with another address.
+    pub async fn restart_publisher(&mut self) -> Result<(), Error> {
+        self.publisher.kill().await;
+        self.publisher = Publisher::start(
+            &self.launcher,
+            self.state.path(),
+            self.bus.url(),
+            &self.publisher_keys,
+            self.periods,
+        )
+        .await?;
+        self.registry = Registry::connect(self.publisher.address()).await?;
+        self.write_access()
+    }
+
+    /// Ends the bus and leaves everything else to itself. Not for a fleet with leaf nodes, whose links do
+    /// not come back.
+    pub async fn stop_bus(&mut self) {
+        self.bus.stop().await;
+    }
+
+    /// Kills the bus (SIGKILL); everything that is connected to it goes on.
+    pub async fn kill_bus(&self) {
+        self.bus.kill().await;
+    }
+
+    /// Starts the bus again on the same address, with whatever lies in [`Fleet::store_folder`] by now.
+    pub async fn start_bus(&mut self) -> Result<(), Error> {
+        Ok(self.bus.start_again().await?)
+    }
+
+    /// Where the bus stores the log and the acks; to be copied or replaced while it is stopped.
+    pub fn store_folder(&self) -> PathBuf {
+        self.dir().join("nats/jetstream")
+    }
+
     /// Kills a cluster's subscriber (SIGKILL); the cluster itself goes on.
     pub async fn kill_subscriber(&mut self, name: &ClusterName) -> Result<(), Error> {
         if let Some(subscriber) = self.member(name)?.subscriber.take() {
@@ -155,16 +192,6 @@ impl Fleet {
         Ok(())
     }
 
-    /// Kills the bus (SIGKILL); everything that is connected to it goes on.
-    pub async fn kill_bus(&self) {
-        self.bus.kill().await;
-    }
-
-    /// Starts a bus that was killed, at the address that it had.
-    pub async fn start_bus(&mut self) -> Result<(), Error> {
-        Ok(self.bus.start_again().await?)
-    }
-
     /// Starts a cluster's subscriber again where it does not run; returns when the publisher
     /// has heard from it.
     pub async fn start_subscriber(&mut self, name: &ClusterName) -> Result<(), Error> {
@@ -179,13 +206,31 @@ impl Fleet {
         let since = self.registry.last_heard(name).await?;
         let (starter, registry) = (self.starter(), &self.registry);
         let member = &self.members[name];
-        let bus_url = member.bus_url.as_deref().unwrap_or(self.bus.url());
-        let subscriber = starter
-            .subscriber(&member.cluster, &member.keys, bus_url)
-            .await?;
+        let bus_url = member.bus_url.as_deref();
+        let subscriber = starter.subscriber(&member.cluster, &member.keys, bus_url);
+        let subscriber = subscriber.await?;
         registry.hear(name, &subscriber, since).await?;
         self.member(name)?.subscriber = Some(subscriber);
         Ok(())
+    }
+
+    /// Kills a cluster's subscriber if it runs and starts it again, without waiting until the publisher
+    /// has heard from it: its bus may be cut off, and there may be no registry that knows the cluster.
+    pub async fn spawn_subscriber(&mut self, name: &ClusterName) -> Result<(), Error> {
+        self.kill_subscriber(name).await?;
+        let starter = self.starter();
+        let member = self.members.get(name);
+        let member = member.ok_or_else(|| Error::unknown(name, self.members.keys()))?;
+        let bus_url = member.bus_url.as_deref();
+        let subscriber = starter.subscriber(&member.cluster, &member.keys, bus_url);
+        let subscriber = subscriber.await?;
+        self.member(name)?.subscriber = Some(subscriber);
+        Ok(())
+    }
+
+    /// A region's leaf node, if the fleet has them.
+    pub fn leaf(&self, region: &Region) -> Option<&Leaf> {
+        self.bus.leaf(region)
     }
 
     /// Ends everything and removes a temporary folder; one that was named is kept.
@@ -225,8 +270,8 @@ impl Fleet {
     fn starter(&self) -> Starter<'_> {
         Starter {
             launcher: &self.launcher,
-            bus_url: self.bus.url(),
-            trust_file: &self.trust_file,
+            bus: &self.bus,
+            trust_file: &self.publisher_keys.trust_file,
             folder: self.state.path(),
             periods: self.periods,
         }

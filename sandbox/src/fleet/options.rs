@@ -42,6 +42,8 @@ pub struct FleetOptions {
     pub launcher: Launcher,
     /// The cluster that gets two API servers on its etcd prefix.
     pub second_api_server_on: Option<ClusterName>,
+    /// Whether each region has a leaf node of its own, to which its clusters connect.
+    pub leafs: bool,
     /// Where progress is shown.
     pub progress: Progress,
     /// How often signs of life are given.
@@ -57,6 +59,7 @@ impl FleetOptions {
             stages,
             launcher,
             second_api_server_on: None,
+            leafs: false,
             progress: Progress::hidden(),
             periods: Periods::default(),
         }

@@ -29,6 +29,8 @@ impl Publisher {
         let writ = launcher.writ_executable().ok_or(Error::NoWrit)?;
         let address_file = folder.join("publisher/address");
         crate::files::make_folder(&folder.join("publisher"))?;
+        // One that was there before would be read as the new one.
+        let _ = std::fs::remove_file(&address_file);
         let log = folder.join(format!("logs/{PUBLISHER}.log"));
         let spec = Spec::new(PUBLISHER, writ, log)
             .arg("__publisher")
@@ -61,6 +63,10 @@ impl Publisher {
 
     pub(super) fn address(&self) -> &str {
         &self.address
+    }
+
+    pub(super) async fn kill(&self) {
+        self.process.kill().await;
     }
 
     pub(super) async fn stop(&self) {

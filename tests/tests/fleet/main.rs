@@ -11,5 +11,6 @@ mod harness;
 mod import;
 mod owner;
 mod ownership;
+mod past;
 mod restart;
 mod why;

@@ -15,6 +15,7 @@ fn as_of() -> v1::AsOf {
     v1::AsOf {
         publisher: "publisher-1".into(),
         time: stamp(50_920, 0),
+        edits_refused: String::new(),
         revision: Some(v1::Revision {
             epoch: 1,
             number: 10211,

@@ -11,6 +11,7 @@ fn as_of() -> Option<v1::AsOf> {
         publisher: "publisher-1".into(),
         time: stamp(10_000),
         revision: None,
+        edits_refused: String::new(),
     })
 }
 

@@ -13,6 +13,7 @@ use crate::{
     hash::Hash,
     model::{ClusterIdentity, ClusterSelector, Document},
     name::Name,
+    recover::{Content, Plan},
     revision::Generation,
     scope::{Kind, Scope},
 };
@@ -24,6 +25,8 @@ pub(super) enum Verdict {
     InForce(Hash),
     /// It can't be acted on there: it is refused, or needs labels that the log does not have.
     Unknown,
+    /// A recovered log does not say what became of it: what is there stays.
+    Lost,
 }
 
 /// What the log says about a name.
@@ -37,6 +40,7 @@ enum Says {
     Cluster(BTreeMap<String, String>),
     Policy(Box<ClusterSelector>),
     Refused,
+    Lost,
 }
 
 pub(super) struct Auditor {
@@ -91,6 +95,48 @@ impl Auditor {
                 self.facts.remove(&key);
             }
         }
+        self.close();
+    }
+
+    /// The log was recovered.
+    pub(super) fn recovered(&mut self, plan: &Plan) {
+        self.facts.clear();
+        self.generations.clear();
+        for item in &plan.items {
+            self.generations.insert(item.key.clone(), item.generation);
+            let fact = match &item.content {
+                Content::Gone => continue,
+                Content::Unknown => Fact {
+                    hash: Hash([0; 32]),
+                    scopes: BTreeSet::from([Scope::all()]),
+                    says: Says::Lost,
+                },
+                Content::Put {
+                    body,
+                    requires,
+                    scopes,
+                    document,
+                    ..
+                } => Fact {
+                    hash: Hash::of(body),
+                    scopes: scopes.clone(),
+                    says: match document.as_deref() {
+                        _ if !requires.is_empty() => Says::Refused,
+                        Some(Document::Cluster(cluster)) => Says::Cluster(cluster.labels.clone()),
+                        Some(Document::Policy(policy)) => {
+                            Says::Policy(Box::new(policy.clusters.clone()))
+                        }
+                        None => panic!("{} is not read", item.key.1),
+                    },
+                },
+            };
+            self.facts.insert(item.key.clone(), fact);
+        }
+        self.close();
+    }
+
+    /// One more state of the log.
+    fn close(&mut self) {
         let mut verdicts = BTreeMap::new();
         for cluster in 0..self.clusters.len() {
             for (key, fact) in &self.facts {
@@ -108,6 +154,7 @@ impl Auditor {
         }
         let selector = match &fact.says {
             Says::Refused => return Verdict::Unknown,
+            Says::Lost => return Verdict::Lost,
             Says::Cluster(_) => return Verdict::InForce(fact.hash),
             Says::Policy(selector) => selector,
         };
@@ -189,7 +236,8 @@ impl Auditor {
 
     /// How a cluster differs from the last state of the log. A cluster that is not registered keeps
     /// its policies.
-    pub(super) fn difference(&self, cluster: usize) -> Option<String> {
+    /// Nor does it let go of what a recovered log says nothing of, as long as it says so.
+    pub(super) fn difference(&self, cluster: usize, kept: &BTreeSet<Key>) -> Option<String> {
         let registered = self.is_registered(cluster);
         let held = self
             .actual
@@ -204,11 +252,11 @@ impl Auditor {
         {
             let (wanted, found) = (last.get(key), self.actual(cluster, key));
             let equal = match wanted {
-                Some(Verdict::Unknown) => true,
+                Some(Verdict::Unknown | Verdict::Lost) => true,
                 Some(Verdict::InForce(hash)) => found == Some(*hash),
                 Some(Verdict::Gone) | None => found.is_none(),
             };
-            if !equal {
+            if !equal && !kept.contains(key) {
                 return Some(format!(
                     "{} {}: {found:?} instead of {wanted:?}",
                     key.0, key.1

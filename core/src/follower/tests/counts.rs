@@ -13,6 +13,9 @@ pub(super) struct Counts {
     pub(super) stale_answers: usize,
     pub(super) older: usize,
     pub(super) foreign: usize,
+    pub(super) unopened: usize,
+    pub(super) restored: usize,
+    pub(super) lost_names: usize,
 }
 
 impl Counts {
@@ -27,5 +30,8 @@ impl Counts {
         self.stale_answers += more.stale_answers;
         self.older += more.older;
         self.foreign += more.foreign;
+        self.unopened += more.unopened;
+        self.restored += more.restored;
+        self.lost_names += more.lost_names;
     }
 }

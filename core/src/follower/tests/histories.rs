@@ -50,6 +50,9 @@ fn a_cluster_follows_the_log_through_every_fault_and_equals_it_after_a_quiet_tim
         met.stale_answers,
         met.older,
         met.foreign,
+        met.unopened,
+        met.restored,
+        met.lost_names,
     ];
     assert!(seeds.end - seeds.start == 1 || met.iter().all(|count| *count > 0));
 }

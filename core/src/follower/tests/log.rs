@@ -5,9 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use super::super::{Follower, Read};
+use super::{
+    super::{Follower, Read},
+    lost::Backup,
+};
 use crate::{
     edit::{Edit, Message, State},
+    epoch::Opening,
     event::Event,
     hash::Hash,
     index::{self, Base, Index},
@@ -22,11 +26,20 @@ pub(super) struct Stored {
     pub(super) signed: Arc<[u8]>,
 }
 
+/// The index and base of every feed, split as this log splits them.
+pub(super) type Tails = BTreeMap<Feed, (Index, Base)>;
+
 pub(super) struct Log {
     pub(super) state: State,
+    /// Every message ever stored, also of a log that was lost.
     stored: Vec<Stored>,
-    subjects: BTreeMap<BusSubject, Vec<usize>>,
-    tails: BTreeMap<Feed, (Index, Base)>,
+    pub(super) subjects: BTreeMap<BusSubject, Vec<usize>>,
+    /// As a replica of the log that was lost would still answer.
+    pub(super) lost: Option<BTreeMap<BusSubject, Vec<usize>>>,
+    pub(super) tails: Tails,
+    pub(super) backups: Vec<Backup>,
+    /// What the offline key has signed.
+    pub(super) openings: BTreeMap<u64, Opening>,
     tail_max: usize,
 }
 
@@ -38,7 +51,10 @@ impl Log {
             state: State::default(),
             stored: Vec::new(),
             subjects: BTreeMap::new(),
+            lost: None,
             tails: BTreeMap::new(),
+            backups: Vec::new(),
+            openings: BTreeMap::new(),
             tail_max,
         }
     }
@@ -63,13 +79,24 @@ impl Log {
         messages.reverse();
         messages.retain(|message| !one_only(message) || taken.insert(message.subject()));
         messages.reverse();
-        messages
+        let events = messages
             .into_iter()
             .filter_map(|message| self.store(message))
-            .collect()
+            .collect();
+        self.back_up();
+        events
     }
 
-    fn store(&mut self, message: Message) -> Option<usize> {
+    pub(super) fn messages(&self) -> impl Iterator<Item = &Message> {
+        self.stored.iter().map(|stored| &stored.message)
+    }
+
+    /// What stands for the signed opening of an epoch.
+    pub(super) fn opening_bytes(epoch: u64) -> Arc<[u8]> {
+        Arc::from(epoch.to_be_bytes())
+    }
+
+    pub(super) fn store(&mut self, message: Message) -> Option<usize> {
         let at = self.stored.len();
         let is_event = matches!(message, Message::Event(_));
         self.subjects.entry(message.subject()).or_default().push(at);
@@ -135,13 +162,26 @@ impl Log {
 
     /// Where a replica that holds `length` messages finds the answer.
     pub(super) fn find(&self, read: &Read, length: usize) -> Option<usize> {
+        Self::find_in(&self.subjects, read, length)
+    }
+
+    /// Where a replica of the log that was lost finds the answer.
+    pub(super) fn find_lost(&self, read: &Read) -> Option<usize> {
+        Self::find_in(self.lost.as_ref()?, read, self.len())
+    }
+
+    fn find_in(
+        subjects: &BTreeMap<BusSubject, Vec<usize>>,
+        read: &Read,
+        length: usize,
+    ) -> Option<usize> {
         let subject = match read {
             Read::Root => BusSubject::Root,
             Read::Index(feed) => BusSubject::Index(feed.clone()),
             Read::Base(feed) => BusSubject::Base(feed.clone()),
             Read::Body(feed, name) => BusSubject::event(feed, name),
         };
-        self.subjects
+        subjects
             .get(&subject)?
             .iter()
             .rev()
@@ -161,6 +201,9 @@ impl Log {
         let message = found.map(|stored| &stored.message);
         match (read, message) {
             (Read::Root, Some(Message::Root(root))) => {
+                if let Some(opening) = self.opening(root) {
+                    follower.on_opening(opening);
+                }
                 follower.on_root(Some((root.clone(), root_hash(root.revision))));
             }
             (Read::Index(_), Some(Message::Index(index))) => follower.on_index(Some(index.clone())),
@@ -174,7 +217,7 @@ impl Log {
             (Read::Root, None) => follower.on_root(None),
             (Read::Index(_), None) => follower.on_index(None),
             (Read::Base(feed), None) => follower.on_base(feed, None),
-            (Read::Body(..), None) => follower.on_body(None, &Arc::from([]), now_ms),
+            (Read::Body(..), None) => follower.on_nothing(read),
         }
     }
 }

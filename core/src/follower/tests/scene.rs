@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::json;
 
 use super::{
-    super::{Action, Follower, Ignored, Key, Past, Read, Standing},
+    super::{Action, Follower, HeldFeed, Ignored, Key, Past, Read, Standing},
     documents,
     log::{Log, root_hash},
     world::Recorded,
@@ -14,10 +14,12 @@ use crate::{
     beat::Beat,
     edit::Edit,
     event::Event,
-    index::TAIL_LENGTH_MAX,
+    index::{Entries, TAIL_LENGTH_MAX},
     model::ClusterIdentity,
     name::{ClusterName, Name, Region, Stage},
+    recover::{Found, Plan},
     revision::Revision,
+    root::Root,
     scope::{Feed, Kind},
 };
 
@@ -193,6 +195,39 @@ impl Scene {
                 .map(|signed| self.log.event(Log::position(signed)));
             self.follower.restore(key.clone(), past.clone(), event);
         }
+    }
+
+    /// Only what the cluster stores is left, the root with its feeds among it.
+    pub(super) fn restart_with_root(&mut self) {
+        let kept = self.follower.held_at_root().map(|(root, feeds)| {
+            let entries = |held: HeldFeed| (held.feed, held.entries.as_ref().clone());
+            (root.clone(), feeds.into_iter().map(entries).collect())
+        });
+        self.restart();
+        if let Some((root, feeds)) = kept {
+            self.restore_root(root, feeds);
+        }
+    }
+
+    pub(super) fn restore_root(&mut self, root: Root, feeds: BTreeMap<Feed, Entries>) {
+        if let Some(opening) = self.log.opening(&root) {
+            self.follower.on_opening(opening);
+        }
+        let hash = root_hash(root.revision);
+        self.follower.restore_root(root, hash, feeds);
+    }
+
+    /// The log is recovered in the next epoch, from what is left of it and what this cluster holds, if
+    /// it is asked.
+    pub(super) fn recover(&mut self, epoch: u64, is_asked: bool) -> Plan {
+        let mut found = Found::default();
+        found.listener(&identity().region, &identity().stage);
+        if is_asked {
+            self.log.offer("eu-prod-1", &self.follower, &mut found);
+        }
+        let plan = Plan::make(&self.log.copy(), &found);
+        self.log.recover(&plan, epoch);
+        plan
     }
 
     /// The exceptions of the summary: name, state and reason.

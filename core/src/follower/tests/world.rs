@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    super::{Action, Follower, Ignored, Key, Past, Read},
+    super::{Action, Follower, HeldFeed, Ignored, Key, Past, Read},
     auditor::Auditor,
     chance::Chance,
     counts::Counts,
@@ -18,9 +18,12 @@ use super::{
 use crate::{
     beat::Beat,
     edit::Edit,
+    epoch,
+    index::Entries,
     model::ClusterIdentity,
     name::{ClusterName, Region, Stage},
     revision::Revision,
+    root::Root,
     scope::Feed,
 };
 
@@ -38,9 +41,11 @@ enum Happens {
     Answer,
     Restart,
     Gap,
+    Lose,
+    Recover,
 }
 
-const STEPS: [(Happens, usize); 8] = [
+const STEPS: [(Happens, usize); 10] = [
     (Happens::Edit, 14),
     (Happens::Deliver, 30),
     (Happens::Replay, 7),
@@ -49,6 +54,8 @@ const STEPS: [(Happens, usize); 8] = [
     (Happens::Answer, 14),
     (Happens::Restart, 2),
     (Happens::Gap, 2),
+    (Happens::Lose, 1),
+    (Happens::Recover, 6),
 ];
 
 /// What a cluster keeps of one name: its past, and the signed event.
@@ -66,7 +73,12 @@ pub(super) struct Subscriber {
     /// Answers on their way: to which read, and where it was found.
     pub(super) answers: Vec<(Read, Option<usize>)>,
     pub(super) works: BTreeMap<Key, Action>,
+    /// The root with its feeds, as it was kept at some time.
+    pub(super) kept: Option<Kept>,
 }
+
+/// A root that a cluster keeps, and what its feeds held.
+pub(super) type Kept = (Root, BTreeMap<Feed, Entries>);
 
 pub(super) struct World {
     pub(super) chance: Chance,
@@ -74,7 +86,11 @@ pub(super) struct World {
     pub(super) auditor: Auditor,
     pub(super) subscribers: Vec<Subscriber>,
     pub(super) sent: Vec<usize>,
-    beats: Vec<Revision>,
+    pub(super) beats: Vec<Revision>,
+    /// The log was lost, and no publisher takes an edit.
+    pub(super) is_frozen: bool,
+    /// The highest epoch ever opened.
+    pub(super) epoch: u64,
     pub(super) faults: bool,
     pub(super) now_ms: u64,
     /// How much of the work under way ends in a step, in percent: some clusters are slow.
@@ -100,6 +116,8 @@ impl World {
             subscribers,
             sent: Vec::new(),
             beats: Vec::new(),
+            is_frozen: false,
+            epoch: epoch::FIRST,
             faults: true,
             now_ms: 0,
             counts: Counts::default(),
@@ -111,6 +129,9 @@ impl World {
     }
 
     fn edit(&mut self) {
+        if self.is_frozen {
+            return;
+        }
         let count = self.chance.pick(&[1, 1, 1, 2, 3]);
         let edits: Vec<Edit> = (0..count)
             .map(|_| edits::random_edit(&mut self.chance))
@@ -125,16 +146,21 @@ impl World {
             self.counts.edits += 1;
         }
         for at in events {
-            let feed = &self.log.event(at).0.feed;
-            for subscriber in &mut self.subscribers {
-                if subscriber.follower.seen().contains_key(feed) {
-                    let copies = self.chance.weighted(&[(0, 20), (1, 75), (2, 5)]);
-                    subscriber.live.extend(std::iter::repeat_n(at, copies));
-                }
-            }
-            self.sent.push(at);
+            self.send(at);
         }
         self.beats.push(self.log.state.revision());
+    }
+
+    /// Republishes a stored event.
+    pub(super) fn send(&mut self, at: usize) {
+        let feed = &self.log.event(at).0.feed;
+        for subscriber in &mut self.subscribers {
+            if subscriber.follower.seen().contains_key(feed) {
+                let copies = self.chance.weighted(&[(0, 20), (1, 75), (2, 5)]);
+                subscriber.live.extend(std::iter::repeat_n(at, copies));
+            }
+        }
+        self.sent.push(at);
     }
 
     pub(super) fn hear(&mut self, at: usize, position: usize) {
@@ -146,6 +172,7 @@ impl World {
             Ok(()) => {}
             Err(Ignored::Older) => self.counts.older += 1,
             Err(Ignored::ForeignScope) => self.counts.foreign += 1,
+            Err(Ignored::Unopened) => self.counts.unopened += 1,
             Err(Ignored::Conflicting) => panic!("the log has one truth: {event:?}"),
         }
     }
@@ -194,7 +221,9 @@ impl World {
             4..6 => self.chance.below(20),
             _ => self.chance.below(100),
         };
-        let found = self.log.find(&read, self.log.len().saturating_sub(behind));
+        let of_lost = self.faults && self.chance.percent(20);
+        let lost = self.log.find_lost(&read).filter(|_| of_lost);
+        let found = lost.or_else(|| self.log.find(&read, self.log.len().saturating_sub(behind)));
         self.subscribers[at].answers.push((read, found));
         if self.chance.percent(70) {
             let newest = self.subscribers[at].answers.len() - 1;
@@ -234,6 +263,12 @@ impl World {
             let event = kept.map(|signed| self.log.event(Log::position(signed)));
             follower.restore(key.clone(), past.clone(), event);
         }
+        if let Some((root, feeds)) = &subscriber.kept {
+            if let Some(opening) = self.log.opening(root) {
+                follower.on_opening(opening);
+            }
+            follower.restore_root(root.clone(), root_hash(root.revision), feeds.clone());
+        }
         subscriber.follower = follower;
         subscriber.answers.clear();
         subscriber.works.clear();
@@ -255,8 +290,13 @@ impl World {
             Happens::Answer => self.answer_any(at),
             Happens::Restart => self.restart(at),
             Happens::Gap => self.subscribers[at].follower.on_gap(),
+            Happens::Lose => self.lose_log(),
+            Happens::Recover => self.recover(),
         }
         self.settle(at);
+        if self.chance.percent(5) {
+            self.subscribers[at].keep_root();
+        }
     }
 }
 
@@ -270,6 +310,15 @@ impl Subscriber {
             live: Vec::new(),
             answers: Vec::new(),
             works: BTreeMap::new(),
+            kept: None,
+        }
+    }
+
+    /// What the cluster keeps of the log now and then.
+    fn keep_root(&mut self) {
+        if let Some((root, feeds)) = self.follower.held_at_root() {
+            let entries = |held: HeldFeed| (held.feed, held.entries.as_ref().clone());
+            self.kept = Some((root.clone(), feeds.into_iter().map(entries).collect()));
         }
     }
 }

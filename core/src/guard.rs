@@ -1,0 +1,71 @@
+//! Guards that a simulation takes out one at a time, to see that something breaks without each.
+//!
+//! In every build without the cargo feature `mutations`, [`stands`] is the constant `true`, and nothing
+//! can take a guard out. With the feature, a thread takes one out for itself alone; no argument, file,
+//! variable or message reaches that switch.
+
+/// A guard of the protocol. The numbers are the rules of `docs/ARCHITECTURE.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Guard {
+    /// 2: an event at or below what was seen of its feed counts for nothing.
+    Seen,
+    /// 2: of one name the highest revision counts.
+    NewestWord,
+    /// 2: an index below what was seen is no answer.
+    IndexBelowSeen,
+    /// 3: a body older than its index entry is no answer.
+    LateBody,
+    /// 3: a base that the index does not name is no answer.
+    LateBase,
+    /// 4: what was seen survives a restart.
+    KeptSeen,
+    /// 4: nothing that rests on an older state than the record is acted upon.
+    AsOf,
+    /// 4: the record is written before the first write or delete.
+    RecordAhead,
+    /// 5: absence removes only at a cut.
+    Cut,
+    /// 5: a tombstone that names one of our scopes waits for a cut.
+    TombstoneScopes,
+    /// 5: a removal is remembered until a cut at or above it.
+    RemovalMemory,
+    /// 6: labels are judged at a cut, with that cut's own entry.
+    Labels,
+    /// 8: a beat above the root held makes the root be read.
+    BeatAhead,
+    /// A signature is checked.
+    Signature,
+    /// What is neither recorded nor marked as ours is foreign.
+    Ownership,
+}
+
+/// Whether a guard is in force.
+#[cfg(not(feature = "mutations"))]
+#[inline(always)]
+pub const fn stands(_: Guard) -> bool {
+    true
+}
+
+#[cfg(feature = "mutations")]
+pub use self::mutations::{stands, take_out};
+
+#[cfg(feature = "mutations")]
+mod mutations {
+    use std::cell::Cell;
+
+    use super::Guard;
+
+    thread_local! {
+        static OUT: Cell<Option<Guard>> = const { Cell::new(None) };
+    }
+
+    /// Whether a guard is in force on this thread.
+    pub fn stands(guard: Guard) -> bool {
+        OUT.get() != Some(guard)
+    }
+
+    /// Takes a guard out on this thread, in place of the one that was out.
+    pub fn take_out(guard: Option<Guard>) {
+        OUT.set(guard);
+    }
+}

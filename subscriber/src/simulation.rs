@@ -1,0 +1,456 @@
+//! A whole subscriber without sockets, for the simulator: what `run` and `pilot` put together, driven by
+//! hand.
+//!
+//! Every part is the one that runs in a cluster: the gate, the follower, the works with their delays, the
+//! engine, the registry's mirrors, the reporter and the state that is kept. What is left out is the bus
+//! connection, the lease, the ceiling and the Kubernetes watches: the simulator plays those.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex as Queue, PoisonError},
+    time::Duration,
+};
+
+use futures::FutureExt;
+use serde_json::Value;
+use tokio::{
+    sync::{Mutex, mpsc},
+    time::Instant,
+};
+use writ_core::{
+    ack::{Failure, State},
+    beat::Beat,
+    envelope::{Keyring, SigningKey},
+    event::Event,
+    follower::{Follower, Ignored, Key, Past, Read, Standing},
+    index::{Base, Index},
+    model::{ClusterIdentity, Mode, ObjectRef},
+    name::Name,
+    root::Root,
+    scope::Kind,
+    subject::{BusSubject, Sender},
+};
+use writ_proto::log::Sealed;
+
+use crate::{
+    cluster::ClusterApi,
+    drift,
+    engine::{Engine, Latest},
+    memory,
+    namespaces::Seen,
+    outbox,
+    outcome::Repair,
+    permit::{Bounds, Permit},
+    registry::{self, Permission, Registry},
+    report::{Health, Reporter, Told},
+    resource::{NAMESPACES, watched},
+    state::{State as Kept, StateStore},
+    verify::Gate,
+    work::{Done, Works, past_of, standing_of},
+};
+
+/// An attempt that takes longer is told as received before it ends, as the pilot does it.
+const RECEIVED_AFTER: Duration = Duration::from_millis(250);
+/// What one watch event or repair may bring; the pilot's queue is longer.
+const REPAIRS_WAITING_MAX: usize = 256;
+
+/// Acks that were kept in the cluster and may be sent, oldest first.
+type Outbox = Arc<Queue<VecDeque<Vec<u8>>>>;
+
+/// One run of a subscriber.
+pub struct Subscriber<C> {
+    sender: Sender,
+    gate: Gate,
+    follower: Follower,
+    works: Works<C>,
+    engine: Engine<C>,
+    registry: Arc<Mutex<Registry<C>>>,
+    mirroring: Permission,
+    permitted: Option<Option<Mode>>,
+    reporter: Reporter,
+    kept: Kept,
+    acks: mpsc::Sender<(Kept, Sealed)>,
+    sent: Outbox,
+    repairs_in: mpsc::Sender<Repair>,
+    repairs: mpsc::Receiver<Repair>,
+    busy_since: Option<Instant>,
+}
+
+impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
+    /// Starts as `run` does: the boot is counted and kept, and what the cluster remembers is verified
+    /// and taken back.
+    ///
+    /// # Errors
+    /// What failed; the process would end and be started again.
+    pub async fn start(
+        api: C,
+        identity: ClusterIdentity,
+        trusted: Keyring,
+        ack_key: SigningKey,
+        boot_id: String,
+    ) -> Result<Subscriber<C>, String> {
+        let sender = Sender {
+            region: identity.region.clone(),
+            stage: identity.stage.clone(),
+            cluster: identity.name.clone(),
+        };
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let (mut store, mut kept) = StateStore::load(api.clone()).await.map_err(|e| text(&e))?;
+        kept.boot += 1;
+        store.save(&kept).await.map_err(|e| text(&e))?;
+        let mut gate = Gate::new(trusted);
+        let mut follower = Follower::new(identity.clone());
+        for (feed, revision) in &kept.seen {
+            follower.restore_seen(feed, *revision);
+        }
+        let engine = Engine::new(api.clone());
+        let recalled = memory::recall(&mut gate, &mut follower, &engine, api, &identity.name).await;
+        let recalled = recalled.map_err(|e| text(&e))?;
+        if let Some(signed) = &kept.own {
+            memory::recall_own(&mut gate, &mut follower, &identity.name, signed);
+        }
+        let mirroring = recalled.registry.permission();
+        let registry = Arc::new(Mutex::new(recalled.registry));
+        let last = kept.ack.as_deref();
+        let reporter = Reporter::new(sender.clone(), ack_key, boot_id, kept.boot, last);
+        let sent = Outbox::default();
+        let (acks, mut waiting) = mpsc::channel::<(Kept, Sealed)>(outbox::ACKS_WAITING_MAX);
+        let out = Arc::clone(&sent);
+        if let Some(bytes) = &kept.ack {
+            push(&out, bytes.clone());
+        }
+        tokio::spawn(async move {
+            while let Some((state, ack)) = waiting.recv().await {
+                if outbox::keep(&mut store, &state).await.is_err() {
+                    return;
+                }
+                push(&out, ack.bytes);
+            }
+        });
+        let (repairs_in, repairs) = mpsc::channel(REPAIRS_WAITING_MAX);
+        Ok(Subscriber {
+            sender,
+            gate,
+            follower,
+            works: Works::new(engine.clone(), registry.clone()),
+            engine,
+            registry,
+            mirroring,
+            permitted: None,
+            reporter,
+            kept,
+            acks,
+            sent,
+            repairs_in,
+            repairs,
+            busy_since: None,
+        })
+    }
+
+    /// The follower, to be looked at.
+    pub fn follower(&self) -> &Follower {
+        &self.follower
+    }
+
+    /// Who speaks.
+    pub fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    /// Messages that were refused since the start, without those that were only older.
+    pub fn refused(&self) -> u64 {
+        self.gate.refused()
+    }
+
+    /// A live message came.
+    pub fn hear(&mut self, subject: &BusSubject, bytes: &[u8], now_ms: u64) -> Result<(), Ignored> {
+        let told = if *subject == BusSubject::Beat {
+            match self.gate.open::<Beat>(subject, bytes) {
+                Some((beat, _)) => self.follower.on_beat(&beat.value, now_ms),
+                None => return Ok(()),
+            }
+        } else {
+            match self.gate.open::<Event>(subject, bytes) {
+                Some((event, signed)) => self.follower.on_event(&event.value, &signed, now_ms),
+                None => return Ok(()),
+            }
+        };
+        if let Err(why) = told {
+            self.gate.ignore(subject, why);
+        }
+        told
+    }
+
+    /// Live messages may have been lost.
+    pub fn gap(&mut self) {
+        self.follower.on_gap();
+    }
+
+    /// What to read from the log.
+    pub fn wanted(&self) -> Vec<Read> {
+        self.follower.wanted()
+    }
+
+    /// A read failed.
+    pub fn not_read(&mut self, read: &Read) {
+        self.follower.on_read_failed(read);
+    }
+
+    /// A read was answered.
+    pub fn answer(&mut self, read: &Read, found: Option<(&BusSubject, &[u8])>, now_ms: u64) {
+        let Some((subject, bytes)) = found else {
+            return;
+        };
+        let (gate, follower) = (&mut self.gate, &mut self.follower);
+        match read {
+            Read::Root => {
+                let root = gate.open::<Root>(subject, bytes);
+                follower.on_root(root.map(|(root, _)| (root.value, root.hash)));
+            }
+            Read::Index(_) => {
+                let index = gate.open::<Index>(subject, bytes);
+                follower.on_index(index.map(|(index, _)| index.value));
+            }
+            Read::Base(feed) => {
+                let base = gate.open::<Base>(subject, bytes);
+                follower.on_base(feed, base.map(|(base, _)| base.value));
+            }
+            Read::Body(..) => {
+                if let Some((event, signed)) = gate.open::<Event>(subject, bytes) {
+                    follower.on_body(Some(&event.value), &signed, now_ms);
+                }
+            }
+        }
+    }
+
+    /// One turn of the loop: takes what has ended, decides, starts what was decided, and makes the next
+    /// ack if there is anything to say.
+    pub fn turn(&mut self, now_ms: u64) {
+        self.permit();
+        while let Some(done) = self.works.next().now_or_never() {
+            self.on_done(done);
+        }
+        while let Ok(repair) = self.repairs.try_recv() {
+            self.on_repair(&repair, now_ms);
+        }
+        let actions = self.follower.decide();
+        self.works.start(actions);
+        self.busy_since = self
+            .works
+            .is_busy()
+            .then(|| self.busy_since.unwrap_or_else(Instant::now));
+        let is_due = |since: Instant| since.elapsed() >= RECEIVED_AFTER;
+        if self.busy_since.is_none_or(is_due) {
+            self.tell_all(now_ms);
+        }
+    }
+
+    /// Whether any attempt is under way.
+    pub fn is_busy(&self) -> bool {
+        self.works.is_busy()
+    }
+
+    /// An ack that may be sent now.
+    pub fn next_ack(&mut self) -> Option<Vec<u8>> {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.pop_front()
+    }
+
+    /// A signed pulse.
+    pub fn pulse(&self, period_ms: u64, now_ms: u64) -> Vec<u8> {
+        let health = Health {
+            stale: self.follower.is_stale(now_ms),
+            kubernetes_version: "simulated",
+            period_ms,
+            ceiling: None,
+            observing: self.follower.mode() == Some(Mode::Observe),
+        };
+        self.reporter.pulse(self.follower.summary(), health, now_ms)
+    }
+
+    /// A watch saw an object; `version` is nothing where it is gone or lost our label.
+    pub fn look(&self, at: &ObjectRef, version: Option<String>, namespace: Option<&Value>) {
+        let event = match at.kind == NAMESPACES.kind {
+            true => drift::Event::Namespace {
+                name: at.name.clone(),
+                resource_version: version,
+                seen: namespace.map(Seen::read),
+            },
+            false => drift::Event::Touched {
+                reference: at.clone(),
+                resource_version: version,
+            },
+        };
+        self.handle(event);
+    }
+
+    /// The watches stand, or were started again: all objects with our label, and all namespaces.
+    pub fn list(&self, marked: &BTreeMap<ObjectRef, String>, namespaces: &[(ObjectRef, Value)]) {
+        for resource in watched().filter(|resource| *resource != NAMESPACES) {
+            let is_of = |at: &&ObjectRef| {
+                (at.api_version.as_str(), at.kind.as_str()) == (resource.api_version, resource.kind)
+            };
+            let present = marked.keys().filter(is_of);
+            let present = present.map(|at| (at.clone(), marked[at].clone())).collect();
+            self.handle(drift::Event::Listed { resource, present });
+        }
+        let seen = |(at, value): &(ObjectRef, Value)| (at.name.clone(), Seen::read(value));
+        let state = |(at, value): &(ObjectRef, Value)| {
+            let version = value["metadata"]["resourceVersion"].as_str();
+            (at.clone(), version.unwrap_or_default().to_owned())
+        };
+        self.handle(drift::Event::Namespaces {
+            all: namespaces.iter().map(seen).collect(),
+            present: namespaces.iter().map(state).collect(),
+        });
+    }
+
+    fn handle(&self, event: drift::Event) {
+        if registry::is_about(&event) {
+            let registry = self.registry.clone();
+            tokio::spawn(async move { registry.lock().await.handle(&event).await });
+            return;
+        }
+        let repairs = self.repairs_in.clone();
+        let answer = self.engine.handle(event);
+        tokio::spawn(async move {
+            for repair in answer.await {
+                let _ = repairs.send(repair).await;
+            }
+        });
+    }
+
+    fn permit(&mut self) {
+        let mode = self.follower.mode();
+        if self.permitted == Some(mode) {
+            return;
+        }
+        self.permitted = Some(mode);
+        let permit = match mode {
+            Some(Mode::Observe) => Permit::Observe(Bounds::none()),
+            _ => Permit::Enforce(Bounds::none()),
+        };
+        let may_write = permit.is_enforcing() && mode.is_some();
+        self.mirroring.set(may_write);
+        self.engine.permit(permit);
+        self.works.hurry();
+        let registry = self.registry.clone();
+        tokio::spawn(async move {
+            if may_write {
+                let _ = registry.lock().await.write_late().await;
+            }
+        });
+    }
+
+    fn on_done(&mut self, done: Done) {
+        let Some(past) = done.past else {
+            return self.follower.on_forgotten(&done.key);
+        };
+        let received_ms = match done.told {
+            true => self.received_ms(&done.key),
+            false => 0,
+        };
+        self.reporter.tell_again(Told {
+            key: &done.key,
+            generation: past.generation,
+            revision: past.word,
+            removed: past.removed,
+            drift: false,
+            standing: &done.standing,
+            received_ms,
+            applied_ms: done.applied_ms,
+        });
+        self.follower.on_brought(&done.key, past, done.standing);
+    }
+
+    fn received_ms(&self, key: &Key) -> u64 {
+        self.follower.word(key).map_or(0, |word| word.received_ms)
+    }
+
+    fn on_repair(&mut self, repair: &Repair, now_ms: u64) {
+        let key: Key = (Kind::Policy, Name::from(&repair.policy));
+        let standing = standing_of(&repair.outcome);
+        let past = match (
+            self.engine.record_now(&repair.policy),
+            &repair.outcome.record,
+        ) {
+            (Latest::Record(record), _) => past_of(&record),
+            (Latest::Busy, Some(record)) => Past {
+                done: false,
+                ..past_of(record)
+            },
+            _ => return,
+        };
+        if past.done {
+            self.works.settled(&key);
+        }
+        self.follower
+            .on_brought(&key, past.clone(), standing.clone());
+        let applied = standing.state == State::Applied;
+        if past.done == applied {
+            let received_ms = self.received_ms(&key);
+            self.tell_repair(&key, &past, &standing, false, received_ms, now_ms);
+        }
+        if !repair.drift.is_empty() {
+            let put_back = repair.drift.iter().filter(|drift| drift.put_back);
+            let failures = put_back.map(|drift| Failure {
+                object: drift.reference.to_string(),
+                reason: "Drift".to_owned(),
+                message: drift.to_string(),
+            });
+            let failures = standing.failures.iter().cloned().chain(failures).collect();
+            let standing = Standing {
+                failures,
+                ..standing
+            };
+            self.tell_repair(&key, &past, &standing, true, now_ms, now_ms);
+        }
+    }
+
+    fn tell_repair(
+        &mut self,
+        key: &Key,
+        past: &Past,
+        standing: &Standing,
+        drift: bool,
+        received_ms: u64,
+        now_ms: u64,
+    ) {
+        let applied = standing.state == State::Applied;
+        let told = Told {
+            key,
+            generation: past.generation,
+            revision: past.word,
+            removed: past.removed,
+            drift,
+            standing,
+            received_ms,
+            applied_ms: if applied { now_ms } else { 0 },
+        };
+        match drift {
+            true => self.reporter.tell(told),
+            false => self.reporter.tell_again(told),
+        }
+    }
+
+    fn tell_all(&mut self, now_ms: u64) {
+        let Ok(place) = self.acks.clone().try_reserve_owned() else {
+            return;
+        };
+        let (summary, refused) = (self.follower.summary(), self.gate.refused());
+        let Some(ack) = self.reporter.ack(summary, refused, now_ms) else {
+            return;
+        };
+        self.kept.ack = Some(ack.bytes.clone());
+        self.kept.seen = self.follower.seen().clone();
+        if let Some(signed) = self.follower.own_signed() {
+            self.kept.own = Some(signed.to_vec());
+        }
+        place.send((self.kept.clone(), ack));
+    }
+}
+
+fn push(out: &Outbox, bytes: Vec<u8>) {
+    let mut sent = out.lock().unwrap_or_else(PoisonError::into_inner);
+    sent.push_back(bytes);
+}

@@ -1,0 +1,440 @@
+//! One cluster: a whole subscriber, its API server, and everything that comes to it late, twice or never.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use writ_core::{
+    ack::State,
+    envelope::Keyring,
+    follower::{Ignored, Read},
+    model::{ClusterIdentity, ObjectRef},
+    name::Name,
+    plan::MANAGED,
+    scope::Kind,
+    subject::BusSubject,
+};
+use writ_subscriber::{resource::NAMESPACES, simulation::Subscriber};
+
+use super::{
+    api::{Api, Change},
+    bus::{Log, Stored},
+    documents,
+    promises::{Mutation, Promise},
+    publisher::PULSE_PERIOD_MS,
+    shared::{Fault, Shared},
+};
+
+/// A cluster's clock is any time after this, so that its skew can go both ways.
+const CLOCK_FROM_MS: u64 = 1_000_000_000;
+/// Messages that a live feed may have waiting; more is a flood, of which the rest is lost.
+const LIVE_MAX: usize = 400;
+
+/// An answer on its way.
+struct Answer {
+    due_ms: u64,
+    read: Read,
+    /// Nothing: the read failed.
+    found: Option<Option<Stored>>,
+}
+
+pub(super) struct Cluster {
+    pub(super) at: usize,
+    pub(super) identity: ClusterIdentity,
+    pub(super) api: Api,
+    pub(super) run: Option<Subscriber<Api>>,
+    starting: Option<JoinHandle<Result<Subscriber<Api>, String>>>,
+    shared: Shared,
+    trusted: Keyring,
+    live: Vec<(u64, BusSubject, Arc<[u8]>)>,
+    answers: Vec<Answer>,
+    asked: BTreeSet<Read>,
+    repeats: BTreeMap<Read, u32>,
+    watch: Vec<(u64, Change)>,
+    outgoing: VecDeque<Vec<u8>>,
+    send_at_ms: u64,
+    pub(super) cut_off_until_ms: u64,
+    pub(super) down_until_ms: u64,
+    pub(super) away_until_ms: u64,
+    pulse_at_ms: u64,
+    boots: u64,
+    skew_ms: u64,
+    was_cut_off: bool,
+    /// The first read of this run is through.
+    has_read: bool,
+    /// Namespaces that are going away, and when they are gone.
+    pub(super) terminating: BTreeMap<String, u64>,
+    pub(super) by_hand: BTreeMap<ObjectRef, u8>,
+}
+
+/// What a cluster says in a tick.
+pub(super) struct Said {
+    pub(super) acks: Vec<(BusSubject, Vec<u8>)>,
+    pub(super) pulse: Option<(BusSubject, Vec<u8>)>,
+}
+
+impl Cluster {
+    pub(super) fn new(
+        at: usize,
+        identity: ClusterIdentity,
+        shared: Shared,
+        trusted: Keyring,
+    ) -> Cluster {
+        Cluster {
+            at,
+            identity,
+            api: Api::new(at, shared.clone()),
+            run: None,
+            starting: None,
+            shared,
+            trusted,
+            live: Vec::new(),
+            answers: Vec::new(),
+            asked: BTreeSet::new(),
+            repeats: BTreeMap::new(),
+            watch: Vec::new(),
+            outgoing: VecDeque::new(),
+            send_at_ms: 0,
+            cut_off_until_ms: 0,
+            down_until_ms: 0,
+            away_until_ms: 0,
+            pulse_at_ms: 0,
+            boots: 0,
+            skew_ms: 0,
+            was_cut_off: false,
+            has_read: false,
+            terminating: BTreeMap::new(),
+            by_hand: BTreeMap::new(),
+        }
+    }
+
+    /// A live message is on its way here.
+    pub(super) fn send(&mut self, due_ms: u64, subject: &BusSubject, bytes: &Arc<[u8]>) {
+        let is_listening = self.run.is_some() || self.starting.is_some();
+        if is_listening && self.live.len() < LIVE_MAX {
+            self.live.push((due_ms, subject.clone(), Arc::clone(bytes)));
+        }
+    }
+
+    /// The process is killed.
+    pub(super) fn kill(&mut self) {
+        self.api.kill();
+    }
+
+    fn is_cut_off(&self, now_ms: u64) -> bool {
+        now_ms < self.cut_off_until_ms
+    }
+
+    /// Everything that is due.
+    pub(super) fn tick(&mut self, log: &Log, now_ms: u64) -> Said {
+        self.api.lock().away = now_ms < self.away_until_ms;
+        self.bury(now_ms);
+        self.live_or_die(now_ms);
+        let clock_ms = CLOCK_FROM_MS + self.skew_ms + now_ms;
+        let changes = std::mem::take(&mut self.api.lock().changes);
+        for change in changes {
+            let due_ms = now_ms + self.shared.lock().chance.between(1, 40);
+            self.watch.push((due_ms, change));
+        }
+        let Some(mut run) = self.run.take() else {
+            self.watch.clear();
+            return Said {
+                acks: Vec::new(),
+                pulse: None,
+            };
+        };
+        if self.was_cut_off && !self.is_cut_off(now_ms) {
+            run.gap();
+        }
+        self.was_cut_off = self.is_cut_off(now_ms);
+        self.hear(&mut run, clock_ms, now_ms);
+        self.take_answers(&mut run, clock_ms, now_ms);
+        for (_, change) in take_due(&mut self.watch, |(due_ms, _)| *due_ms <= now_ms) {
+            run.look(&change.at, change.version, change.content.as_ref());
+        }
+        run.turn(clock_ms);
+        self.ask(&run, log, now_ms);
+        self.check(&run);
+        let said = self.speak(&mut run, clock_ms, now_ms);
+        self.run = Some(run);
+        said
+    }
+
+    /// Starts what is down, and notices what was killed.
+    fn live_or_die(&mut self, now_ms: u64) {
+        if self.api.is_dead() {
+            self.shared.trace(|| format!("k{}: killed", self.at + 1));
+            if let Some(starting) = self.starting.take() {
+                starting.abort();
+            }
+            self.run = None;
+            self.api = self.api.anew();
+            self.live.clear();
+            self.answers.clear();
+            self.asked.clear();
+            self.repeats.clear();
+            self.watch.clear();
+            self.outgoing.clear();
+            let wait_ms = self.shared.lock().chance.between(20, 600);
+            self.down_until_ms = self.down_until_ms.max(now_ms + wait_ms);
+        }
+        if self.run.is_none() && self.starting.is_none() && now_ms >= self.down_until_ms {
+            self.boots += 1;
+            self.has_read = false;
+            let (api, identity, trusted) = (
+                self.api.clone(),
+                self.identity.clone(),
+                self.trusted.clone(),
+            );
+            let boot_id = format!("boot-{}", self.boots);
+            let key = documents::ack_key(self.at);
+            self.starting = Some(tokio::spawn(Subscriber::start(
+                api, identity, trusted, key, boot_id,
+            )));
+        }
+        if !self.starting.as_ref().is_some_and(JoinHandle::is_finished) {
+            return;
+        }
+        let Some(started) = self.starting.take() else {
+            return;
+        };
+        match futures::FutureExt::now_or_never(started) {
+            Some(Ok(Ok(run))) => {
+                self.shared.trace(|| format!("k{}: started", self.at + 1));
+                let shelf = self.api.lock();
+                let marked = shelf
+                    .objects
+                    .iter()
+                    .filter(|(_, object)| is_marked(&object.content));
+                let version = |content: &Value| {
+                    content["metadata"]["resourceVersion"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_owned()
+                };
+                let marked = marked
+                    .map(|(at, object)| (at.clone(), version(&object.content)))
+                    .collect();
+                let namespaces = shelf
+                    .objects
+                    .iter()
+                    .filter(|(at, _)| at.kind == NAMESPACES.kind);
+                let namespaces: Vec<_> = namespaces
+                    .map(|(at, object)| (at.clone(), object.content.clone()))
+                    .collect();
+                run.list(&marked, &namespaces);
+                drop(shelf);
+                self.run = Some(run);
+                self.pulse_at_ms = now_ms;
+                let mut shared = self.shared.lock();
+                if shared.strikes(Fault::ClockSkew, 300) {
+                    self.skew_ms = shared.chance.between(0, 2_000_000);
+                }
+            }
+            Some(Ok(Err(_)) | Err(_)) | None => self.down_until_ms = now_ms + 100,
+        }
+    }
+
+    /// Namespaces that were deleted go away with what is in them.
+    fn bury(&mut self, now_ms: u64) {
+        let due = self
+            .terminating
+            .iter()
+            .filter(|(_, due_ms)| **due_ms <= now_ms);
+        for name in due.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.terminating.remove(&name);
+            let inside = self
+                .api
+                .lock()
+                .objects
+                .keys()
+                .filter(|at| at.namespace.as_deref() == Some(&name))
+                .cloned()
+                .collect::<Vec<_>>();
+            for at in inside {
+                self.api.remove(&at);
+            }
+            self.api.remove(&NAMESPACES.reference(None, &name));
+        }
+    }
+
+    fn hear(&mut self, run: &mut Subscriber<Api>, clock_ms: u64, now_ms: u64) {
+        let due = take_due(&mut self.live, |(due_ms, ..)| *due_ms <= now_ms);
+        if self.is_cut_off(now_ms) {
+            return;
+        }
+        if !self.has_read && self.shared.is_out(Mutation::ListenFirst) {
+            return;
+        }
+        for (_, subject, bytes) in due {
+            let seen = run.hear(&subject, &bytes, clock_ms);
+            self.shared
+                .trace(|| format!("k{}: heard {subject}: {seen:?}", self.at + 1));
+            // A message of the log is one truth; only a publisher's key could sign two.
+            let out = self.shared.lock().out.is_some();
+            let conflicts = seen == Err(Ignored::Conflicting) && !out;
+            let mut shared = self.shared.lock();
+            shared.auditor.check(Promise::Authentic, !conflicts, || {
+                format!("two truths under {subject}")
+            });
+        }
+    }
+
+    fn take_answers(&mut self, run: &mut Subscriber<Api>, clock_ms: u64, now_ms: u64) {
+        for answer in take_due(&mut self.answers, |answer| answer.due_ms <= now_ms) {
+            self.asked.remove(&answer.read);
+            match answer.found {
+                None => run.not_read(&answer.read),
+                Some(found) => {
+                    let found = found
+                        .as_ref()
+                        .map(|stored| (&stored.subject, &*stored.bytes));
+                    self.shared.trace(|| {
+                        format!(
+                            "k{}: read {:?}: {}",
+                            self.at + 1,
+                            answer.read,
+                            found.is_some()
+                        )
+                    });
+                    run.answer(&answer.read, found, clock_ms);
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, run: &Subscriber<Api>, log: &Log, now_ms: u64) {
+        let wanted = run.wanted();
+        self.has_read |= wanted.is_empty();
+        self.repeats.retain(|read, _| wanted.contains(read));
+        let cut_off = self.is_cut_off(now_ms);
+        for read in wanted {
+            if !self.asked.insert(read.clone()) {
+                continue;
+            }
+            let mut shared = self.shared.lock();
+            *shared.costs.entry("log reads").or_default() += 1;
+            let repeat = self.repeats.entry(read.clone()).or_default();
+            // As the subscriber paces its own reads.
+            let pause_ms = if *repeat < 2 {
+                0
+            } else {
+                (5u64 << (*repeat - 2).min(8)).min(1_000)
+            };
+            *repeat += 1;
+            let mut due_ms = now_ms + pause_ms + shared.chance.between(1, 12);
+            if cut_off || shared.strikes(Fault::ReadLost, 20) {
+                due_ms += 150;
+                drop(shared);
+                self.answers.push(Answer {
+                    due_ms,
+                    read,
+                    found: None,
+                });
+                continue;
+            }
+            if shared.faulty && shared.chance.permille(80) {
+                due_ms += shared.chance.between(50, 600);
+            }
+            let behind = if shared.strikes(Fault::ReadStale, 250) {
+                shared.chance.between(1, 60)
+            } else {
+                0
+            };
+            let subject = subject(&read);
+            let mut found = log
+                .last(&subject, log.len().saturating_sub(behind))
+                .cloned();
+            if let Some(stored) = &mut found {
+                if shared.strikes(Fault::BitFlipped, 5) {
+                    let mut bytes = stored.bytes.to_vec();
+                    let at = shared.chance.below(bytes.len());
+                    bytes[at] ^= 1 << shared.chance.below(8);
+                    stored.bytes = bytes.into();
+                } else if shared.strikes(Fault::Truncated, 5) {
+                    let length = shared.chance.below(stored.bytes.len());
+                    stored.bytes = stored.bytes[..length].into();
+                }
+            }
+            drop(shared);
+            self.answers.push(Answer {
+                due_ms,
+                read,
+                found: Some(found),
+            });
+        }
+    }
+
+    fn speak(&mut self, run: &mut Subscriber<Api>, clock_ms: u64, now_ms: u64) -> Said {
+        self.outgoing.extend(std::iter::from_fn(|| run.next_ack()));
+        let mut acks = Vec::new();
+        let cut_off = self.is_cut_off(now_ms);
+        while !cut_off && now_ms >= self.send_at_ms && !self.outgoing.is_empty() {
+            if self.shared.strikes(Fault::AckLost, 30) {
+                self.send_at_ms = now_ms + 1_000;
+                break;
+            }
+            let subject = BusSubject::Ack(run.sender().clone());
+            acks.extend(self.outgoing.pop_front().map(|bytes| (subject, bytes)));
+        }
+        let mut pulse = None;
+        if now_ms >= self.pulse_at_ms {
+            self.pulse_at_ms = now_ms + PULSE_PERIOD_MS;
+            let bytes = run.pulse(PULSE_PERIOD_MS, clock_ms);
+            pulse = (!cut_off).then(|| (BusSubject::Pulse(run.sender().clone()), bytes));
+        }
+        Said { acks, pulse }
+    }
+
+    /// "Applied" is said only of what was there, and what is held has limits.
+    fn check(&self, run: &Subscriber<Api>) {
+        let follower = run.follower();
+        let mut shared = self.shared.lock();
+        for policy in documents::POLICIES {
+            let key = (Kind::Policy, Name::parse(policy).expect("a name"));
+            let Some(word) = follower.word(&key) else {
+                continue;
+            };
+            let standing = follower.standing(&key, word);
+            if standing.is_some_and(|standing| standing.state == State::Applied)
+                && word.content.is_some()
+            {
+                let who = format!("the subscriber of cluster {}", self.at);
+                shared
+                    .auditor
+                    .said_applied(&who, self.at, policy, word.generation);
+            }
+        }
+        let reads = follower.wanted().len();
+        let most = 1 + 8 * (1 + documents::names().len());
+        shared.auditor.check(Promise::Bounded, reads <= most, || {
+            format!("{reads} reads are wanted at once")
+        });
+    }
+}
+
+/// Where a read finds its answer.
+fn subject(read: &Read) -> BusSubject {
+    match read {
+        Read::Root => BusSubject::Root,
+        Read::Index(feed) => BusSubject::Index(feed.clone()),
+        Read::Base(feed) => BusSubject::Base(feed.clone()),
+        Read::Body(feed, name) => BusSubject::event(feed, name),
+    }
+}
+
+pub(super) fn is_marked(content: &Value) -> bool {
+    content["metadata"]["labels"][MANAGED] == "true"
+}
+
+/// Takes out what is due, in its order.
+fn take_due<T>(from: &mut Vec<T>, is_due: impl Fn(&T) -> bool) -> Vec<T> {
+    let (due, rest) = std::mem::take(from)
+        .into_iter()
+        .partition(|item| is_due(item));
+    *from = rest;
+    due
+}

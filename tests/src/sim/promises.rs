@@ -1,0 +1,173 @@
+//! The promises, each with its counter, and the guards that are taken out to see that they matter.
+
+use std::fmt;
+
+use writ_core::guard::Guard;
+
+/// A promise of the design; its number is the one of the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Promise {
+    /// What was answered as committed is in the log, once.
+    NoEditIsLost = 1,
+    /// Nothing is acted upon that was not committed.
+    DurableBeforeVisible,
+    /// The log goes from root to root.
+    Atomic,
+    /// Nothing older than what was seen is acted upon.
+    NeverBackwards,
+    /// Nothing counts without a trusted signature.
+    Authentic,
+    /// Nothing outside the own scopes and selection is applied.
+    InScope,
+    /// When faults heal, every cluster gets to the root and to what it says.
+    Convergence,
+    /// Nothing is removed that is in force.
+    FailStatic,
+    /// What is not ours is left as it is.
+    NothingForeign,
+    /// "Applied" is said only of what is there.
+    Truthful,
+    /// A refusal keeps the last good state and has a reason.
+    Refusal,
+    /// Queues, payloads and lists keep their limits.
+    Bounded,
+    /// A killed process leaves nothing behind that nobody owns.
+    CrashSafe,
+}
+
+impl Promise {
+    /// All of them, in order.
+    pub const ALL: [Promise; 13] = [
+        Promise::NoEditIsLost,
+        Promise::DurableBeforeVisible,
+        Promise::Atomic,
+        Promise::NeverBackwards,
+        Promise::Authentic,
+        Promise::InScope,
+        Promise::Convergence,
+        Promise::FailStatic,
+        Promise::NothingForeign,
+        Promise::Truthful,
+        Promise::Refusal,
+        Promise::Bounded,
+        Promise::CrashSafe,
+    ];
+}
+
+impl fmt::Display for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Promise::NoEditIsLost => "no edit is lost",
+            Promise::DurableBeforeVisible => "durable before visible",
+            Promise::Atomic => "an edit is atomic",
+            Promise::NeverBackwards => "never backwards",
+            Promise::Authentic => "authentic",
+            Promise::InScope => "in scope",
+            Promise::Convergence => "convergence",
+            Promise::FailStatic => "fail static",
+            Promise::NothingForeign => "nothing foreign is touched",
+            Promise::Truthful => "truthful",
+            Promise::Refusal => "a refusal keeps the last good state",
+            Promise::Bounded => "bounded",
+            Promise::CrashSafe => "crash-safe",
+        })
+    }
+}
+
+/// What is taken out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mutation {
+    /// A guard inside the product's own code.
+    Guard(Guard),
+    /// 1: the subscriptions stand only after the first read is through.
+    ListenFirst,
+    /// 7: registering a cluster does not write the empty indexes of its feeds.
+    EmptyIndexes,
+    /// 9: a publisher edits a log that is below what it has heard of.
+    Behind,
+    /// The batch is stored whatever the root is.
+    CompareAndSet,
+    /// A lost answer is taken for "not stored".
+    Outcome,
+    /// Subscribers hear events that were sent, not those that were stored.
+    Republished,
+    /// Deletions name neither uid nor resourceVersion.
+    DeletePreconditions,
+    /// Applies do not name the uid of what they change, nor that there must be nothing.
+    ApplyPreconditions,
+}
+
+/// All mutations, with what is taken out.
+pub const MUTATIONS: [(Mutation, &str); 23] = [
+    (Mutation::ListenFirst, "1  subscribe first, read afterwards"),
+    (
+        Mutation::Guard(Guard::Seen),
+        "2  ignore events not above what was seen",
+    ),
+    (
+        Mutation::Guard(Guard::NewestWord),
+        "2  of one name the highest revision counts",
+    ),
+    (
+        Mutation::Guard(Guard::IndexBelowSeen),
+        "2  an index below what was seen is no answer",
+    ),
+    (
+        Mutation::Guard(Guard::LateBody),
+        "3  a body older than its entry is no answer",
+    ),
+    (
+        Mutation::Guard(Guard::LateBase),
+        "3  a base that is not the one named is no answer",
+    ),
+    (
+        Mutation::Guard(Guard::KeptSeen),
+        "4  what was seen survives restarts",
+    ),
+    (
+        Mutation::Guard(Guard::AsOf),
+        "4  nothing older than the record is acted upon",
+    ),
+    (
+        Mutation::Guard(Guard::RecordAhead),
+        "4  record ahead of the first write",
+    ),
+    (
+        Mutation::Guard(Guard::Cut),
+        "5  absence removes only at a cut",
+    ),
+    (
+        Mutation::Guard(Guard::TombstoneScopes),
+        "5  a tombstone's scopes are looked at",
+    ),
+    (
+        Mutation::Guard(Guard::RemovalMemory),
+        "5  a removal is remembered until a cut",
+    ),
+    (
+        Mutation::Guard(Guard::Labels),
+        "6  labels are judged at a cut",
+    ),
+    (
+        Mutation::EmptyIndexes,
+        "7  registering writes the empty indexes",
+    ),
+    (
+        Mutation::Guard(Guard::BeatAhead),
+        "8  a beat ahead makes the root be read",
+    ),
+    (
+        Mutation::Behind,
+        "9  no edits on a log below what was heard",
+    ),
+    (Mutation::Guard(Guard::Signature), "-  signature check"),
+    (Mutation::CompareAndSet, "-  compare-and-set on the root"),
+    (Mutation::Outcome, "-  unknown outcomes are found out"),
+    (Mutation::Republished, "-  only what was stored is heard"),
+    (Mutation::DeletePreconditions, "-  preconditions on deletes"),
+    (Mutation::ApplyPreconditions, "-  preconditions on applies"),
+    (
+        Mutation::Guard(Guard::Ownership),
+        "-  mark and inventory say whose an object is",
+    ),
+];

@@ -1,0 +1,7 @@
+//! Logs that are lost or put back from a backup under a running fleet, and recovered: nats-server,
+//! kube-apiserver, publisher and subscribers as they are.
+
+mod backup;
+mod lost;
+mod rogue;
+mod scene;

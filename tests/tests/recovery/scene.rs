@@ -1,0 +1,274 @@
+//! A fleet of one test, and what is done to its log.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use kube::{
+    Api,
+    api::{ApiResource, DynamicObject},
+};
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tonic::{Status, transport::Channel};
+use writ_proto::v1::{
+    AckState, ApplyRequest, EditResponse, PolicyVersion, StatusRequest, StatusResponse,
+    ack_service_client::AckServiceClient, policy_service_client::PolicyServiceClient,
+    status_request::Of,
+};
+use writ_sandbox::{
+    fleet::{Fleet, FleetOptions},
+    process::Launcher,
+};
+
+/// How long anything may take; these machines are shared.
+pub(crate) const LIMIT: Duration = Duration::from_secs(90);
+const POLL_PERIOD: Duration = Duration::from_millis(20);
+const RBAC: &str = "rbac.authorization.k8s.io/v1";
+
+pub(crate) const CLUSTERS: [&str; 2] = ["eu-prod-1", "eu-stage-1"];
+
+pub(crate) struct Scene {
+    pub(crate) fleet: Fleet,
+    backups: tempfile::TempDir,
+}
+
+impl Scene {
+    pub(crate) async fn start() -> Scene {
+        let launcher = Launcher::writ(PathBuf::from(env!("CARGO_BIN_EXE_writ-under-test")));
+        let stages = vec!["prod".parse().unwrap(), "stage".parse().unwrap()];
+        let options = FleetOptions::new(launcher, vec!["eu".parse().unwrap()], stages);
+        let fleet = Fleet::start(options).await.unwrap();
+        eprintln!("state and logs: {}", fleet.dir().display());
+        Scene {
+            fleet,
+            backups: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn channel(&self) -> Channel {
+        Channel::from_shared(self.fleet.address().to_owned())
+            .unwrap()
+            .connect_lazy()
+    }
+
+    pub(crate) async fn try_apply(&self, manifest: &Value) -> Result<EditResponse, Status> {
+        let request = ApplyRequest {
+            manifest: manifest.to_string(),
+            ..Default::default()
+        };
+        let mut policies = PolicyServiceClient::new(self.channel());
+        policies
+            .apply(request)
+            .await
+            .map(|answer| answer.into_inner())
+    }
+
+    /// Applies a policy and waits until both clusters have it.
+    pub(crate) async fn apply(&self, manifest: &Value) -> EditResponse {
+        let edit = self.try_apply(manifest).await.unwrap();
+        self.applied(&edit).await;
+        edit
+    }
+
+    pub(crate) async fn delete(&self, name: &str) -> EditResponse {
+        let request = writ_proto::v1::DeleteRequest {
+            name: name.to_owned(),
+            ..Default::default()
+        };
+        let mut policies = PolicyServiceClient::new(self.channel());
+        let edit = policies.delete(request).await.unwrap().into_inner();
+        self.applied(&edit).await;
+        edit
+    }
+
+    async fn applied(&self, edit: &EditResponse) {
+        let what = format!("{}@{} is applied on both", edit.name, edit.generation);
+        wait_for(&what, async || {
+            let of = Of::Policy(PolicyVersion {
+                name: edit.name.clone(),
+                generation: edit.generation,
+            });
+            let status = self.try_status(of).await.ok()?;
+            let lines = &status.policies.first()?.clusters;
+            let applied = lines
+                .iter()
+                .filter(|line| line.state() == AckState::Applied);
+            (applied.count() == CLUSTERS.len()).then_some(())
+        })
+        .await;
+    }
+
+    pub(crate) async fn try_status(&self, of: Of) -> Result<StatusResponse, Status> {
+        let mut acks = AckServiceClient::new(self.channel());
+        let request = StatusRequest {
+            of: Some(of),
+            at_least: None,
+        };
+        acks.get_status(request)
+            .await
+            .map(|answer| answer.into_inner())
+    }
+
+    /// The verbs of a ClusterRole in a cluster; nothing where there is none.
+    pub(crate) async fn verbs(&self, cluster: &str, name: &str) -> Option<Value> {
+        let client = self
+            .fleet
+            .cluster(&cluster.parse().unwrap())
+            .unwrap()
+            .client()
+            .clone();
+        let resource = ApiResource {
+            group: "rbac.authorization.k8s.io".into(),
+            version: "v1".into(),
+            api_version: RBAC.into(),
+            kind: "ClusterRole".into(),
+            plural: "clusterroles".into(),
+        };
+        let roles: Api<DynamicObject> = Api::all_with(client, &resource);
+        let found = roles.get_opt(name).await.unwrap()?;
+        Some(found.data["rules"][0]["verbs"].clone())
+    }
+
+    /// Checks what is in force in every cluster: a name and its verbs, or that it is gone.
+    pub(crate) async fn check(&self, wanted: &[(&str, Option<&str>)]) {
+        for cluster in CLUSTERS {
+            for (name, verb) in wanted {
+                let verbs = verb.map(|verb| json!([verb]));
+                assert_eq!(
+                    self.verbs(cluster, name).await,
+                    verbs,
+                    "{name} in {cluster}"
+                );
+            }
+        }
+    }
+
+    /// Stops the bus, does something to its store, and starts it again.
+    pub(crate) async fn while_stopped(&mut self, deed: impl FnOnce(&Path, &Path)) {
+        self.fleet.stop_bus().await;
+        deed(&self.fleet.store_folder(), self.backups.path());
+        self.fleet.start_bus().await.unwrap();
+    }
+
+    /// Tries to edit until it is refused for good; answers how long that took and why. None of the
+    /// tries may succeed.
+    pub(crate) async fn refused(&self) -> (Duration, Status) {
+        let since = Instant::now();
+        let refusal = wait_for("an edit is refused", async || {
+            match self.try_apply(&role("forbidden", "get")).await {
+                Ok(edit) => panic!("an edit was made on a lost log: {edit:?}"),
+                Err(status) if status.code() == tonic::Code::FailedPrecondition => Some(status),
+                Err(_) => None,
+            }
+        })
+        .await;
+        (since.elapsed(), refusal)
+    }
+
+    /// Runs `writ recover`.
+    pub(crate) async fn recover(&self, more: &[&str]) -> (Option<i32>, String) {
+        let keys = self.fleet.dir().join("keys");
+        let output: Output = Command::new(env!("CARGO_BIN_EXE_writ-under-test"))
+            .arg("recover")
+            .args(["--nats-url", self.fleet.bus_url(), "--listen-s", "4"])
+            .arg("--nats-nkey-file")
+            .arg(keys.join("publisher-1.seed"))
+            .arg("--signing-key-file")
+            .arg(keys.join("publisher-1.signing"))
+            .arg("--trust-file")
+            .arg(keys.join("trust"))
+            .arg("--epochs-file")
+            .arg(keys.join("offline.epochs"))
+            .args(more)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        eprintln!(
+            "--- writ recover {more:?}: {:?}\n{said}{errors}---",
+            output.status.code()
+        );
+        (output.status.code(), format!("{said}{errors}"))
+    }
+
+    /// Recovers, as an operator does who has read the plan.
+    pub(crate) async fn recover_confirmed(&self, names: usize) -> String {
+        let key = self.fleet.dir().join("keys/offline.signing");
+        let key = key.to_str().unwrap();
+        let names = names.to_string();
+        let (code, said) = self
+            .recover(&["--confirm", &names, "--offline-key-file", key])
+            .await;
+        assert_eq!(code, Some(0));
+        said
+    }
+
+    /// Waits until both clusters say that they are in an epoch, and answers how long that took.
+    pub(crate) async fn converged(&self, epoch: u64) -> Duration {
+        let since = Instant::now();
+        for cluster in CLUSTERS {
+            let what = format!("{cluster} is in epoch {epoch}");
+            wait_for(&what, async || {
+                let status = self
+                    .try_status(Of::Cluster(cluster.to_owned()))
+                    .await
+                    .ok()?;
+                let cluster = status.cluster?;
+                let counts = cluster.counts.unwrap_or_default();
+                let is_there = cluster.revision?.epoch == epoch;
+                (is_there && counts.pending + counts.refused == 0).then_some(())
+            })
+            .await;
+        }
+        since.elapsed()
+    }
+}
+
+/// The number that a plan asks to be confirmed.
+pub(crate) fn number_of(said: &str) -> usize {
+    let (_, rest) = said.split_once("--confirm ").expect("a number to confirm");
+    rest.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// A policy of one ClusterRole for both clusters.
+pub(crate) fn role(name: &str, verb: &str) -> Value {
+    let rules = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": [verb]}]);
+    json!({
+        "apiVersion": "writ.dev/v1alpha1", "kind": "ClusterPolicy", "metadata": {"name": name},
+        "spec": {
+            "clusters": {"regions": ["eu"]},
+            "objects": [{"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules}],
+        },
+    })
+}
+
+pub(crate) async fn wait_for<T>(what: &str, condition: impl AsyncFn() -> Option<T>) -> T {
+    let since = Instant::now();
+    loop {
+        if let Some(found) = condition().await {
+            return found;
+        }
+        assert!(since.elapsed() < LIMIT, "not within {LIMIT:?}: {what}");
+        tokio::time::sleep(POLL_PERIOD).await;
+    }
+}
+
+/// Copies a folder with all that is in it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
