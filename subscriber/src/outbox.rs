@@ -4,11 +4,11 @@
 //! is away costs more than time: both are tried until they take it. Ends when the state in the cluster
 //! is somebody else's.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use writ_bus::{connection::Client, live};
-use writ_core::subject::Sender;
+use writ_core::{revision::Revision, scope::Feed, subject::Sender};
 use writ_proto::log::Sealed;
 
 use crate::cluster::{ClusterApi, Disposition, ErrorKind};
@@ -25,15 +25,21 @@ pub(crate) struct Outgoing {
     pub(crate) ack: Sealed,
 }
 
-/// Keeps and sends what comes, until nothing comes any more.
+/// What the cluster keeps of what was seen.
+pub(crate) type KeptSeen = BTreeMap<Feed, Revision>;
+
+/// Keeps and sends what comes, until nothing comes any more; tells what was seen as soon as that is
+/// kept.
 pub(crate) async fn run<C: ClusterApi>(
     mut store: StateStore<C>,
     client: Client,
     sender: Sender,
     mut waiting: mpsc::Receiver<Outgoing>,
+    kept: watch::Sender<KeptSeen>,
 ) -> Result<(), Error> {
     while let Some(Outgoing { state, ack }) = waiting.recv().await {
         keep(&mut store, &state).await?;
+        kept.send_replace(state.seen);
         while let Err(error) = live::publish_ack(&client, &sender, ack.bytes.clone().into()).await {
             tracing::warn!("ack not stored yet, sending it again: {error}");
             tokio::time::sleep(RETRY_DELAY).await;

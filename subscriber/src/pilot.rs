@@ -42,7 +42,7 @@ use crate::{
     drift,
     engine::{Engine, Latest},
     evidence::{Answer as Asked, Evidence},
-    outbox::Outgoing,
+    outbox::{KeptSeen, Outgoing},
     outcome::Repair,
     receive::{self, Answer, Reads},
     registry::{self, Permission, Registry},
@@ -87,6 +87,7 @@ pub(crate) struct Pilot<C> {
     pub(crate) reporter: Reporter,
     pub(crate) kept: Kept,
     pub(crate) acks: mpsc::Sender<Outgoing>,
+    pub(crate) kept_seen: watch::Receiver<KeptSeen>,
     pub(crate) outbox: JoinHandle<Result<(), state::Error>>,
     pub(crate) pulse_period: Duration,
     pub(crate) kubernetes_version: String,
@@ -139,6 +140,9 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
                 Some(event) = self.drift.recv() => self.look(event, repairs_in.clone()),
                 Some(repair) = repairs.recv() => self.on_repair(repair),
                 Ok(()) = self.verdicts.changed() => {}
+                Ok(()) = self.kept_seen.changed() => {
+                    self.follower.on_kept(&self.kept_seen.borrow_and_update());
+                }
                 ended = &mut self.outbox => return match ended {
                     Ok(Err(error)) => Err(Error::State(error)),
                     // It ends before this loop only with an error or a panic.

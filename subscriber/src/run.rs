@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use writ_bus::{
     accounts,
@@ -240,7 +240,8 @@ impl Start {
             let state = kept.clone();
             let _ = acks_in.try_send(Outgoing { state, ack });
         }
-        let outbox = outbox::run(store, client.clone(), sender.clone(), acks_out);
+        let (kept_in, kept_seen) = watch::channel(kept.seen.clone());
+        let outbox = outbox::run(store, client.clone(), sender.clone(), acks_out, kept_in);
         let outbox = tokio::spawn(outbox);
         let kubernetes_version = kube
             .apiserver_version()
@@ -267,6 +268,7 @@ impl Start {
             reporter,
             kept,
             acks: acks_in,
+            kept_seen,
             outbox,
             pulse_period: Duration::from_secs(args.pulse_period_s.max(1)),
             kubernetes_version,

@@ -14,7 +14,7 @@ use std::{
 use futures::FutureExt;
 use serde_json::Value;
 use tokio::{
-    sync::{Mutex, mpsc},
+    sync::{Mutex, mpsc, watch},
     time::Instant,
 };
 use writ_core::{
@@ -38,7 +38,7 @@ use crate::{
     engine::{Engine, Latest},
     memory,
     namespaces::Seen,
-    outbox,
+    outbox::{self, KeptSeen},
     outcome::Repair,
     permit::{Bounds, Permit},
     registry::{self, Permission, Registry},
@@ -70,6 +70,7 @@ pub struct Subscriber<C> {
     reporter: Reporter,
     kept: Kept,
     acks: mpsc::Sender<(Kept, Sealed)>,
+    kept_seen: watch::Receiver<KeptSeen>,
     sent: Outbox,
     repairs_in: mpsc::Sender<Repair>,
     repairs: mpsc::Receiver<Repair>,
@@ -119,11 +120,13 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         if let Some(bytes) = &kept.ack {
             push(&out, bytes.clone());
         }
+        let (kept_in, kept_seen) = watch::channel(kept.seen.clone());
         tokio::spawn(async move {
             while let Some((state, ack)) = waiting.recv().await {
                 if outbox::keep(&mut store, &state).await.is_err() {
                     return;
                 }
+                kept_in.send_replace(state.seen);
                 push(&out, ack.bytes);
             }
         });
@@ -140,6 +143,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
             reporter,
             kept,
             acks,
+            kept_seen,
             sent,
             repairs_in,
             repairs,
@@ -199,7 +203,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
     /// A read was answered.
     pub fn answer(&mut self, read: &Read, found: Option<(&BusSubject, &[u8])>, now_ms: u64) {
         let Some((subject, bytes)) = found else {
-            return;
+            return self.follower.on_nothing(read);
         };
         let (gate, follower) = (&mut self.gate, &mut self.follower);
         match read {
@@ -233,6 +237,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         while let Ok(repair) = self.repairs.try_recv() {
             self.on_repair(&repair, now_ms);
         }
+        self.follower.on_kept(&self.kept_seen.borrow_and_update());
         let actions = self.follower.decide();
         self.works.start(actions);
         self.busy_since = self

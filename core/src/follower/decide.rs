@@ -18,6 +18,8 @@ use crate::{
 pub struct Cut {
     /// The root's revision.
     pub revision: Revision,
+    /// What the root states of the own feeds.
+    stated: BTreeMap<Feed, Revision>,
     listed: BTreeMap<Key, (Revision, Hash)>,
     /// The cluster's own labels, if its entry of this cut is at hand.
     labels: Option<BTreeMap<String, String>>,
@@ -181,12 +183,13 @@ impl Follower {
         {
             return None;
         }
-        let mut listed = BTreeMap::new();
+        let (mut stated, mut listed) = (BTreeMap::new(), BTreeMap::new());
         for (feed, held) in &self.held {
-            let stated = root.feeds.get(feed)?;
+            let wanted = root.feeds.get(feed)?;
+            stated.insert(feed.clone(), wanted.revision);
             let equal = held
-                .at(stated.revision)
-                .filter(|state| state.digest == stated.digest);
+                .at(wanted.revision)
+                .filter(|state| state.digest == wanted.digest);
             let state = match equal {
                 None if !stands(Guard::Cut) => held.newest()?,
                 equal => equal?,
@@ -210,6 +213,7 @@ impl Follower {
         });
         Some(Cut {
             revision: root.revision,
+            stated,
             listed,
             labels,
         })
@@ -332,12 +336,19 @@ impl Follower {
         }
     }
 
-    /// Rule 5: a removal is remembered until a cut at or above it; from then on what was seen of the
-    /// feeds keeps older words out.
+    /// Rule 5: a removal is remembered until a cut at or above it, and until the cluster keeps that all
+    /// own feeds were seen there: from then on that keeps older words out, also after a restart.
     fn may_forget(&self, key: &Key) -> bool {
         let past = self.past.get(key).filter(|past| past.removed && past.done);
-        past.zip(self.cut.as_ref())
-            .is_some_and(|(past, cut)| past.as_of <= cut.revision || !stands(Guard::RemovalMemory))
+        past.zip(self.cut.as_ref()).is_some_and(|(past, cut)| {
+            past.as_of <= cut.revision && self.keeps(cut) || !stands(Guard::RemovalMemory)
+        })
+    }
+
+    /// Whether a restart would still keep out all that is older than the cut.
+    fn keeps(&self, cut: &Cut) -> bool {
+        let is_kept = |(feed, stated)| self.kept.get(feed).is_some_and(|kept| kept >= stated);
+        cut.stated.iter().all(is_kept)
     }
 
     /// Whether nothing of ours is left of a name that was in force nowhere at a cut since.

@@ -83,6 +83,8 @@ struct BeatHeld {
 pub struct Follower {
     identity: ClusterIdentity,
     seen: BTreeMap<Feed, Revision>,
+    /// As much of it as the cluster keeps.
+    kept: BTreeMap<Feed, Revision>,
     held: BTreeMap<Feed, Held>,
     open: BTreeMap<Feed, Open>,
     words: BTreeMap<Key, Word>,
@@ -114,6 +116,7 @@ impl Follower {
                 .iter()
                 .map(|feed| (feed.clone(), Revision::ZERO))
                 .collect(),
+            kept: BTreeMap::new(),
             held: feeds
                 .into_iter()
                 .map(|feed| (feed, Held::default()))
@@ -138,6 +141,15 @@ impl Follower {
     pub fn restore_seen(&mut self, feed: &Feed, revision: Revision) {
         if stands(Guard::KeptSeen) {
             self.raise_seen(feed, revision);
+        }
+        self.on_kept(&BTreeMap::from([(feed.clone(), revision)]));
+    }
+
+    /// The cluster keeps what was seen up to there: a restart would give it back.
+    pub fn on_kept(&mut self, seen: &BTreeMap<Feed, Revision>) {
+        for (feed, revision) in seen {
+            let kept = self.kept.entry(feed.clone()).or_default();
+            *kept = (*kept).max(*revision);
         }
     }
 

@@ -26,12 +26,16 @@ use super::{
     promises::{Mutation, Promise},
     publisher::PULSE_PERIOD_MS,
     shared::{Fault, Shared},
+    world::BEAT_PERIOD_MS,
 };
 
 /// A cluster's clock is any time after this, so that its skew can go both ways.
 const CLOCK_FROM_MS: u64 = 1_000_000_000;
 /// Messages that a live feed may have waiting; more is a flood, of which the rest is lost.
 const LIVE_MAX: usize = 400;
+
+/// Longest pause before a read is repeated: a fifth of the beat, as a second is of the beat's five.
+const READ_PAUSE_MAX_MS: u64 = BEAT_PERIOD_MS / 5;
 
 /// An answer on its way.
 struct Answer {
@@ -322,7 +326,7 @@ impl Cluster {
             let pause_ms = if *repeat < 2 {
                 0
             } else {
-                (5u64 << (*repeat - 2).min(8)).min(1_000)
+                (5u64 << (*repeat - 2).min(8)).min(READ_PAUSE_MAX_MS)
             };
             *repeat += 1;
             let mut due_ms = now_ms + pause_ms + shared.chance.between(1, 12);

@@ -29,7 +29,7 @@ use super::{
 
 /// How many publishers there are.
 const PUBLISHERS: usize = 3;
-const BEAT_PERIOD_MS: u64 = 1_000;
+pub(super) const BEAT_PERIOD_MS: u64 = 1_000;
 /// Steps of the time of faults.
 const STEPS: u64 = 260;
 /// After one beat, what the reads of a cluster may take that is behind.

@@ -102,6 +102,23 @@ fn a_removal_is_forgotten_only_after_a_cut_above_it() {
 }
 
 #[test]
+fn a_removal_is_forgotten_only_once_what_was_seen_is_kept() {
+    let mut scene = Scene::holding(&[local("a")]);
+    let kept = scene.follower.seen().clone();
+    scene.commit(&documents::delete(Kind::Policy, "a"));
+    scene.beat().unwrap();
+    scene.read_all();
+    // Else a restart would find neither the removal nor what was seen, and an older log would bring
+    // the policy back.
+    scene.follower.on_kept(&kept);
+    assert_eq!(scene.act_unkept(), ["remove a"]);
+    assert!(scene.records[&policy("a")].0.removed);
+    let seen = scene.follower.seen().clone();
+    scene.follower.on_kept(&seen);
+    assert_eq!(scene.act_unkept(), ["forget a"]);
+}
+
+#[test]
 fn a_removal_is_not_forgotten_before_it_is_confirmed() {
     let mut scene = Scene::holding(&[local("a")]);
     scene.edit_live(&documents::delete(Kind::Policy, "a"));

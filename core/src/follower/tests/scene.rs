@@ -137,8 +137,16 @@ impl Scene {
         panic!("still wanted: {:?}", self.follower.wanted());
     }
 
-    /// Does all that is decided, with success; answers what was done about policies.
+    /// Keeps what was seen and does all that is decided, with success; answers what was done about
+    /// policies.
     pub(super) fn act(&mut self) -> Vec<String> {
+        let seen = self.follower.seen().clone();
+        self.follower.on_kept(&seen);
+        self.act_unkept()
+    }
+
+    /// The same while nothing more of what was seen can be kept.
+    pub(super) fn act_unkept(&mut self) -> Vec<String> {
         let mut acts = Vec::new();
         loop {
             let decided = self.follower.decide();
