@@ -187,7 +187,12 @@ impl Bus {
         self.process.stop(STOP_LIMIT).await;
     }
 
-    /// Starts the server again after [`Bus::stop`], on the same address, with whatever lies in its store
+    /// Kills the server (SIGKILL); its leaf nodes go on.
+    pub async fn kill(&self) {
+        self.process.kill().await;
+    }
+
+    /// Starts the server again after its end, on the same address, with whatever lies in its store
     /// by now; streams that are missing are made.
     pub async fn start_again(&mut self) -> Result<(), Error> {
         let mut config = self.config.lock().await;

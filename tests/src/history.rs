@@ -62,6 +62,23 @@ pub struct Made {
     sent: usize,
 }
 
+impl Made {
+    /// The policy that was edited.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The group that the edit was for.
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// What the client was told.
+    pub fn told(&self) -> &Told {
+        &self.told
+    }
+}
+
 /// What broke a promise, each in words; and the figures.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -109,15 +126,39 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    /// Everything that broke a promise.
+    pub fn broken(&self) -> Vec<&String> {
+        let broken = self.lost.iter().chain(&self.doubled);
+        broken.chain(&self.misreported).collect()
+    }
+
     /// Fails with everything that broke a promise.
     pub fn assert_all_holds(&self) {
-        let broken: Vec<&String> = self
-            .lost
-            .iter()
-            .chain(&self.doubled)
-            .chain(&self.misreported)
-            .collect();
+        let broken = self.broken();
         assert!(broken.is_empty(), "{self}\n{broken:#?}");
+    }
+}
+
+/// What clients edit, and how fast.
+#[derive(Debug, Clone)]
+pub struct Edits {
+    /// The beginning of all names.
+    pub prefix: String,
+    /// The policy of a name for a group, by which the edit is found again: the first subject of the first
+    /// grant. The number tells one edit of a client from the next.
+    pub document: fn(name: &str, group: &str, number: usize) -> serde_json::Value,
+    /// What a client does nothing for after each edit.
+    pub pause: Duration,
+}
+
+impl Default for Edits {
+    /// As fast as they go, of policies of one grant.
+    fn default() -> Edits {
+        Edits {
+            prefix: "p".to_owned(),
+            document: |name, group, _| policy(name, group),
+            pause: Duration::ZERO,
+        }
     }
 }
 
@@ -130,16 +171,17 @@ pub struct Workload {
 impl Workload {
     /// Starts clients that make edits until the end is asked for. Each begins with another publisher.
     pub fn start(hub: &Hub, publishers: usize, clients: usize) -> Workload {
+        let channels = (0..publishers).map(|number| hub.channel(number)).collect();
+        Workload::of(channels, clients, &Edits::default())
+    }
+
+    /// The same with channels to publishers, and edits of one's own.
+    pub fn of(channels: Vec<Channel>, clients: usize, edits: &Edits) -> Workload {
         let ended = Arc::new(AtomicBool::new(false));
-        let channels: Vec<Channel> = (0..publishers).map(|number| hub.channel(number)).collect();
         let mut tasks = JoinSet::new();
         for number in 0..clients {
-            let client = OneClient {
-                number,
-                channels: channels.clone(),
-                at: number % publishers,
-                ended: ended.clone(),
-            };
+            let mut client = OneClient::new(number, channels.clone(), edits.clone());
+            client.ended = ended.clone();
             tasks.spawn(client.run());
         }
         Workload {
@@ -160,32 +202,53 @@ impl Workload {
     }
 }
 
-struct OneClient {
+/// One client, which asks for one edit after the other.
+pub struct OneClient {
     number: usize,
     channels: Vec<Channel>,
+    edits: Edits,
     /// The publisher that is asked.
     at: usize,
     ended: Arc<AtomicBool>,
 }
 
 impl OneClient {
+    /// A client; its number makes its edits its own.
+    pub fn new(number: usize, channels: Vec<Channel>, edits: Edits) -> OneClient {
+        OneClient {
+            number,
+            at: number % channels.len(),
+            channels,
+            edits,
+            ended: Arc::default(),
+        }
+    }
+
     async fn run(mut self) -> Vec<Made> {
         let mut made = Vec::new();
         while !self.ended.load(Ordering::Relaxed) {
             let count = made.len();
             // Two clients share each name, so that they meet.
-            let name = format!("p{}-{}", self.number / 2, count / (EDITS_PER_NAME / 2));
+            let prefix = &self.edits.prefix;
+            let name = format!(
+                "{prefix}{}-{}",
+                self.number / 2,
+                count / (EDITS_PER_NAME / 2)
+            );
             made.push(self.edit(name, count).await);
+            sleep(self.edits.pause).await;
         }
         made
     }
 
-    async fn edit(&mut self, name: String, count: usize) -> Made {
-        let is_repeatable = self.number % 3 != 2;
-        let request_id = format!("client-{}-edit-{count}", self.number);
-        let group = format!("group-{}-{count}", self.number);
+    /// Makes one edit, and goes on asking until its outcome is known or can't be.
+    pub async fn edit(&mut self, name: String, count: usize) -> Made {
+        let (prefix, number) = (&self.edits.prefix, self.number);
+        let is_repeatable = number % 3 != 2;
+        let request_id = format!("client-{prefix}{number}-edit-{count}");
+        let group = format!("group-{prefix}{number}-{count}");
         let request = v1::ApplyRequest {
-            manifest: policy(&name, &group).to_string(),
+            manifest: (self.edits.document)(&name, &group, count).to_string(),
             request_id: if is_repeatable {
                 request_id
             } else {
@@ -261,9 +324,40 @@ fn is_certain(status: &tonic::Status) -> bool {
     }
 }
 
-/// Reads the log and compares.
+/// Compares what clients were told with what the log has of the names that they edited. Of those, nobody
+/// else may have edited any.
+pub async fn check_edits(made: &[Made], client: &Client, trusted: &Keyring) -> Report {
+    let mut report = Report::default();
+    let (by_group, _) = intents(&mut report, made, client, trusted).await;
+    compare_all(&mut report, made, &by_group);
+    report
+}
+
+/// Reads the log and compares. Nobody else may have edited anything in it.
 pub async fn check(made: &[Made], client: &Client, trusted: &Keyring) -> Report {
     let mut report = Report::default();
+    let (by_group, by_revision) = intents(&mut report, made, client, trusted).await;
+    for (place, revision) in by_revision.keys().enumerate() {
+        if *revision != place as u64 + 1 {
+            report
+                .lost
+                .push(format!("revision {} has no intent", place + 1));
+            break;
+        }
+    }
+    check_roots(&mut report, &by_revision, client, trusted).await;
+    compare_all(&mut report, made, &by_group);
+    report
+}
+
+/// The intents that the log has of the names that were edited, by their groups, and the request ids by
+/// revision.
+async fn intents(
+    report: &mut Report,
+    made: &[Made],
+    client: &Client,
+    trusted: &Keyring,
+) -> (BTreeMap<String, Vec<Intent>>, BTreeMap<u64, String>) {
     let names: BTreeSet<&String> = made.iter().map(|edit| &edit.name).collect();
     let mut by_group: BTreeMap<String, Vec<Intent>> = BTreeMap::new();
     let mut by_revision: BTreeMap<u64, String> = BTreeMap::new();
@@ -290,22 +384,16 @@ pub async fn check(made: &[Made], client: &Client, trusted: &Keyring) -> Report 
             by_group.entry(group(&intent)).or_default().push(intent);
         }
     }
-    for (place, revision) in by_revision.keys().enumerate() {
-        if *revision != place as u64 + 1 {
-            report
-                .lost
-                .push(format!("revision {} has no intent", place + 1));
-            break;
-        }
-    }
-    check_roots(&mut report, &by_revision, client, trusted).await;
+    (by_group, by_revision)
+}
+
+fn compare_all(report: &mut Report, made: &[Made], by_group: &BTreeMap<String, Vec<Intent>>) {
     for edit in made {
         let stored = by_group.get(&edit.group);
-        compare(&mut report, edit, stored.map_or(&[], Vec::as_slice));
+        compare(report, edit, stored.map_or(&[], Vec::as_slice));
     }
-    check_order(&mut report, made);
+    check_order(report, made);
     report.outage = longest_outage(made);
-    report
 }
 
 /// The kept roots list exactly the edits that the intents tell of, in their order.
@@ -436,7 +524,12 @@ fn group(intent: &Intent) -> String {
     group.as_str().unwrap_or_default().to_owned()
 }
 
-async fn kept<T: log::Payload>(client: &Client, subject: &BusSubject, trusted: &Keyring) -> Vec<T> {
+/// All that the log keeps under a subject, oldest first.
+pub async fn kept<T: log::Payload>(
+    client: &Client,
+    subject: &BusSubject,
+    trusted: &Keyring,
+) -> Vec<T> {
     let (mut after, mut found) = (0, Vec::new());
     loop {
         let next = read::next_by_subject(client, Stream::Log, subject, after).await;

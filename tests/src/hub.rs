@@ -100,6 +100,8 @@ pub struct Size {
     pub publishers: usize,
     /// Clusters that the bus lets in, in eu and prod.
     pub clusters: Vec<String>,
+    /// Three of them without a word and a cluster is silent.
+    pub pulse_period_s: u64,
 }
 
 impl Size {
@@ -110,6 +112,7 @@ impl Size {
             servers,
             publishers,
             clusters,
+            pulse_period_s: 1,
         }
     }
 }
@@ -134,6 +137,7 @@ pub struct Hub {
     parts: Parts,
     servers: Vec<Server>,
     publishers: Vec<Publisher>,
+    pulse_period_s: u64,
     reader_seed: String,
     cluster_seeds: BTreeMap<String, String>,
 }
@@ -224,6 +228,7 @@ impl Hub {
                     process: None,
                 })
                 .collect(),
+            pulse_period_s: size.pulse_period_s,
             reader_seed: seed(&reader),
             cluster_seeds: clusters
                 .iter()
@@ -403,7 +408,7 @@ impl Hub {
             .flag("trust-file", file("trust"))
             .flag("beat-period-s", "1")
             .flag("beat-expiry-s", "5")
-            .flag("pulse-period-s", "1");
+            .flag("pulse-period-s", self.pulse_period_s.to_string());
         if let Some(failpoint) = failpoint {
             spec = spec.env("WRIT_FAILPOINT", failpoint);
         }

@@ -1,9 +1,11 @@
 //! End-to-end tests of Writ: a fleet of real parts, asked from outside. The tests are in `tests/`; here
 //! is what several of them share.
 
+pub mod frames;
 pub mod history;
 pub mod hub;
 pub mod policies;
 pub mod proxy;
+pub mod sieve;
 pub mod sim;
 pub mod voice;

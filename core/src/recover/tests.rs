@@ -1,5 +1,7 @@
 //! What is made of a log and of what was found, name by name.
 
+mod guards;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};

@@ -232,6 +232,54 @@ mod tests {
     }
 
     #[test]
+    fn the_highest_of_what_is_suspected_is_what_the_leader_is_held_to() {
+        let mut watch = watch(40);
+        assert_eq!(watch.hear(beat(60, "a")), Asked::Leader);
+        assert_eq!(watch.hear(beat(50, "b")), Asked::Leader);
+        assert!(watch.on_leader(Some((at(55), hash("c")))));
+        assert_eq!(watch.ahead().unwrap().heard.revision, at(60));
+    }
+
+    #[test]
+    fn what_is_suspected_is_asked_about_until_the_log_is_there() {
+        let mut watch = watch(40);
+        watch.hear(beat(60, "a"));
+        watch.on_root(at(50), hash("b"));
+        assert!(watch.on_leader(Some((at(50), hash("b")))));
+    }
+
+    #[test]
+    fn a_fork_below_does_not_take_the_place_of_the_alarm_above_it() {
+        let mut watch = watch(40);
+        watch.hear(beat(60, "a"));
+        assert!(watch.on_leader(Some((at(40), hash("held")))));
+        watch.hear(beat(40, "other"));
+        assert_eq!(watch.ahead().unwrap().heard.revision, at(60));
+    }
+
+    #[test]
+    fn an_event_is_met_by_any_root_at_or_above_it() {
+        let event = Heard {
+            root: None,
+            ..beat(60, "a")
+        };
+        let mut late = watch(40);
+        late.hear(event.clone());
+        assert!(!late.on_leader(Some((at(60), hash("a")))), "no fork");
+        late.hear(event);
+        assert!(late.on_leader(Some((at(40), hash("held")))));
+        late.on_root(at(60), hash("a"));
+        assert_eq!(late.ahead(), None);
+    }
+
+    #[test]
+    fn a_log_that_is_read_from_its_beginning_vouches_for_nothing_yet() {
+        let mut watch = watch(40);
+        watch.on_restart();
+        assert_eq!(watch.hear(beat(39, "a")), Asked::Leader);
+    }
+
+    #[test]
     fn one_revision_with_two_roots_is_a_fork_whenever_it_is_noticed() {
         let mut known = watch(40);
         assert_eq!(known.hear(beat(40, "held")), Asked::Nothing);

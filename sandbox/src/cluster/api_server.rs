@@ -53,6 +53,14 @@ impl ApiServer {
         Ok(Self { process, access })
     }
 
+    pub(super) async fn pause(&self) {
+        self.process.pause().await;
+    }
+
+    pub(super) async fn resume(&self) {
+        self.process.resume().await;
+    }
+
     pub(super) async fn stop(&self) {
         self.process.stop(STOP_LIMIT).await;
     }

@@ -195,6 +195,20 @@ impl Cluster {
         access::render(&[self.entry()], &self.name)
     }
 
+    /// Stops the time of its API servers (SIGSTOP): connections stand, and nobody answers.
+    pub async fn pause_api_servers(&self) {
+        for server in &self.api_servers {
+            server.pause().await;
+        }
+    }
+
+    /// Lets them go on.
+    pub async fn resume_api_servers(&self) {
+        for server in &self.api_servers {
+            server.resume().await;
+        }
+    }
+
     pub(crate) fn entry(&self) -> access::Entry {
         self.first().entry()
     }

@@ -15,6 +15,8 @@ use crate::process::{Launcher, Process, Spec};
 pub(super) struct Member {
     pub(super) cluster: Cluster,
     pub(super) keys: ClusterKeys,
+    /// Where its subscriber finds the bus, if not where its region does.
+    pub(super) bus_url: Option<String>,
     /// None while it was killed.
     pub(super) subscriber: Option<Process>,
 }
@@ -38,20 +40,22 @@ impl Starter<'_> {
         keys: ClusterKeys,
     ) -> Result<Member, Error> {
         registry.register(&cluster, &keys).await?;
-        let subscriber = self.subscriber(&cluster, &keys).await?;
+        let subscriber = self.subscriber(&cluster, &keys, None).await?;
         registry.hear(&keys.user.name, &subscriber, None).await?;
         Ok(Member {
             cluster,
             keys,
+            bus_url: None,
             subscriber: Some(subscriber),
         })
     }
 
-    /// Starts the subscriber alone.
+    /// Starts the subscriber alone; `bus_url`: where it finds the bus, if not where its region does.
     pub(super) async fn subscriber(
         &self,
         cluster: &Cluster,
         keys: &ClusterKeys,
+        bus_url: Option<&str>,
     ) -> Result<Process, Error> {
         let writ = self.launcher.writ_executable().ok_or(Error::NoWrit)?;
         let (user, name) = (&keys.user, cluster.name());
@@ -69,7 +73,7 @@ impl Starter<'_> {
         let spec = spec
             .flag("ca-file", cluster.authority_file())
             .flag("token-file", cluster.token_file())
-            .flag("nats-url", self.bus.url_of(&user.region))
+            .flag("nats-url", bus_url.unwrap_or(self.bus.url_of(&user.region)))
             .flag("keys-dir", &keys.folder)
             .flag("trust-file", self.trust_file)
             // One process at a time runs here, and the next one is started when it has ended.

@@ -159,6 +159,11 @@ impl Fleet {
         self.bus.stop().await;
     }
 
+    /// Kills the bus (SIGKILL); everything that is connected to it goes on.
+    pub async fn kill_bus(&self) {
+        self.bus.kill().await;
+    }
+
     /// Starts the bus again on the same address, with whatever lies in [`Fleet::store_folder`] by now.
     pub async fn start_bus(&mut self) -> Result<(), Error> {
         Ok(self.bus.start_again().await?)
@@ -177,6 +182,16 @@ impl Fleet {
         Ok(())
     }
 
+    /// Lets a cluster's subscriber find the bus elsewhere from its next start on: behind a proxy.
+    pub fn lead_subscriber(
+        &mut self,
+        name: &ClusterName,
+        bus_url: Option<String>,
+    ) -> Result<(), Error> {
+        self.member(name)?.bus_url = bus_url;
+        Ok(())
+    }
+
     /// Starts a cluster's subscriber again where it does not run; returns when the publisher
     /// has heard from it.
     pub async fn start_subscriber(&mut self, name: &ClusterName) -> Result<(), Error> {
@@ -191,7 +206,9 @@ impl Fleet {
         let since = self.registry.last_heard(name).await?;
         let (starter, registry) = (self.starter(), &self.registry);
         let member = &self.members[name];
-        let subscriber = starter.subscriber(&member.cluster, &member.keys).await?;
+        let bus_url = member.bus_url.as_deref();
+        let subscriber = starter.subscriber(&member.cluster, &member.keys, bus_url);
+        let subscriber = subscriber.await?;
         registry.hear(name, &subscriber, since).await?;
         self.member(name)?.subscriber = Some(subscriber);
         Ok(())
@@ -204,7 +221,9 @@ impl Fleet {
         let starter = self.starter();
         let member = self.members.get(name);
         let member = member.ok_or_else(|| Error::unknown(name, self.members.keys()))?;
-        let subscriber = starter.subscriber(&member.cluster, &member.keys).await?;
+        let bus_url = member.bus_url.as_deref();
+        let subscriber = starter.subscriber(&member.cluster, &member.keys, bus_url);
+        let subscriber = subscriber.await?;
         self.member(name)?.subscriber = Some(subscriber);
         Ok(())
     }

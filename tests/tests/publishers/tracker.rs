@@ -48,6 +48,8 @@ async fn the_first_answer_after_a_restart_is_the_whole_one_at_every_publisher() 
         WRIT,
         Size {
             clusters: names.clone(),
+            // They only send acks, one cluster after the other.
+            pulse_period_s: 60,
             ..Size::of(1, 3)
         },
     )

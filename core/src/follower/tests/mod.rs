@@ -12,6 +12,7 @@ mod epochs;
 mod histories;
 mod log;
 mod lost;
+mod openings;
 mod quiet;
 mod reads;
 mod removals;
