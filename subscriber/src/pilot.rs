@@ -22,7 +22,7 @@ use writ_core::{
     beat::Beat,
     envelope::Keyring,
     event::Event,
-    follower::{Follower, Key, Past, Read, Standing},
+    follower::{Follower, Key, Read, Standing},
     hash::Hash,
     index::{Base, Index},
     model::Mode,
@@ -439,29 +439,34 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
     fn on_repair(&mut self, repair: Repair) {
         let key: Key = (Kind::Policy, Name::from(&repair.policy));
         let mut standing = standing_of(&repair.outcome);
-        let past = match self.engine.record_now(&repair.policy) {
-            Latest::Record(record) => past_of(&record),
+        let Some(record) = &repair.outcome.record else {
+            return;
+        };
+        let mut past = past_of(record);
+        let is_newest = match self.engine.record_now(&repair.policy) {
             Latest::None => return,
+            // An attempt that ended after this one tells of itself: what is said here is not said of
+            // what that one went to.
+            Latest::Record(now) => past_of(&now) == past,
             // What it comes to is not known yet. Not done, so that it is asked for: a question that
             // the engine answers by looking at its record, and nothing here waits for the attempt.
-            Latest::Busy => match &repair.outcome.record {
-                Some(record) => Past {
-                    done: false,
-                    ..past_of(record)
-                },
-                None => return,
-            },
+            Latest::Busy => {
+                past.done = false;
+                true
+            }
         };
-        if past.done {
-            self.works.settled(&key);
-        }
-        self.follower
-            .on_brought(&key, past.clone(), standing.clone());
         let now_ms = self.clock.now_ms();
         let applied = standing.state == State::Applied;
         let applied_ms = if applied { now_ms } else { 0 };
+        if is_newest {
+            if past.done {
+                self.works.settled(&key);
+            }
+            self.follower
+                .on_brought(&key, past.clone(), standing.clone());
+        }
         // What waited and goes on now is the edit's own news, also where nobody drifted.
-        if past.done == applied {
+        if is_newest && past.done == applied {
             let received_ms = self.received_ms(&key);
             self.reporter.tell_again(Told {
                 key: &key,

@@ -103,15 +103,31 @@ fn delay(failures: u32) -> Duration {
     delay.mul_f64(spread())
 }
 
-#[cfg(not(feature = "simulation"))]
 fn spread() -> f64 {
+    #[cfg(feature = "simulation")]
+    if simulated::is_on_this_thread() {
+        return 1.0 + RETRY_JITTER / 2.0;
+    }
     rand::random_range(1.0 - RETRY_JITTER..1.0 + RETRY_JITTER)
 }
 
 /// A simulation draws all that is random from its seed, and spreads its clusters itself.
 #[cfg(feature = "simulation")]
-fn spread() -> f64 {
-    1.0 + RETRY_JITTER / 2.0
+pub(crate) mod simulated {
+    use std::cell::Cell;
+
+    thread_local! {
+        static IS_ON: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Takes the randomness out of the delays on this thread.
+    pub(crate) fn begin_on_this_thread() {
+        IS_ON.set(true);
+    }
+
+    pub(super) fn is_on_this_thread() -> bool {
+        IS_ON.get()
+    }
 }
 
 /// Whether another policy's success may be what this one waits for.

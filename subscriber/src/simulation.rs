@@ -90,6 +90,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         ack_key: SigningKey,
         boot_id: String,
     ) -> Result<Subscriber<C>, String> {
+        crate::retry::simulated::begin_on_this_thread();
         let sender = Sender {
             region: identity.region.clone(),
             stage: identity.stage.clone(),
@@ -375,24 +376,27 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
     fn on_repair(&mut self, repair: &Repair, now_ms: u64) {
         let key: Key = (Kind::Policy, Name::from(&repair.policy));
         let standing = standing_of(&repair.outcome);
-        let past = match (
-            self.engine.record_now(&repair.policy),
-            &repair.outcome.record,
-        ) {
-            (Latest::Record(record), _) => past_of(&record),
-            (Latest::Busy, Some(record)) => Past {
-                done: false,
-                ..past_of(record)
-            },
-            _ => return,
+        let Some(record) = &repair.outcome.record else {
+            return;
         };
-        if past.done {
-            self.works.settled(&key);
-        }
-        self.follower
-            .on_brought(&key, past.clone(), standing.clone());
+        let mut past = past_of(record);
+        let is_newest = match self.engine.record_now(&repair.policy) {
+            Latest::None => return,
+            Latest::Record(now) => past_of(&now) == past,
+            Latest::Busy => {
+                past.done = false;
+                true
+            }
+        };
         let applied = standing.state == State::Applied;
-        if past.done == applied {
+        if is_newest {
+            if past.done {
+                self.works.settled(&key);
+            }
+            self.follower
+                .on_brought(&key, past.clone(), standing.clone());
+        }
+        if is_newest && past.done == applied {
             let received_ms = self.received_ms(&key);
             self.tell_repair(&key, &past, &standing, false, received_ms, now_ms);
         }
