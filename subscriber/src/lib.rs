@@ -31,6 +31,7 @@ mod look;
 mod memory;
 pub mod mirror;
 pub mod namespaces;
+mod news;
 pub mod observe;
 mod outbox;
 pub mod outcome;

@@ -18,19 +18,16 @@ use writ_bus::{
     read::Stored,
 };
 use writ_core::{
-    ack::{Failure, State},
     beat::Beat,
     envelope::Keyring,
     event::Event,
-    follower::{Follower, Key, Read, Standing},
+    follower::{Follower, Read},
     hash::Hash,
     index::{Base, Index},
     model::Mode,
-    name::Name,
     recover::Recall,
     revision::Revision,
     root::Root,
-    scope::Kind,
     subject::{BusSubject, Sender},
 };
 
@@ -40,21 +37,22 @@ use crate::{
     cluster::ClusterApi,
     cut::{self, Cut},
     drift,
-    engine::{Engine, Latest},
+    engine::Engine,
     evidence::{Answer as Asked, Evidence},
+    news::{News, next_ack},
     outbox::{KeptSeen, Outgoing},
     outcome::Repair,
     receive::{self, Answer, Reads},
     registry::{self, Permission, Registry},
-    report::{Health, Reporter, Told},
+    report::{Health, Reporter},
     run::Error,
     state::{self, State as Kept},
     verify::Gate,
-    work::{Done, Works, past_of, standing_of},
+    work::Works,
 };
 
 /// An attempt that takes longer is told as received before it ends.
-const RECEIVED_AFTER: Duration = Duration::from_millis(250);
+pub(crate) const RECEIVED_AFTER: Duration = Duration::from_millis(250);
 /// Longest wait before a cluster shows that it holds more than the log: spreads a fleet that was asked
 /// at once, and is short enough for "at once".
 const SHOW_DELAY_MAX: Duration = Duration::from_millis(250);
@@ -136,9 +134,12 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
                     None => return Err(Error::BusClosed),
                 },
                 answer = self.reads.next() => self.on_answer(answer),
-                done = self.works.next() => self.on_done(done),
+                done = self.works.next() => self.news().done(done),
                 Some(event) = self.drift.recv() => self.look(event, repairs_in.clone()),
-                Some(repair) = repairs.recv() => self.on_repair(repair),
+                Some(repair) = repairs.recv() => {
+                    let now_ms = self.clock.now_ms();
+                    self.news().repaired(&repair, now_ms);
+                }
                 Ok(()) = self.verdicts.changed() => {}
                 Ok(()) = self.kept_seen.changed() => {
                     self.follower.on_kept(&self.kept_seen.borrow_and_update());
@@ -385,32 +386,14 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
         }
     }
 
-    fn on_done(&mut self, done: Done) {
-        let Some(past) = done.past else {
-            return self.follower.on_forgotten(&done.key);
-        };
-        // A word that came while this was under way tells of itself when it is done. Where nothing
-        // was left to do, only what was told before and was not good then is told again.
-        let received_ms = match done.told {
-            true => self.received_ms(&done.key),
-            false => 0,
-        };
-        self.reporter.tell_again(Told {
-            key: &done.key,
-            generation: past.generation,
-            revision: past.word,
-            removed: past.removed,
-            drift: false,
-            standing: &done.standing,
-            received_ms,
-            applied_ms: done.applied_ms,
-        });
-        self.follower.on_brought(&done.key, past, done.standing);
-    }
-
-    /// When the newest word of a name came in this run; 0 where it is older.
-    fn received_ms(&self, key: &Key) -> u64 {
-        self.follower.word(key).map_or(0, |word| word.received_ms)
+    /// Whoever is told what became of work.
+    fn news(&mut self) -> News<'_, C> {
+        News {
+            follower: &mut self.follower,
+            reporter: &mut self.reporter,
+            works: &mut self.works,
+            engine: &self.engine,
+        }
     }
 
     /// A change in the cluster. Repairs run beside everything else; one name is locked by the engine.
@@ -436,92 +419,18 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
         });
     }
 
-    fn on_repair(&mut self, repair: Repair) {
-        let key: Key = (Kind::Policy, Name::from(&repair.policy));
-        let mut standing = standing_of(&repair.outcome);
-        let Some(record) = &repair.outcome.record else {
-            return;
-        };
-        let mut past = past_of(record);
-        let is_newest = match self.engine.record_now(&repair.policy) {
-            Latest::None => return,
-            // An attempt that ended after this one tells of itself: what is said here is not said of
-            // what that one went to.
-            Latest::Record(now) => past_of(&now) == past,
-            // What it comes to is not known yet. Not done, so that it is asked for: a question that
-            // the engine answers by looking at its record, and nothing here waits for the attempt.
-            Latest::Busy => {
-                past.done = false;
-                true
-            }
-        };
-        let now_ms = self.clock.now_ms();
-        let applied = standing.state == State::Applied;
-        let applied_ms = if applied { now_ms } else { 0 };
-        if is_newest {
-            if past.done {
-                self.works.settled(&key);
-            }
-            self.follower
-                .on_brought(&key, past.clone(), standing.clone());
-        }
-        // What waited and goes on now is the edit's own news, also where nobody drifted.
-        if is_newest && past.done == applied {
-            let received_ms = self.received_ms(&key);
-            self.reporter.tell_again(Told {
-                key: &key,
-                generation: past.generation,
-                revision: past.word,
-                removed: past.removed,
-                drift: false,
-                standing: &standing,
-                received_ms,
-                applied_ms,
-            });
-        }
-        if repair.drift.is_empty() {
-            return;
-        }
-        // What is left as it is stands among the failures already.
-        let put_back = repair.drift.iter().filter(|drift| drift.put_back);
-        let drifted = put_back.map(|drift| Failure {
-            object: drift.reference.to_string(),
-            reason: "Drift".to_owned(),
-            message: drift.to_string(),
-        });
-        standing.failures.extend(drifted);
-        for failure in &standing.failures {
-            tracing::info!(policy = %key.1, object = failure.object, "{}", failure.message);
-        }
-        self.reporter.tell(Told {
-            key: &key,
-            generation: past.generation,
-            revision: past.word,
-            removed: past.removed,
-            drift: true,
-            standing: &Standing { ..standing.clone() },
-            received_ms: now_ms,
-            applied_ms,
-        });
-    }
-
     /// Makes the next ack if there is anything new to say and the last one got through.
     fn tell_all(&mut self) {
         let Ok(place) = self.acks.clone().try_reserve_owned() else {
             return;
         };
         self.reporter.show(self.evidence.witness());
-        let (summary, refused) = (self.follower.summary(), self.gate.refused());
-        let Some(ack) = self.reporter.ack(summary, refused, self.clock.now_ms()) else {
-            return;
-        };
-        self.kept.ack = Some(ack.bytes.clone());
-        self.kept.seen = self.follower.seen().clone();
-        if let Some(signed) = self.follower.own_signed() {
-            self.kept.own = Some(signed.to_vec());
+        let (now_ms, refused) = (self.clock.now_ms(), self.gate.refused());
+        let reporter = &mut self.reporter;
+        let next = next_ack(&self.follower, reporter, &mut self.kept, refused, now_ms);
+        if let Some(outgoing) = next {
+            place.send(outgoing);
         }
-        let state = self.kept.clone();
-        place.send(Outgoing { state, ack });
     }
 
     async fn pulse(&mut self, was_stale: &mut bool) {

@@ -8,7 +8,6 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex as Queue, PoisonError},
-    time::Duration,
 };
 
 use futures::FutureExt;
@@ -18,39 +17,35 @@ use tokio::{
     time::Instant,
 };
 use writ_core::{
-    ack::{Failure, State},
     beat::Beat,
     envelope::{Keyring, SigningKey},
     event::Event,
-    follower::{Follower, Ignored, Key, Past, Read, Standing},
+    follower::{Follower, Ignored, Read},
     index::{Base, Index},
     model::{ClusterIdentity, Mode, ObjectRef},
-    name::Name,
     root::Root,
-    scope::Kind,
     subject::{BusSubject, Sender},
 };
-use writ_proto::log::Sealed;
 
 use crate::{
     cluster::ClusterApi,
     drift,
-    engine::{Engine, Latest},
+    engine::Engine,
     memory,
     namespaces::Seen,
-    outbox::{self, KeptSeen},
+    news::{News, next_ack},
+    outbox::{self, KeptSeen, Outgoing},
     outcome::Repair,
     permit::{Bounds, Permit},
+    pilot::RECEIVED_AFTER,
     registry::{self, Permission, Registry},
-    report::{Health, Reporter, Told},
+    report::{Health, Reporter},
     resource::{NAMESPACES, watched},
     state::{State as Kept, StateStore},
     verify::Gate,
-    work::{Done, Works, past_of, standing_of},
+    work::Works,
 };
 
-/// An attempt that takes longer is told as received before it ends, as the pilot does it.
-const RECEIVED_AFTER: Duration = Duration::from_millis(250);
 /// What one watch event or repair may bring; the pilot's queue is longer.
 const REPAIRS_WAITING_MAX: usize = 256;
 
@@ -69,7 +64,7 @@ pub struct Subscriber<C> {
     permitted: Option<Option<Mode>>,
     reporter: Reporter,
     kept: Kept,
-    acks: mpsc::Sender<(Kept, Sealed)>,
+    acks: mpsc::Sender<Outgoing>,
     kept_seen: watch::Receiver<KeptSeen>,
     sent: Outbox,
     repairs_in: mpsc::Sender<Repair>,
@@ -116,14 +111,14 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         let last = kept.ack.as_deref();
         let reporter = Reporter::new(sender.clone(), ack_key, boot_id, kept.boot, last);
         let sent = Outbox::default();
-        let (acks, mut waiting) = mpsc::channel::<(Kept, Sealed)>(outbox::ACKS_WAITING_MAX);
+        let (acks, mut waiting) = mpsc::channel::<Outgoing>(outbox::ACKS_WAITING_MAX);
         let out = Arc::clone(&sent);
         if let Some(bytes) = &kept.ack {
             push(&out, bytes.clone());
         }
         let (kept_in, kept_seen) = watch::channel(kept.seen.clone());
         tokio::spawn(async move {
-            while let Some((state, ack)) = waiting.recv().await {
+            while let Some(Outgoing { state, ack }) = waiting.recv().await {
                 if outbox::keep(&mut store, &state).await.is_err() {
                     return;
                 }
@@ -233,10 +228,10 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
     pub fn turn(&mut self, now_ms: u64) {
         self.permit();
         while let Some(done) = self.works.next().now_or_never() {
-            self.on_done(done);
+            self.news().done(done);
         }
         while let Ok(repair) = self.repairs.try_recv() {
-            self.on_repair(&repair, now_ms);
+            self.news().repaired(&repair, now_ms);
         }
         self.follower.on_kept(&self.kept_seen.borrow_and_update());
         let actions = self.follower.decide();
@@ -348,97 +343,12 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         });
     }
 
-    fn on_done(&mut self, done: Done) {
-        let Some(past) = done.past else {
-            return self.follower.on_forgotten(&done.key);
-        };
-        let received_ms = match done.told {
-            true => self.received_ms(&done.key),
-            false => 0,
-        };
-        self.reporter.tell_again(Told {
-            key: &done.key,
-            generation: past.generation,
-            revision: past.word,
-            removed: past.removed,
-            drift: false,
-            standing: &done.standing,
-            received_ms,
-            applied_ms: done.applied_ms,
-        });
-        self.follower.on_brought(&done.key, past, done.standing);
-    }
-
-    fn received_ms(&self, key: &Key) -> u64 {
-        self.follower.word(key).map_or(0, |word| word.received_ms)
-    }
-
-    fn on_repair(&mut self, repair: &Repair, now_ms: u64) {
-        let key: Key = (Kind::Policy, Name::from(&repair.policy));
-        let standing = standing_of(&repair.outcome);
-        let Some(record) = &repair.outcome.record else {
-            return;
-        };
-        let mut past = past_of(record);
-        let is_newest = match self.engine.record_now(&repair.policy) {
-            Latest::None => return,
-            Latest::Record(now) => past_of(&now) == past,
-            Latest::Busy => {
-                past.done = false;
-                true
-            }
-        };
-        let applied = standing.state == State::Applied;
-        if is_newest {
-            if past.done {
-                self.works.settled(&key);
-            }
-            self.follower
-                .on_brought(&key, past.clone(), standing.clone());
-        }
-        if is_newest && past.done == applied {
-            let received_ms = self.received_ms(&key);
-            self.tell_repair(&key, &past, &standing, false, received_ms, now_ms);
-        }
-        if !repair.drift.is_empty() {
-            let put_back = repair.drift.iter().filter(|drift| drift.put_back);
-            let failures = put_back.map(|drift| Failure {
-                object: drift.reference.to_string(),
-                reason: "Drift".to_owned(),
-                message: drift.to_string(),
-            });
-            let failures = standing.failures.iter().cloned().chain(failures).collect();
-            let standing = Standing {
-                failures,
-                ..standing
-            };
-            self.tell_repair(&key, &past, &standing, true, now_ms, now_ms);
-        }
-    }
-
-    fn tell_repair(
-        &mut self,
-        key: &Key,
-        past: &Past,
-        standing: &Standing,
-        drift: bool,
-        received_ms: u64,
-        now_ms: u64,
-    ) {
-        let applied = standing.state == State::Applied;
-        let told = Told {
-            key,
-            generation: past.generation,
-            revision: past.word,
-            removed: past.removed,
-            drift,
-            standing,
-            received_ms,
-            applied_ms: if applied { now_ms } else { 0 },
-        };
-        match drift {
-            true => self.reporter.tell(told),
-            false => self.reporter.tell_again(told),
+    fn news(&mut self) -> News<'_, C> {
+        News {
+            follower: &mut self.follower,
+            reporter: &mut self.reporter,
+            works: &mut self.works,
+            engine: &self.engine,
         }
     }
 
@@ -446,16 +356,11 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         let Ok(place) = self.acks.clone().try_reserve_owned() else {
             return;
         };
-        let (summary, refused) = (self.follower.summary(), self.gate.refused());
-        let Some(ack) = self.reporter.ack(summary, refused, now_ms) else {
-            return;
-        };
-        self.kept.ack = Some(ack.bytes.clone());
-        self.kept.seen = self.follower.seen().clone();
-        if let Some(signed) = self.follower.own_signed() {
-            self.kept.own = Some(signed.to_vec());
+        let (refused, reporter) = (self.gate.refused(), &mut self.reporter);
+        let next = next_ack(&self.follower, reporter, &mut self.kept, refused, now_ms);
+        if let Some(outgoing) = next {
+            place.send(outgoing);
         }
-        place.send((self.kept.clone(), ack));
     }
 }
 
