@@ -3,6 +3,7 @@
 //! Promises that all pages are of one place in the log: the first is asked for by its time, the
 //! others by the revision that was found.
 
+use serde::Serialize;
 use writ_proto::v1;
 
 use super::{PAGES_MAX, list_request};
@@ -13,11 +14,26 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::output::past::{self, Past};
 use crate::output::policies;
+use crate::output::table::Table;
 
 /// A page of either kind.
 struct Page<T> {
     past: Past<T>,
     next_page_token: String,
+}
+
+/// What differs between policies and clusters once they have been read.
+struct Kind<T, V, F> {
+    /// As in references, `clusterpolicy/payments@42`.
+    prefix: &'static str,
+    /// The kind of the list in JSON.
+    list: &'static str,
+    many: &'static str,
+    views: fn(&[T]) -> Vec<V>,
+    /// Ages are as of the given time.
+    table: F,
+    /// Name, generation and manifest.
+    document: fn(&T) -> (&str, u64, &str),
 }
 
 /// Shows policies as they were.
@@ -44,32 +60,18 @@ pub(super) async fn show_policies(
         })
     })
     .await?;
-    let reference =
-        |policy: &v1::Policy| format!("clusterpolicy/{}@{}", policy.name, policy.generation);
-    match args.output {
-        Some(GetOutput::Json) => {
-            let items = policies::policy_views(&past.items);
-            console.say(past::json("PolicyList", at, &past, items));
-        }
-        Some(GetOutput::Yaml) => {
-            console.write(&past::unknown_comments(&past.unknown));
-            let items = past.items.iter();
-            console.write(&policies::yaml(
-                items.map(|policy| (reference(policy), policy.manifest.as_str())),
-            ));
-        }
-        Some(GetOutput::Name) => past
-            .items
-            .iter()
-            .for_each(|item| console.say(reference(item))),
-        None | Some(GetOutput::Wide) => {
-            let wide = args.output == Some(GetOutput::Wide);
-            let table = policies::policy_table(&past.items, Some(&past::clock(at)), wide);
-            let shown = (!past.items.is_empty()).then(|| table.render(console.colour));
-            tell(shown, "policies", at, &past, console);
-        }
-    }
-    end("clusterpolicy", at, &past, args, console)
+    let wide = args.output == Some(GetOutput::Wide);
+    let kind = Kind {
+        prefix: "clusterpolicy",
+        list: "PolicyList",
+        many: "policies",
+        views: policies::policy_views,
+        table: |items: &[v1::Policy], now: &v1::AsOf| {
+            policies::policy_table(items, Some(now), wide)
+        },
+        document: |policy| (&policy.name, policy.generation, &policy.manifest),
+    };
+    show(kind, args, at, &past, console)
 }
 
 /// Shows the registry as it was.
@@ -96,31 +98,46 @@ pub(super) async fn show_clusters(
         })
     })
     .await?;
-    let reference =
-        |cluster: &v1::Cluster| format!("cluster/{}@{}", cluster.name, cluster.generation);
+    let kind = Kind {
+        prefix: "cluster",
+        list: "ClusterList",
+        many: "clusters",
+        views: policies::cluster_views,
+        table: past::cluster_table,
+        document: |cluster| (&cluster.name, cluster.generation, &cluster.manifest),
+    };
+    show(kind, args, at, &past, console)
+}
+
+/// Shows what was found, in the asked form.
+fn show<T, V: Serialize>(
+    kind: Kind<T, V, impl Fn(&[T], &v1::AsOf) -> Table>,
+    args: &Get,
+    at: When,
+    past: &Past<T>,
+    console: &mut Console,
+) -> Result<Exit, Error> {
+    let documents = past.items.iter().map(|item| {
+        let (name, generation, manifest) = (kind.document)(item);
+        (format!("{}/{name}@{generation}", kind.prefix), manifest)
+    });
     match args.output {
         Some(GetOutput::Json) => {
-            let items = policies::cluster_views(&past.items);
-            console.say(past::json("ClusterList", at, &past, items));
+            let items = (kind.views)(&past.items);
+            console.say(past::json(kind.list, at, past, items));
         }
         Some(GetOutput::Yaml) => {
             console.write(&past::unknown_comments(&past.unknown));
-            let items = past.items.iter();
-            console.write(&policies::yaml(
-                items.map(|cluster| (reference(cluster), cluster.manifest.as_str())),
-            ));
+            console.write(&policies::yaml(documents));
         }
-        Some(GetOutput::Name) => past
-            .items
-            .iter()
-            .for_each(|item| console.say(reference(item))),
+        Some(GetOutput::Name) => documents.for_each(|(reference, _)| console.say(reference)),
         None | Some(GetOutput::Wide) => {
-            let table = past::cluster_table(&past.items, &past::clock(at));
+            let table = (kind.table)(&past.items, &past::clock(at));
             let shown = (!past.items.is_empty()).then(|| table.render(console.colour));
-            tell(shown, "clusters", at, &past, console);
+            tell(shown, kind.many, at, past, console);
         }
     }
-    end("cluster", at, &past, args, console)
+    end(kind.prefix, at, past, args, console)
 }
 
 /// All pages.
