@@ -6,6 +6,7 @@
 //! Never reads a clock, a random source or a socket: time, keys and answers are arguments. That is
 //! what lets a simulator run the real logic under any order of events.
 
+pub mod access;
 pub mod ack;
 pub mod beat;
 pub mod ceiling;

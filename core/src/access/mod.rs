@@ -1,0 +1,8 @@
+//! Who may edit what: identities, and what they may do.
+//!
+//! Owns the words by which publishers judge a call. Promises that a judgement rests on its arguments
+//! alone. Never checks a credential: who calls is established at the edge.
+
+mod identity;
+
+pub use identity::{Identity, Inlet};
