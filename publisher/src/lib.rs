@@ -13,6 +13,7 @@ mod api;
 mod args;
 mod beat;
 mod behind;
+mod caller;
 mod commit;
 mod current;
 mod draft;

@@ -13,15 +13,18 @@ pub enum Inlet {
     ServiceToken,
     /// The break-glass administrator.
     BreakGlass,
+    /// Nothing was checked: a caller on the publisher's own loopback.
+    Loopback,
 }
 
 impl Inlet {
     /// All of them.
-    pub const ALL: [Inlet; 4] = [
+    pub const ALL: [Inlet; 5] = [
         Inlet::Oidc,
         Inlet::Certificate,
         Inlet::ServiceToken,
         Inlet::BreakGlass,
+        Inlet::Loopback,
     ];
 
     /// The word for it, in audit records and in authors.
@@ -31,6 +34,7 @@ impl Inlet {
             Inlet::Certificate => "mtls",
             Inlet::ServiceToken => "token",
             Inlet::BreakGlass => "break-glass",
+            Inlet::Loopback => "unauthenticated",
         }
     }
 }

@@ -12,7 +12,11 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, transport::server::Router};
+use tonic::{Status, body::Body, transport::server::Router};
+use tower::{
+    layer::util::{Identity as NoLayer, Stack},
+    util::MapRequestLayer,
+};
 use writ_core::{name::Name, revision::Revision, scope::Kind};
 use writ_proto::v1::{
     self, ack_service_server::AckServiceServer, cluster_service_server::ClusterServiceServer,
@@ -21,6 +25,7 @@ use writ_proto::v1::{
 
 use crate::{
     accept::MANIFEST_SIZE_MAX_BYTES,
+    caller,
     commit::Committer,
     past::Past,
     track::{self, Tracking},
@@ -108,8 +113,11 @@ impl Api {
     }
 }
 
+/// What every request passes before it reaches a service.
+type Layers = Stack<MapRequestLayer<fn(http::Request<Body>) -> http::Request<Body>>, NoLayer>;
+
 /// All services, with health and both versions of reflection.
-pub(crate) async fn router(api: Api) -> Result<Router, tonic_reflection::server::Error> {
+pub(crate) async fn router(api: Api) -> Result<Router<Layers>, tonic_reflection::server::Error> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let policies =
         PolicyServiceServer::new(api.clone()).max_decoding_message_size(REQUEST_SIZE_MAX_BYTES);
@@ -127,7 +135,9 @@ pub(crate) async fn router(api: Api) -> Result<Router, tonic_reflection::server:
             .register_encoded_file_descriptor_set(writ_proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
+    let identify: fn(http::Request<Body>) -> http::Request<Body> = caller::identify;
     Ok(tonic::transport::Server::builder()
+        .layer(MapRequestLayer::new(identify))
         .add_service(policies)
         .add_service(clusters)
         .add_service(acks)

@@ -2,6 +2,7 @@
 
 use tonic::{Request, Response, Status};
 use writ_core::{
+    access::Identity,
     edit::Intent,
     model::{Cluster, ClusterPolicy, Document},
     name::{Name, Region, Stage},
@@ -14,7 +15,7 @@ use super::{
     convert::{self, Detail},
     error,
 };
-use crate::accept;
+use crate::{accept, caller::caller};
 
 /// Entries of a page where the client names no number.
 const PAGE_SIZE_DEFAULT: usize = 500;
@@ -148,16 +149,18 @@ impl PolicyService for Api {
         &self,
         request: Request<v1::ApplyRequest>,
     ) -> Result<Response<v1::EditResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        self.apply(Kind::Policy, request, &metadata).await
+        let caller = caller(&request);
+        self.apply(Kind::Policy, request.into_inner(), &caller)
+            .await
     }
 
     async fn delete(
         &self,
         request: Request<v1::DeleteRequest>,
     ) -> Result<Response<v1::EditResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        self.delete(Kind::Policy, request, &metadata).await
+        let caller = caller(&request);
+        self.delete(Kind::Policy, request.into_inner(), &caller)
+            .await
     }
 
     async fn get(
@@ -225,10 +228,10 @@ impl Api {
         &self,
         kind: Kind,
         request: v1::ApplyRequest,
-        metadata: &tonic::metadata::MetadataMap,
+        caller: &Identity,
     ) -> Result<Response<v1::EditResponse>, Status> {
         let submission =
-            accept::apply(kind, request, metadata).map_err(|refused| error::edit(&refused))?;
+            accept::apply(kind, request, caller).map_err(|refused| error::edit(&refused))?;
         let answer = self.committer.submit(submission).await;
         answer
             .map(|answer| Response::new(convert::edit_response(answer)))
@@ -239,10 +242,10 @@ impl Api {
         &self,
         kind: Kind,
         request: v1::DeleteRequest,
-        metadata: &tonic::metadata::MetadataMap,
+        caller: &Identity,
     ) -> Result<Response<v1::EditResponse>, Status> {
         let submission =
-            accept::delete(kind, request, metadata).map_err(|refused| error::edit(&refused))?;
+            accept::delete(kind, request, caller).map_err(|refused| error::edit(&refused))?;
         let answer = self.committer.submit(submission).await;
         answer
             .map(|answer| Response::new(convert::edit_response(answer)))
