@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
+    edit::Kind,
     hash::Hash,
     name::Name,
     revision::{Generation, Revision},
-    scope::{Feed, Kind},
+    scope::Feed,
 };
 
 /// Most edits that a batch may carry, so that a root stays small and readers can find their own.

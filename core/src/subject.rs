@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::{
+    edit,
     name::{ClusterName, Name, Region, Stage},
     scope::{Feed, Kind, Scope},
 };
@@ -14,7 +15,7 @@ pub enum BusSubject {
     /// `writ.intent.<kind>.<name>`: the edit as submitted, for publishers.
     Intent {
         /// Kind of what is edited.
-        kind: Kind,
+        kind: edit::Kind,
         /// Its name.
         name: Name,
     },
@@ -126,7 +127,7 @@ impl BusSubject {
             ["writ", "live", "beat"] => BusSubject::Beat,
             ["writ", "live", "recall"] => BusSubject::Recall,
             ["writ", "intent", kind, name] => BusSubject::Intent {
-                kind: Kind::parse(kind)?,
+                kind: edit::Kind::parse(kind)?,
                 name: Name::parse(name).ok()?,
             },
             ["writ", "event", kind, region, stage, name] => BusSubject::Event {
@@ -183,6 +184,9 @@ mod tests {
             "writ.root",
             "writ.live.beat",
             "writ.intent.policy.payments",
+            "writ.intent.access.editors",
+            "writ.intent.token.ci",
+            "writ.intent.proposal.payments",
             "writ.event.policy.eu.prod.payments",
             "writ.live.cluster.all.all.eu-prod-1",
             "writ.index.policy.all.stage",
@@ -205,6 +209,8 @@ mod tests {
             "writ.event.policy.eu.prod",
             "writ.event.policy.eu.prod.a.b",
             "writ.event.node.eu.prod.a",
+            "writ.event.access.all.all.a",
+            "writ.index.token.all.all",
             "writ.event.policy.eu.prod.*",
             "writ.event.policy.eu.>.a",
             "writ.ack.all.prod.a",

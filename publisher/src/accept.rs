@@ -4,7 +4,7 @@
 //! into the document.
 
 use uuid::Uuid;
-use writ_core::{access::Identity, model::limits::REASON_MAX_BYTES, name::Name, scope::Kind};
+use writ_core::{access::Identity, edit::Kind, model::limits::REASON_MAX_BYTES, name::Name};
 use writ_proto::v1;
 
 use crate::error::EditError;

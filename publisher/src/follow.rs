@@ -240,7 +240,9 @@ impl Follower {
             Ok((document, committed)) => {
                 self.view
                     .set_document(intent.kind, intent.name.clone(), document);
-                self.tracking.edit(committed);
+                if let Some(committed) = committed {
+                    self.tracking.edit(committed);
+                }
             }
             Err(error) => self.alarms.raise(&subject, "not_understood", &error),
         }

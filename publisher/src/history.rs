@@ -12,11 +12,11 @@ use std::{
 use writ_bus::{Client, streams::MESSAGES_PER_SUBJECT};
 use writ_core::{
     edit::Intent,
+    edit::Kind,
     envelope::Keyring,
     hash::Hash,
     name::Name,
     revision::{Generation, Revision},
-    scope::Kind,
     subject::BusSubject,
 };
 use writ_proto::log;

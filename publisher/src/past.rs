@@ -22,10 +22,10 @@ use writ_bus::{
 };
 use writ_core::{
     edit::Intent,
+    edit::Kind,
     envelope::Keyring,
     name::Name,
     revision::{Generation, Revision},
-    scope::Kind,
     subject::BusSubject,
 };
 use writ_proto::log;

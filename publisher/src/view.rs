@@ -11,12 +11,12 @@ use std::{
 
 use tokio::{sync::watch, time::timeout};
 use writ_core::{
+    edit::Kind,
     edit::{Intent, SeenRoot, State},
     hash::Hash,
     model::{Cluster, ClusterPolicy, Document},
     name::{ClusterName, Name, PolicyName},
     revision::{Generation, Revision},
-    scope::Kind,
 };
 
 /// Roots that are remembered: what passes while the outcome of a batch is not known. The log keeps 64
@@ -90,7 +90,7 @@ impl View {
             .as_ref()
         {
             Document::Cluster(cluster) => Some(cluster),
-            Document::Policy(_) => None,
+            Document::Policy(_) | Document::Record(_) => None,
         }
     }
 
@@ -101,7 +101,7 @@ impl View {
             .as_ref()
         {
             Document::Policy(policy) => Some(policy),
-            Document::Cluster(_) => None,
+            Document::Cluster(_) | Document::Record(_) => None,
         }
     }
 
@@ -124,7 +124,7 @@ impl View {
             .values()
             .filter_map(|document| match document.as_ref() {
                 Document::Cluster(cluster) => Some(cluster),
-                Document::Policy(_) => None,
+                Document::Policy(_) | Document::Record(_) => None,
             })
     }
 

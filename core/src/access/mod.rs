@@ -4,5 +4,7 @@
 //! alone. Never checks a credential: who calls is established at the edge.
 
 mod identity;
+mod rule;
 
 pub use identity::{Identity, Inlet};
+pub use rule::{ANY, AccessRule, AccessSubject, Bounds, GrantedRule, MayGrant, Prefixes, Role};

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::Kind;
 use crate::{
     name::Name,
     revision::{Generation, Revision},
-    scope::{Kind, Scope},
+    scope::Scope,
 };
 
 /// An edit as submitted.

@@ -7,6 +7,7 @@
 mod build;
 mod follow;
 mod intent;
+mod kind;
 mod outcome;
 
 use std::{
@@ -20,6 +21,7 @@ pub use self::{
     build::Group,
     follow::FollowError,
     intent::Intent,
+    kind::Kind,
     outcome::{Attempt, Claim, Next, Reply, SeenRoot},
 };
 use crate::{
@@ -30,7 +32,7 @@ use crate::{
     name::{Name, Region, Stage},
     revision::Revision,
     root::{FeedState, Root, RootEdit},
-    scope::{Feed, Kind, Scope},
+    scope::{Feed, Scope},
     subject::BusSubject,
 };
 
@@ -150,6 +152,11 @@ pub enum Change {
         scopes: BTreeSet<Scope>,
         /// For a cluster: where it listens, so that its feeds exist before it looks for them.
         listens: Option<(Region, Stage)>,
+    },
+    /// It is there, and governs publishers alone.
+    Record {
+        /// The document as submitted, JSON.
+        manifest: String,
     },
     /// It is gone.
     Delete,

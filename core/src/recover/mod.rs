@@ -5,7 +5,8 @@
 //! name by name, and [`Plan::build`] says everything again in a new epoch.
 //! Promises: of one name the highest signed state wins; nothing is taken from anybody's word but a
 //! publisher's; what is known to have existed and can't be found is named, and is neither rolled back
-//! nor declared gone. The same input gives the same plan.
+//! nor declared gone. The same input gives the same plan. Records (see [`Kind`]) are known to the log
+//! alone: they are taken over as it has them, and a later edit of one leaves no trace to find.
 //! Never signs, sends or asks: it is told.
 
 mod build;
@@ -26,9 +27,10 @@ pub use self::{
     watch::{Ahead, Asked, Heard, Watch},
 };
 use crate::{
+    edit::Kind,
     name::{ClusterName, Name},
     revision::Revision,
-    scope::{Feed, Kind},
+    scope::Feed,
 };
 
 /// One name of one kind.

@@ -61,7 +61,7 @@ impl Log {
                 .feed("eu-prod-1", &feed, revision, entries.clone(), &proof)
                 .unwrap();
             for (name, entry) in entries.iter().filter(|_| events) {
-                let event = &copy.events[&(feed.kind, name.clone())][&feed];
+                let event = &copy.events[&(feed.kind.into(), name.clone())][&feed];
                 assert_eq!(event.revision, entry.revision);
                 found.event("eu-prod-1", event.clone());
             }
@@ -86,6 +86,7 @@ fn put(document: &Value) -> Edit {
             placement::policy_scopes(&policy.clusters),
             None,
         ),
+        Document::Record(_) => panic!("no cluster hears of it"),
     };
     let change = Change::Put {
         manifest: document.to_string(),
@@ -460,4 +461,46 @@ fn every_example_is_told_again_from_its_compiled_form() {
     assert_eq!(again, object);
     assert_eq!(told["spec"]["objects"].as_array().unwrap().len(), 2);
     assert_eq!(told["spec"]["grants"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn records_are_taken_over_as_the_log_has_them() {
+    let rule = json!({
+        "apiVersion": "writ.dev/v1alpha1", "kind": "AccessRule", "metadata": {"name": "r"},
+        "spec": {"subjects": [{"user": "oidc:alice"}], "role": "administrator"},
+    });
+    let manifest = rule.to_string();
+    let log = Log::of(&[
+        cluster(),
+        edit(
+            Kind::Access,
+            "r",
+            Change::Record {
+                manifest: manifest.clone(),
+            },
+        ),
+        edit(
+            Kind::Access,
+            "gone",
+            Change::Record {
+                manifest: manifest.clone(),
+            },
+        ),
+        edit(Kind::Access, "gone", Change::Delete),
+        policy("a", &["eu"], "g"),
+    ]);
+    let plan = Plan::make(&log.copy(), &Found::default());
+    assert_eq!(plan.record_count(), 2);
+    assert_eq!(verdict(&plan, "r"), (Verdict::Kept, 1));
+    assert_eq!(verdict(&plan, "gone"), (Verdict::Kept, 2));
+    let state = follow(&plan.build(2, 9));
+    let kept = |name: &str| {
+        state
+            .intent(Kind::Access, &Name::parse(name).unwrap())
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(kept("r").manifest.as_ref(), Some(&manifest));
+    assert_eq!(kept("r").revision.epoch, 2);
+    assert_eq!(kept("gone").manifest, None);
 }

@@ -97,7 +97,7 @@ impl Payload for Root {
             Ok(RootEdit {
                 revision: revision(edit.revision, "edits.revision")?,
                 request_id: edit.request_id,
-                kind: kind(&edit.kind)?,
+                kind: edit_kind(&edit.kind)?,
                 name: name(&edit.name)?,
                 generation: Generation(edit.generation),
             })

@@ -1,7 +1,7 @@
 //! ClusterService.
 
 use tonic::{Request, Response, Status};
-use writ_core::{model::Document, name::ClusterName, scope::Kind};
+use writ_core::{edit::Kind, model::Document, name::ClusterName};
 use writ_proto::v1::{self, cluster_service_server::ClusterService};
 
 use super::{

@@ -9,10 +9,11 @@ use tonic::{Request, Response, Status};
 use writ_bus::streams::MESSAGES_PER_SUBJECT;
 use writ_core::{
     edit::Intent,
+    edit::Kind,
     model::{ClusterIdentity, CompiledPolicy, Document},
     name::Name,
     revision::Generation,
-    scope::{Kind, Scope},
+    scope::Scope,
 };
 use writ_proto::v1::{self, history_service_server::HistoryService};
 
@@ -38,14 +39,12 @@ fn read_kind(kind: v1::EntryKind) -> Result<Kind, Status> {
     match kind {
         v1::EntryKind::Policy => Ok(Kind::Policy),
         v1::EntryKind::Cluster => Ok(Kind::Cluster),
-        v1::EntryKind::Unspecified => Err(error::field("kind", "policy or cluster is asked for")),
-    }
-}
-
-fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Policy => "policy",
-        Kind::Cluster => "cluster",
+        v1::EntryKind::Access => Ok(Kind::Access),
+        v1::EntryKind::Token => Ok(Kind::Token),
+        v1::EntryKind::Proposal => Ok(Kind::Proposal),
+        v1::EntryKind::Unspecified => {
+            Err(error::field("kind", "the kind of the name is asked for"))
+        }
     }
 }
 
@@ -122,10 +121,7 @@ impl HistoryService for Api {
         let read = self.past.edits(kind, &name, take).await;
         read.map_err(|problem| unread(&problem))?;
         if before.is_none() {
-            let what = word(kind);
-            return Err(Status::not_found(format!(
-                "there never was a {what} {name}"
-            )));
+            return Err(Status::not_found(format!("{kind} {name} never was")));
         }
         response.next_page_token = page.next_token();
         Ok(Response::new(response))
@@ -144,10 +140,7 @@ impl HistoryService for Api {
             .await?;
         let latest = view.generation(kind, &name);
         if latest.0 == 0 {
-            let what = word(kind);
-            return Err(Status::not_found(format!(
-                "there never was a {what} {name}"
-            )));
+            return Err(Status::not_found(format!("{kind} {name} never was")));
         }
         let wanted = if request.generation == 0 {
             latest.0
@@ -194,7 +187,7 @@ impl HistoryService for Api {
             Document::Policy(policy) => filter
                 .fits_policy(&held.intent, policy)
                 .then(|| convert::policy(&held.intent, policy, detail)),
-            Document::Cluster(_) => None,
+            Document::Cluster(_) | Document::Record(_) => None,
         };
         let listed = self.list_at(Kind::Policy, &request, &scene, make).await?;
         Ok(Response::new(v1::ListPoliciesAtResponse {
@@ -217,7 +210,7 @@ impl HistoryService for Api {
             Document::Cluster(cluster) => filter
                 .fits_cluster(cluster)
                 .then(|| convert::cluster(&held.intent, cluster, None, detail)),
-            Document::Policy(_) => None,
+            Document::Policy(_) | Document::Record(_) => None,
         };
         let listed = self.list_at(Kind::Cluster, &request, &scene, make).await?;
         Ok(Response::new(v1::ListClustersAtResponse {

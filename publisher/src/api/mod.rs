@@ -17,7 +17,7 @@ use tower::{
     layer::util::{Identity as NoLayer, Stack},
     util::MapRequestLayer,
 };
-use writ_core::{name::Name, revision::Revision, scope::Kind};
+use writ_core::{edit::Kind, name::Name, revision::Revision};
 use writ_proto::v1::{
     self, ack_service_server::AckServiceServer, cluster_service_server::ClusterServiceServer,
     history_service_server::HistoryServiceServer, policy_service_server::PolicyServiceServer,

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tonic::Status;
-use writ_core::{edit::Intent, model::Document, name::Name, scope::Kind, tracker::read_manifest};
+use writ_core::{edit::Intent, edit::Kind, model::Document, name::Name, tracker::read_manifest};
 use writ_proto::v1;
 
 use super::{

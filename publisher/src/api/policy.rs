@@ -4,9 +4,10 @@ use tonic::{Request, Response, Status};
 use writ_core::{
     access::Identity,
     edit::Intent,
+    edit::Kind,
     model::{Cluster, ClusterPolicy, Document},
     name::{Name, Region, Stage},
-    scope::{Kind, Scope},
+    scope::Scope,
 };
 use writ_proto::v1::{self, policy_service_server::PolicyService};
 

@@ -148,6 +148,14 @@ fn differences(text: &mut String, plan: &Plan) {
             let _ = writeln!(text, "  and {} more", items.len() - LISTED_MAX);
         }
     }
+    if plan.record_count() > 0 || plan.found > plan.log {
+        let _ = writeln!(
+            text,
+            "\n{} access rules, tokens and proposals are as the log has them. Clusters know nothing of them: those that were made, changed or taken away after revision {} are lost, so look through them before you let others edit.",
+            plan.record_count(),
+            plan.log
+        );
+    }
     let kept = plan.items.len() - plan.differences().count();
     let _ = writeln!(text, "\n{kept} names are as the log has them.");
 }

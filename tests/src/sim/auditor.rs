@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use writ_core::{
+    edit::Kind,
     model::{ClusterIdentity, ObjectRef},
     plan::contains,
     revision::{Generation, Revision},
-    scope::{Kind, Scope},
+    scope::Scope,
 };
 
 use super::{
@@ -115,7 +116,9 @@ impl Auditor {
             writ_core::edit::Change::Put { scopes, .. } => {
                 self.facts.insert(key, (made.clone(), scopes.clone()));
             }
-            writ_core::edit::Change::Delete => drop(self.facts.remove(&key)),
+            writ_core::edit::Change::Delete | writ_core::edit::Change::Record { .. } => {
+                drop(self.facts.remove(&key))
+            }
         }
         let mut verdicts = BTreeMap::new();
         for cluster in 0..self.clusters.len() {

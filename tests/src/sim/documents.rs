@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use writ_core::{
+    edit::Kind,
     edit::{Change, Edit},
     envelope::SigningKey,
     model::{self, ClusterSelector, Document, Object, ObjectRef},
     name::Name,
     placement,
-    scope::{Kind, Scope},
+    scope::Scope,
 };
 
 use super::chance::Chance;
@@ -199,6 +200,7 @@ fn put(document: &Value, id: u64) -> Made {
             Says::Policy(Box::new(policy.clusters.clone())),
             policy.objects.iter().map(by_reference).collect(),
         ),
+        Document::Record(_) => panic!("no cluster hears of it"),
     };
     let object = serde_json::from_slice(compiled.bytes()).expect("compiled JSON");
     let change = Change::Put {

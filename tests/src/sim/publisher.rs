@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use writ_core::{
     ack::{Ack, Pulse},
     beat::Beat,
+    edit::Kind,
     edit::{Attempt, Claim, Group, Intent, Message, Next, Reply, SeenRoot, State},
     envelope::{Keyring, SigningKey},
     hash::Hash,
     model::{Cluster, ClusterSelector, Document, Mode},
     name::Name,
     revision::{Generation, Revision},
-    scope::Kind,
     subject::BusSubject,
     tracker::{Committed, Now, Tracker, read_manifest},
 };
@@ -167,7 +167,7 @@ impl Publisher {
                             None => drop(self.documents.remove(&key)),
                         }
                     }
-                    if let Ok(committed) = Committed::read(&intent) {
+                    if let Ok(Some(committed)) = Committed::read(&intent) {
                         self.tracker.edit(committed, now);
                     }
                 }
@@ -436,7 +436,7 @@ impl Publisher {
             .values()
             .filter_map(|document| match document {
                 Document::Cluster(cluster) => Some(cluster),
-                Document::Policy(_) => None,
+                Document::Policy(_) | Document::Record(_) => None,
             });
         let is_for = |cluster: &&Cluster| {
             let identity = cluster.identity();

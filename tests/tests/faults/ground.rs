@@ -12,7 +12,12 @@ use writ_bus::{
     Client, accounts,
     connection::{self, FirstConnect, Options},
 };
-use writ_core::{edit::Intent, envelope::Keyring, name::Name, scope::Kind, subject::BusSubject};
+use writ_core::{
+    edit::{Intent, Kind},
+    envelope::Keyring,
+    name::Name,
+    subject::BusSubject,
+};
 use writ_proto::{
     trust::TrustBundle,
     v1::{ClusterLine, PolicyStatus, PolicyVersion, StatusRequest, status_request::Of},
