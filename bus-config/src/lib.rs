@@ -11,6 +11,7 @@ pub mod accounts;
 pub mod batch;
 pub mod config;
 pub mod connection;
+pub mod identity;
 pub mod leaf;
 pub mod live;
 pub mod log;

@@ -30,7 +30,7 @@ pub enum Error {
     Bus(#[source] nkeys::error::Error),
     /// The bus does not take the key.
     #[error("the bus does not take a key that was made for it")]
-    BusKey(#[source] writ_bus::config::Error),
+    BusKey(#[source] writ_bus::identity::KeyError),
     /// A name that is part of the fleet is not valid.
     #[error("a name of the fleet is not valid")]
     Name(#[from] writ_core::name::Error),
