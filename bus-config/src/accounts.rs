@@ -319,11 +319,18 @@ pub(crate) const LINK_EXPORTS: [&str; 2] = ["$JS.API.CONSUMER.RESET.WRIT.*", "$J
 /// The streams that feed mirrors. As for [`LINK_EXPORTS`].
 pub(crate) const MIRROR_EXPORT: &str = "writ.mirror.*";
 
-/// The permissions of the installer, the one user that creates, changes and purges the streams, and
-/// the consumers that feed the mirrors of regions.
+/// The permissions of the installer, the one user that creates, changes, purges, backs up and restores
+/// the streams, and the consumers that feed the mirrors of regions.
+///
+/// There is no lesser user for backups: who may ask for a snapshot names the subject to which its pieces
+/// are delivered, and nobody checks that name, so that 64 pieces under a name of the log evict its history.
 pub(crate) fn installer() -> Permissions {
     let streams = [LOG, ACKS].iter().flat_map(|stream| {
-        ["INFO", "CREATE", "UPDATE", "PURGE"].map(|verb| format!("$JS.API.STREAM.{verb}.{stream}"))
+        let api = ["INFO", "CREATE", "UPDATE", "PURGE", "SNAPSHOT", "RESTORE"]
+            .map(|verb| format!("$JS.API.STREAM.{verb}.{stream}"));
+        // Where pieces of a snapshot are confirmed, and where they are sent to be restored.
+        let pieces = ["ACK", "RESTORE"].map(|verb| format!("$JS.SNAPSHOT.{verb}.{stream}.>"));
+        api.into_iter().chain(pieces)
     });
     let feeds = ["INFO", "CREATE", "DELETE"];
     let feeds = feeds.map(|verb| format!("$JS.API.CONSUMER.{verb}.{LOG}.*"));
