@@ -36,16 +36,12 @@ async fn a_snapshot_of_a_running_server_is_restored_to_an_empty_one_with_its_seq
     }
     let (before, _) = log::read_all(&publisher, Stream::Log).await.unwrap();
     let (description, bytes) = save(&bus).await;
-    assert!(bytes.len() > 8 << 17, "{} bytes", bytes.len());
+    assert!(bytes.len() > 4 << 17, "{} bytes", bytes.len());
     commit(&publisher, &batch_of(&SUBJECTS, "later", root)).await;
 
-    let there = backup::restore(
-        &bus.installer().await,
-        Stream::Log,
-        &description,
-        &mut bytes.as_slice(),
-    );
-    match there.await {
+    let installer = bus.installer().await;
+    let whole = &mut bytes.as_slice();
+    match backup::restore(&installer, Stream::Log, &description, whole).await {
         Err(Error::Request {
             source: BusError::Api { code, .. },
             ..
@@ -56,8 +52,9 @@ async fn a_snapshot_of_a_running_server_is_restored_to_an_empty_one_with_its_seq
     drop(publisher);
     bus.restart_empty().await;
     let installer = bus.installer().await;
-    let restored = backup::restore(&installer, Stream::Log, &description, &mut bytes.as_slice());
-    assert_eq!(restored.await.unwrap().last_sequence, root);
+    let whole = &mut bytes.as_slice();
+    let restored = backup::restore(&installer, Stream::Log, &description, whole).await;
+    assert_eq!(restored.unwrap().last_sequence, root);
     // What is missing is made, and what was restored is as it is meant.
     streams::install(&installer, SETTINGS).await.unwrap();
     let publisher = bus.publisher().await;

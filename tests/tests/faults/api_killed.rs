@@ -24,8 +24,11 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// Edits that are made while there is none.
 const EDITS_MEANWHILE: usize = 4;
 
-/// The binding that is taken away, of a policy that no other edit touches.
-const BINDING: &str = "writ:dead-drift:all";
+/// The binding that is taken away in one round, of a policy that no other edit touches. Each round has its
+/// own: one that is taken away again and again is left alone for a while.
+fn binding(kill: usize) -> String {
+    format!("writ:dead-drift-{kill}:all")
+}
 
 #[test]
 fn an_api_server_that_is_killed_and_started_again_is_told_truly_and_brought_to_what_is_wanted() {
@@ -33,8 +36,12 @@ fn an_api_server_that_is_killed_and_started_again_is_told_truly_and_brought_to_w
         let mut row = Row::of("API server killed and started again");
         let acks = Acks::of(&ground, STAGE).await;
         let mut client = OneClient::new(0, vec![ground.publisher.clone()], small("dead-drift"));
-        let mut made = vec![client.edit("dead-drift".to_owned(), 0).await];
-        ground.role_on(STAGE, "dead-drift").await;
+        let mut made = Vec::new();
+        for kill in 0..KILLS {
+            let name = format!("dead-drift-{kill}");
+            made.push(client.edit(name.clone(), kill).await);
+            ground.role_on(STAGE, &name).await;
+        }
         let workload = Workload::of(
             vec![ground.publisher.clone()],
             CLIENTS,
@@ -49,6 +56,7 @@ fn an_api_server_that_is_killed_and_started_again_is_told_truly_and_brought_to_w
         let (mut said, mut starts, mut drifts, mut applied, mut watched) =
             (0, Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for kill in 0..KILLS {
+            let binding = binding(kill);
             sleep(Duration::from_millis(rand::random_range(300..1500))).await;
             let fleet = ground.fleet.fleet.lock().await;
             fleet.cluster(&cluster).unwrap().kill_api_servers().await;
@@ -56,7 +64,7 @@ fn an_api_server_that_is_killed_and_started_again_is_told_truly_and_brought_to_w
             row.injected += 1;
 
             // Drift of which no watch will ever tell: it is in etcd before there is a server again.
-            etcd::delete_binding(&ground, STAGE, BINDING).await;
+            etcd::delete_binding(&ground, STAGE, &binding).await;
             let mut untrue = 0;
             let begins = made.len();
             for edit in 0..EDITS_MEANWHILE {
@@ -82,7 +90,7 @@ fn an_api_server_that_is_killed_and_started_again_is_told_truly_and_brought_to_w
             starts.push(since.elapsed());
             let since = Instant::now();
             wait_for("the binding is back", async || {
-                bindings.get_opt(BINDING).await.ok()?.map(drop)
+                bindings.get_opt(&binding).await.ok()?.map(drop)
             })
             .await;
             drifts.push(since.elapsed());
@@ -94,7 +102,7 @@ fn an_api_server_that_is_killed_and_started_again_is_told_truly_and_brought_to_w
                 .await;
             }
             applied.push(since.elapsed());
-            watched.push(put_back(&ground).await);
+            watched.push(put_back(&ground, &binding).await);
             row.recovered += 1;
         }
         made.extend(workload.end().await);
@@ -113,14 +121,14 @@ fn an_api_server_that_is_killed_and_started_again_is_told_truly_and_brought_to_w
 
 /// Deletes the binding by hand and waits until it is back: in moments, as the watches stand again, and not
 /// with the next list, which is minutes away.
-async fn put_back(ground: &Ground) -> Duration {
+async fn put_back(ground: &Ground, binding: &str) -> Duration {
     let bindings = ground.fleet.objects(STAGE, "ClusterRoleBinding", "");
-    let before = bindings.get(BINDING).await.unwrap().metadata.uid;
-    let deleted = bindings.delete(BINDING, &DeleteParams::default()).await;
+    let before = bindings.get(binding).await.unwrap().metadata.uid;
+    let deleted = bindings.delete(binding, &DeleteParams::default()).await;
     deleted.unwrap();
     let since = Instant::now();
     wait_for("the binding that was deleted by hand is back", async || {
-        let found = bindings.get_opt(BINDING).await.ok()??;
+        let found = bindings.get_opt(binding).await.ok()??;
         (found.metadata.uid != before).then_some(())
     })
     .await;
