@@ -321,9 +321,6 @@ pub(crate) const MIRROR_EXPORT: &str = "writ.mirror.*";
 
 /// The permissions of the installer, the one user that creates, changes, purges, backs up and restores
 /// the streams, and the consumers that feed the mirrors of regions.
-///
-/// There is no lesser user for backups: who may ask for a snapshot names the subject to which its pieces
-/// are delivered, and nobody checks that name, so that 64 pieces under a name of the log evict its history.
 pub(crate) fn installer() -> Permissions {
     let streams = [LOG, ACKS].iter().flat_map(|stream| {
         let api = ["INFO", "CREATE", "UPDATE", "PURGE", "SNAPSHOT", "RESTORE"]
@@ -351,8 +348,9 @@ pub(crate) fn leaf_installer() -> Permissions {
     }
 }
 
-/// The permissions of whoever takes backups: snapshots of the streams, which come to its inbox, and
-/// nothing that changes them.
+/// The permissions of whoever takes backups: snapshots of the streams, which come to its inbox. It restores
+/// and purges nothing, but is not harmless: who asks for a snapshot names the subject that its pieces are
+/// delivered to, and nobody checks that name. Sixty-four pieces under a name of the log evict its history.
 pub(crate) fn backup() -> Permissions {
     let streams = [LOG, ACKS].iter().flat_map(|stream| {
         ["INFO", "SNAPSHOT"].map(|verb| format!("$JS.API.STREAM.{verb}.{stream}"))

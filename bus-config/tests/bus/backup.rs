@@ -115,8 +115,8 @@ fn is_denied<T>(outcome: &Result<T, Error>) -> bool {
     )
 }
 
-/// Why there is no lesser user for backups: the right to ask for a snapshot is the right to have the server
-/// store bytes under any name of the log. Were this to fail some day, a user of its own would be safe.
+/// Why whoever takes backups is to be trusted like an installer: the right to ask for a snapshot is the
+/// right to have the server store bytes under any name of the log. Good news if this fails some day.
 #[tokio::test]
 async fn whoever_asks_for_a_snapshot_can_have_it_delivered_into_the_log() {
     let bus = Bus::start().await;

@@ -16,7 +16,7 @@ use crate::{
     samples::Samples,
 };
 
-const KILLS: usize = 3;
+const KILLS: usize = 2;
 /// Clients; two of them share a name.
 const CLIENTS: usize = 4;
 /// Between two edits of a client.
