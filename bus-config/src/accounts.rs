@@ -319,11 +319,15 @@ pub(crate) const LINK_EXPORTS: [&str; 2] = ["$JS.API.CONSUMER.RESET.WRIT.*", "$J
 /// The streams that feed mirrors. As for [`LINK_EXPORTS`].
 pub(crate) const MIRROR_EXPORT: &str = "writ.mirror.*";
 
-/// The permissions of the installer, the one user that creates, changes and purges the streams, and
-/// the consumers that feed the mirrors of regions.
+/// The permissions of the installer, the one user that creates, changes, purges, backs up and restores
+/// the streams, and the consumers that feed the mirrors of regions.
 pub(crate) fn installer() -> Permissions {
     let streams = [LOG, ACKS].iter().flat_map(|stream| {
-        ["INFO", "CREATE", "UPDATE", "PURGE"].map(|verb| format!("$JS.API.STREAM.{verb}.{stream}"))
+        let api = ["INFO", "CREATE", "UPDATE", "PURGE", "SNAPSHOT", "RESTORE"]
+            .map(|verb| format!("$JS.API.STREAM.{verb}.{stream}"));
+        // Where pieces of a snapshot are confirmed, and where they are sent to be restored.
+        let pieces = ["ACK", "RESTORE"].map(|verb| format!("$JS.SNAPSHOT.{verb}.{stream}.>"));
+        api.into_iter().chain(pieces)
     });
     let feeds = ["INFO", "CREATE", "DELETE"];
     let feeds = feeds.map(|verb| format!("$JS.API.CONSUMER.{verb}.{LOG}.*"));
@@ -344,8 +348,9 @@ pub(crate) fn leaf_installer() -> Permissions {
     }
 }
 
-/// The permissions of whoever takes backups: snapshots of the streams, which come to its inbox, and
-/// nothing that changes them.
+/// The permissions of whoever takes backups: snapshots of the streams, which come to its inbox. It restores
+/// and purges nothing, but is not harmless: who asks for a snapshot names the subject that its pieces are
+/// delivered to, and nobody checks that name. Sixty-four pieces under a name of the log evict its history.
 pub(crate) fn backup() -> Permissions {
     let streams = [LOG, ACKS].iter().flat_map(|stream| {
         ["INFO", "SNAPSHOT"].map(|verb| format!("$JS.API.STREAM.{verb}.{stream}"))

@@ -1,7 +1,7 @@
 //! A whole fleet on this machine, from the other crates.
 //!
 //! Owns the commands that are only there with the feature `sandbox`: the sandbox, the demo
-//! and the recovery of a lost log for people, and the hidden ones by which the fleet starts its publishers and subscribers from this
+//! and backup, restore and the recovery of a lost log for people, and the hidden ones by which the fleet starts its publishers and subscribers from this
 //! same executable. Everything they do is in `writ-sandbox`, `writ-publisher` and
 //! `writ-subscriber`; this file passes arguments and turns errors into exits.
 
@@ -31,6 +31,10 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Rebuild a log that was lost or restored from what the clusters hold.
     Recover(Box<writ_publisher::recover::Args>),
+    /// Save the log and the acks of a running bus as files.
+    Backup(writ_publisher::backup::Args),
+    /// Give the log and the acks of a backup to a bus that has none.
+    Restore(writ_publisher::backup::Args),
     /// Run a publisher.
     #[command(name = "__publisher", hide = true)]
     Publisher(Box<writ_publisher::Args>),
@@ -133,6 +137,18 @@ pub(crate) async fn run(
                 }
                 Err(error) => Err(failed("the log was not recovered", error)),
             }
+        }
+        Command::Backup(args) => {
+            let saved = Box::pin(writ_publisher::backup::save(&args)).await;
+            let saved = saved.map_err(|error| failed("the bus was not backed up", error))?;
+            console.write(&saved.text());
+            Ok(Exit::Done)
+        }
+        Command::Restore(args) => {
+            let restored = Box::pin(writ_publisher::backup::restore(&args)).await;
+            let restored = restored.map_err(|error| failed("the bus was not restored", error))?;
+            console.write(&restored.text());
+            Ok(Exit::Done)
         }
         Command::Publisher(args) => {
             log_to_stderr();

@@ -11,6 +11,7 @@ mod alarm;
 mod answer;
 mod api;
 mod args;
+pub mod backup;
 mod beat;
 mod behind;
 mod caller;

@@ -3,6 +3,8 @@
 //!
 //! Every process keeps its address over a restart, so that clients find it again.
 
+mod leaf;
+
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -16,7 +18,7 @@ use tokio::time::sleep;
 use tonic::transport::{Channel, Endpoint};
 use writ_bus::{
     Client, accounts,
-    config::{ClusterUser, Peers, PublicKey, PublisherUser, ServerConfig},
+    config::{ClusterUser, Leafs, Peers, PublicKey, PublisherUser, ServerConfig},
     connection::{FirstConnect, Options},
     streams::{self, Settings, Stream},
 };
@@ -102,6 +104,8 @@ pub struct Size {
     pub clusters: Vec<String>,
     /// Three of them without a word and a cluster is silent.
     pub pulse_period_s: u64,
+    /// Whether the clusters are behind a leaf node of eu, which knows all servers.
+    pub leaf: bool,
 }
 
 impl Size {
@@ -113,6 +117,7 @@ impl Size {
             publishers,
             clusters,
             pulse_period_s: 1,
+            leaf: false,
         }
     }
 }
@@ -136,6 +141,7 @@ pub struct Hub {
     launcher: Launcher,
     parts: Parts,
     servers: Vec<Server>,
+    leaf: Option<leaf::Leaf>,
     publishers: Vec<Publisher>,
     pulse_period_s: u64,
     reader_seed: String,
@@ -214,12 +220,27 @@ impl Hub {
             key: public(pair),
         };
         let users: Vec<ClusterUser> = clusters.iter().map(user).collect();
+        let link = size.leaf.then(KeyPair::new_user);
+        // Who is behind a leaf is known there, and nowhere else.
+        let (behind, users) = if size.leaf {
+            (users, Vec::new())
+        } else {
+            (Vec::new(), users)
+        };
 
         write_keys(path, &bus_keys);
         let mut hub = Hub {
             launcher: Launcher::writ(writ.into()),
             parts: parts.expect("nats-server is there or can be built"),
-            servers: server_configs(path, size.servers, &public(&installer), &publishers, &users),
+            servers: server_configs(
+                path,
+                size.servers,
+                &public(&installer),
+                &publishers,
+                &users,
+                link.as_ref(),
+            ),
+            leaf: None,
             publishers: (0..size.publishers)
                 .map(|number| Publisher {
                     name: publisher_name(number),
@@ -240,6 +261,9 @@ impl Hub {
             hub.start_server(number).await;
         }
         hub.install(seed(&installer), size.servers).await;
+        if let Some(link) = link {
+            hub.start_leaf(&link, &installer, behind).await;
+        }
         hub
     }
 
@@ -292,12 +316,11 @@ impl Hub {
             &ClusterName::parse(name).expect("a name"),
         );
         until("the cluster connects", async || {
-            connect(
-                &self.nats_url(),
-                self.cluster_seeds[name].clone(),
-                inbox.clone(),
-            )
-            .await
+            let url = match &self.leaf {
+                Some(leaf) => leaf.url(),
+                None => self.nats_url(),
+            };
+            connect(&url, self.cluster_seeds[name].clone(), inbox.clone()).await
         })
         .await
     }
@@ -511,6 +534,7 @@ fn server_configs(
     installer: &PublicKey,
     publishers: &[PublisherUser],
     clusters: &[ClusterUser],
+    link: Option<&KeyPair>,
 ) -> Vec<Server> {
     let routes: Vec<std::net::SocketAddr> = (0..count)
         .map(|_| ([127, 0, 0, 1], port()).into())
@@ -536,7 +560,10 @@ fn server_configs(
             installer: installer.clone(),
             publishers: publishers.to_vec(),
             clusters: clusters.to_vec(),
-            leafs: None,
+            leafs: link.map(|link| Leafs {
+                listen: ([127, 0, 0, 1], port()).into(),
+                links: vec![leaf::link(link)],
+            }),
         };
         let text = config.render().expect("a configuration");
         std::fs::write(own.join("nats.conf"), text).expect("the folder can be written");

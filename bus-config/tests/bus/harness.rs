@@ -169,6 +169,10 @@ impl Bus {
         self.server.kill().await.unwrap();
     }
 
+    pub(crate) async fn plain_installer(&self) -> Plain {
+        self.plain(&self.installer, accounts::INSTALLER_INBOX).await
+    }
+
     pub(crate) async fn plain_publisher(&self) -> Plain {
         self.plain(&self.publisher, "_INBOX.publisher.publisher-1")
             .await
@@ -187,6 +191,13 @@ impl Bus {
             .await
             .unwrap();
         assert!(status.success());
+    }
+
+    /// Kills the server and starts another on the same port, with nothing stored.
+    pub(crate) async fn restart_empty(&mut self) {
+        self.server.kill().await.unwrap();
+        std::fs::remove_dir_all(&self.config.store_dir).unwrap();
+        self.restart().await;
     }
 
     /// Kills the server and starts another on the same port and store.

@@ -20,7 +20,7 @@ use serde_json::Value;
 pub use self::{
     build::Group,
     follow::FollowError,
-    intent::Intent,
+    intent::{Intent, RECOVERED, RECOVERED_UNKNOWN},
     kind::Kind,
     outcome::{Attempt, Claim, Next, Reply, SeenRoot},
 };

@@ -115,6 +115,20 @@ impl Fleet {
         self.members.get(name).map(|member| &member.cluster)
     }
 
+    /// Where the etcd of all clusters is asked; a cluster's keys begin with `/<name>/`.
+    pub fn etcd_endpoint(&self) -> &str {
+        self.kubernetes.etcd_endpoint()
+    }
+
+    /// Starts the API servers of a cluster again that were killed; returns when they are ready.
+    pub async fn start_api_servers(&mut self, name: &ClusterName) -> Result<(), Error> {
+        let started = self.member(name)?.cluster.start_api_servers().await;
+        started.map_err(|source| Error::Cluster {
+            name: name.to_string(),
+            source: Box::new(source),
+        })
+    }
+
     /// Starts, registers and hears from one more cluster; its name is `<region>-<stage>-<n>`.
     pub async fn add_cluster(
         &mut self,
@@ -153,10 +167,9 @@ impl Fleet {
         self.write_access()
     }
 
-    /// Ends the bus and leaves everything else to itself. Not for a fleet with leaf nodes, whose links do
-    /// not come back.
+    /// Ends the bus and leaves everything else to itself, leaf nodes among it.
     pub async fn stop_bus(&mut self) {
-        self.bus.stop().await;
+        self.bus.stop_hub().await;
     }
 
     /// Kills the bus (SIGKILL); everything that is connected to it goes on.
@@ -166,7 +179,19 @@ impl Fleet {
 
     /// Starts the bus again on the same address, with whatever lies in [`Fleet::store_folder`] by now.
     pub async fn start_bus(&mut self) -> Result<(), Error> {
+        self.start_bus_bare().await?;
+        Ok(self.bus.install().await?)
+    }
+
+    /// The same, without making the streams that are missing: for a backup to be restored to.
+    pub async fn start_bus_bare(&mut self) -> Result<(), Error> {
         Ok(self.bus.start_again().await?)
+    }
+
+    /// Throws away what a region's leaf node mirrors and has it mirrored anew: of a log that was lost or
+    /// restored it would never be what the log is.
+    pub async fn mirror_anew(&mut self, region: &Region) -> Result<(), Error> {
+        Ok(self.bus.mirror_anew(region).await?)
     }
 
     /// Where the bus stores the log and the acks; to be copied or replaced while it is stopped.

@@ -106,8 +106,8 @@ async fn start_bus(
 ) -> Result<(Bus, Publisher), Error> {
     let users = keys.iter().map(|keys| keys.user.clone()).collect();
     let publishers = vec![publisher_keys.user.clone()];
-    let leafs: &[Region] = if options.leafs { &options.regions } else { &[] };
-    let bus = Bus::start(&options.launcher, parts, folder, publishers, users, leafs).await?;
+    let leafs = options.leaf_regions();
+    let bus = Bus::start(&options.launcher, parts, folder, publishers, users, &leafs).await?;
     let (launcher, periods) = (&options.launcher, options.periods);
     let publisher = Publisher::start(launcher, folder, bus.url(), publisher_keys, periods).await?;
     Ok((bus, publisher))

@@ -1,5 +1,7 @@
 //! A real cluster behind a leaf node, with everything: publisher, hub, link, leaf, subscriber, API
-//! server. The link is cut, and the mirror is left behind.
+//! server. The link is cut, and the mirror is left behind. Then, without a cluster's API, a hub of three.
+
+mod three;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -24,8 +26,11 @@ const CONVERGENCE_LIMIT: Duration = Duration::from_secs(20);
 
 const CLUSTER: &str = "eu-prod-1";
 
+/// The executable under test.
+const WRIT: &str = env!("CARGO_BIN_EXE_writ-under-test");
+
 async fn start() -> Fleet {
-    let launcher = Launcher::writ(PathBuf::from(env!("CARGO_BIN_EXE_writ-under-test")));
+    let launcher = Launcher::writ(PathBuf::from(WRIT));
     let mut options = FleetOptions::new(launcher, vec![region()], vec!["prod".parse().unwrap()]);
     options.leafs = true;
     Fleet::start(options).await.unwrap()
