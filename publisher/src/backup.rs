@@ -9,6 +9,7 @@
 use std::{
     fs::{self, File},
     io::{BufReader, BufWriter},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -99,7 +100,10 @@ pub async fn save(args: &Args) -> Result<Report, Error> {
                 source,
             }
         };
-        fs::create_dir_all(&folder).map_err(write(&folder))?;
+        // Policies are not for everybody on this machine.
+        let mut made = fs::DirBuilder::new();
+        made.recursive(true).mode(0o700);
+        made.create(&folder).map_err(write(&folder))?;
         let data = folder.join(DATA_FILE);
         let file = File::create(&data).map_err(write(&data))?;
         let mut out = BufWriter::new(file);

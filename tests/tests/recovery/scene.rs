@@ -119,7 +119,7 @@ impl Scene {
                 .iter()
                 .filter(|line| line.state() == AckState::Applied);
             // Targets are fixed in the edit: those that it is for.
-            (lines.len() > 0 && applied.count() == lines.len()).then_some(())
+            (!lines.is_empty() && applied.count() == lines.len()).then_some(())
         })
         .await;
     }
