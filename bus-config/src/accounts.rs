@@ -54,7 +54,7 @@ fn enrol_inbox_of(cluster: &str) -> String {
 
 /// The second tokens of inboxes that are not regions. A region of such a name would have clusters whose
 /// inboxes are others'.
-pub const INBOX_WORDS: [&str; 5] = ["enrol", "publisher", "installer", "backup", "registrar"];
+pub const INBOX_WORDS: [&str; 5] = writ_core::name::RESERVED;
 
 /// What flows from the streams' account to the subscribers'.
 pub const LIVE: &str = "writ.live.>";

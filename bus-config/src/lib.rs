@@ -19,6 +19,7 @@ pub mod log;
 pub mod mirror;
 pub mod past;
 pub mod read;
+pub mod secret;
 pub mod streams;
 
 mod api;

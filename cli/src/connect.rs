@@ -21,6 +21,8 @@ use writ_proto::v1::ack_service_client::AckServiceClient;
 use writ_proto::v1::cluster_service_client::ClusterServiceClient;
 use writ_proto::v1::history_service_client::HistoryServiceClient;
 use writ_proto::v1::policy_service_client::PolicyServiceClient;
+#[cfg(feature = "sandbox")]
+use writ_proto::v1::trust_service_client::TrustServiceClient;
 
 use crate::error::{Answer, Error};
 
@@ -48,6 +50,8 @@ pub(crate) struct Fleet {
     pub(crate) clusters: ClusterServiceClient<Channel>,
     pub(crate) acks: AckServiceClient<Channel>,
     pub(crate) history: HistoryServiceClient<Channel>,
+    #[cfg(feature = "sandbox")]
+    pub(crate) trust: TrustServiceClient<Channel>,
 }
 
 /// Connects to the first publisher that takes a connection. `addresses`: one, or several with commas
@@ -84,6 +88,8 @@ pub(crate) async fn connect(addresses: Option<&str>) -> Result<Fleet, Error> {
             .max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
         clusters: ClusterServiceClient::new(channel.clone())
             .max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
+        #[cfg(feature = "sandbox")]
+        trust: TrustServiceClient::new(channel.clone()),
         history: HistoryServiceClient::new(channel.clone())
             .max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
         acks: AckServiceClient::new(channel).max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),

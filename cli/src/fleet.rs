@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 
+mod keys;
 mod sandbox;
 
 /// Starts another program in this process's place; see [`before_runtime`].
@@ -35,6 +36,9 @@ pub(crate) enum Command {
     Backup(writ_publisher::backup::Args),
     /// Give the log and the acks of a backup to a bus that has none.
     Restore(writ_publisher::backup::Args),
+    /// The publishers' signing keys: list, rotate, revoke.
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Run a publisher.
     #[command(name = "__publisher", hide = true)]
     Publisher(Box<writ_publisher::Args>),
@@ -116,6 +120,7 @@ pub(crate) fn before_runtime() -> Option<ExitCode> {
 /// Runs one of the commands.
 pub(crate) async fn run(
     command: Command,
+    address: Option<&str>,
     console: &mut Console,
     interrupt: &Interrupt,
 ) -> Result<Exit, Error> {
@@ -150,6 +155,7 @@ pub(crate) async fn run(
             console.write(&restored.text());
             Ok(Exit::Done)
         }
+        Command::Keys(command) => keys::run(command, address, console, interrupt).await,
         Command::Publisher(args) => {
             log_to_stderr();
             Box::pin(writ_publisher::run(*args))

@@ -103,7 +103,7 @@ pub async fn run(
             Ok(Exit::Done)
         }
         #[cfg(feature = "sandbox")]
-        Command::Fleet(command) => fleet::run(command, console, &interrupt).await,
+        Command::Fleet(command) => fleet::run(command, address, console, &interrupt).await,
     };
     let outcome = match (outcome, console.out_error()) {
         (Ok(_), Some(error)) => Err(Error::Output(error)),

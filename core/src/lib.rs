@@ -28,3 +28,4 @@ pub mod root;
 pub mod scope;
 pub mod subject;
 pub mod tracker;
+pub mod trust;

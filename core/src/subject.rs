@@ -50,10 +50,12 @@ pub enum BusSubject {
     /// `writ.offer.<region>.<stage>.<cluster>`: what a cluster holds of the log, as publishers signed it;
     /// not stored.
     Offer(Sender),
-    /// Not a subject of the bus: the payload type is bound to this text where a document is signed
-    /// that travels beside the bus (the trust bundle).
+    /// `writ.event.trust.all.all.bundle`: the publishers' keys, signed offline. It stands where events of
+    /// the whole fleet stand, so that every cluster may hear and read it, and is of no feed.
     Trust,
-    /// Not a subject of the bus either: the opening of an epoch, which travels inside roots.
+    /// `writ.live.trust.all.all.bundle`: the same message republished after its commit.
+    LiveTrust,
+    /// Not a subject of the bus: the opening of an epoch, which travels inside roots.
     Opening,
 }
 
@@ -103,6 +105,7 @@ impl BusSubject {
     pub fn signed_name(&self) -> BusSubject {
         match self {
             BusSubject::Live { feed, name } => BusSubject::event(feed, name),
+            BusSubject::LiveTrust => BusSubject::Trust,
             other => other.clone(),
         }
     }
@@ -122,7 +125,8 @@ impl BusSubject {
         };
         Some(match *tokens.as_slice() {
             ["writ", "root"] => BusSubject::Root,
-            ["writ", "trust"] => BusSubject::Trust,
+            ["writ", "event", "trust", "all", "all", "bundle"] => BusSubject::Trust,
+            ["writ", "live", "trust", "all", "all", "bundle"] => BusSubject::LiveTrust,
             ["writ", "opening"] => BusSubject::Opening,
             ["writ", "live", "beat"] => BusSubject::Beat,
             ["writ", "live", "recall"] => BusSubject::Recall,
@@ -168,7 +172,8 @@ impl fmt::Display for BusSubject {
             BusSubject::Pulse(sender) => write!(f, "writ.pulse.{sender}"),
             BusSubject::Recall => f.write_str("writ.live.recall"),
             BusSubject::Offer(sender) => write!(f, "writ.offer.{sender}"),
-            BusSubject::Trust => f.write_str("writ.trust"),
+            BusSubject::Trust => f.write_str("writ.event.trust.all.all.bundle"),
+            BusSubject::LiveTrust => f.write_str("writ.live.trust.all.all.bundle"),
             BusSubject::Opening => f.write_str("writ.opening"),
         }
     }
@@ -193,6 +198,8 @@ mod tests {
             "writ.base.cluster.eu.all",
             "writ.ack.eu.prod.eu-prod-1",
             "writ.pulse.eu.prod.eu-prod-1",
+            "writ.event.trust.all.all.bundle",
+            "writ.live.trust.all.all.bundle",
             "writ.live.recall",
             "writ.offer.eu.prod.eu-prod-1",
         ] {
@@ -211,6 +218,8 @@ mod tests {
             "writ.event.node.eu.prod.a",
             "writ.event.access.all.all.a",
             "writ.index.token.all.all",
+            "writ.event.trust.eu.all.bundle",
+            "writ.event.trust.all.all.other",
             "writ.event.policy.eu.prod.*",
             "writ.event.policy.eu.>.a",
             "writ.ack.all.prod.a",

@@ -17,6 +17,7 @@ use writ_bus::{
     Client, accounts,
     backup::{self, Extent},
     connection::{FirstConnect, Options},
+    secret,
     streams::Stream,
 };
 
@@ -56,6 +57,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// The key file.
+    #[error(transparent)]
+    Secret(#[from] secret::Error),
     /// There is a backup in the folder.
     #[error("{} holds a backup: name another folder", .0.display())]
     IsThere(PathBuf),
@@ -148,10 +152,10 @@ fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
 
 async fn connect(args: &Args) -> Result<Client, Error> {
     let path = &args.nats_nkey_file;
-    let seed = fs::read_to_string(path).map_err(read(path))?;
+    let seed = secret::read(path)?;
     let options = Options {
         url: args.nats_url.clone(),
-        seed: seed.trim().to_owned(),
+        seed: seed.to_string(),
         inbox: accounts::INSTALLER_INBOX.to_owned(),
         name: "writ backup".to_owned(),
         first_connect: FirstConnect::Now,

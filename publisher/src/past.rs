@@ -25,7 +25,6 @@ use writ_bus::{
 use writ_core::{
     edit::Intent,
     edit::Kind,
-    envelope::Keyring,
     epoch::FIRST,
     name::Name,
     revision::{Generation, Revision},
@@ -33,7 +32,7 @@ use writ_core::{
 };
 use writ_proto::log;
 
-use crate::{alarm::Alarms, view::View};
+use crate::{alarm::Alarms, trust::Trusted, view::View};
 
 /// Names that one chunk asks the log for.
 pub(crate) const CHUNK_NAMES_MAX: usize = SUBJECTS_MAX;
@@ -112,12 +111,12 @@ pub(crate) struct Unknown {
 #[derive(Clone)]
 pub(crate) struct Past {
     client: Client,
-    trusted: Keyring,
+    trusted: Trusted,
     alarms: Alarms,
 }
 
 impl Past {
-    pub(crate) fn new(client: Client, trusted: Keyring, alarms: Alarms) -> Past {
+    pub(crate) fn new(client: Client, trusted: Trusted, alarms: Alarms) -> Past {
         Past {
             client,
             trusted,
@@ -193,7 +192,7 @@ impl Past {
     }
 
     fn open(&self, stored: &read::Stored) -> Option<Intent> {
-        match log::open::<Intent>(&stored.subject, &stored.bytes, &self.trusted) {
+        match log::open::<Intent>(&stored.subject, &stored.bytes, &self.trusted.keyring()) {
             Ok(opened) => Some(opened.value),
             Err(error) => {
                 self.alarms.raise(&stored.subject, error.category(), &error);

@@ -11,9 +11,10 @@ use tonic::transport::server::TcpIncoming;
 use writ_bus::{
     Client,
     connection::{self, FirstConnect, Options},
+    secret,
 };
 use writ_core::{
-    envelope::{self, Keyring, SigningKey},
+    envelope::{self, SigningKey},
     recover::Recall,
 };
 use writ_proto::{
@@ -27,11 +28,13 @@ use crate::{
     api::{self, Api},
     beat::Heart,
     behind::Behind,
+    bundle::Bundles,
     commit::Committer,
     follow::{self, Follower},
     hear::{self, Ear},
     past::Past,
     track::{self, Tracking},
+    trust::{Signer, Trusted},
     view::{View, Views},
 };
 
@@ -53,6 +56,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A key file.
+    #[error(transparent)]
+    Secret(#[from] secret::Error),
     /// The file of the address.
     #[error("can't write {}", .path.display())]
     WriteFile {
@@ -145,15 +151,23 @@ pub(crate) async fn run_until(
     let alarms = Alarms::default();
     let tracking = Tracking::new(Duration::from_secs(config.args.pulse_period_s));
     let (view_sender, view_receiver) = watch::channel(Arc::new(View::default()));
-    let behind = Behind::new(client.clone(), config.trusted.clone());
-    let views = Views::new(view_receiver, behind.broken());
+    let trusted = Trusted::new(config.trust.clone());
+    // First, so that what a key signed which only the newest bundle names is believed.
+    trusted.read(&client).await.map_err(Error::Connect)?;
+    let signing_key_file = config.args.signing_key_file.clone();
+    let signer = Signer::new(config.key.clone(), signing_key_file, trusted.clone());
+    if signer.broken().borrow().is_some() {
+        return Err(Error::NotTrusted);
+    }
+    let behind = Behind::new(client.clone(), trusted.clone());
+    let views = Views::new(view_receiver, behind.broken(), signer.broken());
     let (beat_sender, heard) = watch::channel(None);
     let mut tasks = JoinSet::new();
 
     let live = hear::listen(&client).await.map_err(Error::Connect)?;
     let follower = Follower::new(
         client.clone(),
-        (config.trusted.clone(), config.offline.clone()),
+        trusted.clone(),
         behind.clone(),
         view_sender,
         tracking.clone(),
@@ -162,7 +176,7 @@ pub(crate) async fn run_until(
     start(&mut tasks, |caught_up| follower.run(caught_up)).await?;
     let ear = Ear {
         client: client.clone(),
-        trusted: config.trusted.clone(),
+        trusted: trusted.clone(),
         tracking: tracking.clone(),
         alarms: alarms.clone(),
         behind,
@@ -173,11 +187,11 @@ pub(crate) async fn run_until(
     start(&mut tasks, |caught_up| acks.hear_acks(caught_up)).await?;
     tasks.spawn(ear.hear_pulses(live, beat_sender));
     tracing::info!(revision = %views.now().revision(), "the log is followed");
-    recall(&client, &config.key, &views).await;
+    recall(&client, &signer, &views).await;
 
     let heart = Heart {
         client: client.clone(),
-        key: config.key.clone(),
+        signer: signer.clone(),
         views: views.clone(),
         name: config.args.name.clone(),
         period: Duration::from_secs(config.args.beat_period_s),
@@ -189,12 +203,11 @@ pub(crate) async fn run_until(
         Ok(())
     });
 
-    let trusted = config.trusted.clone();
     let past = Past::new(client.clone(), trusted.clone(), alarms.clone());
     let (committer, rounds) = Committer::new(
         client.clone(),
-        config.key.clone(),
-        trusted,
+        signer.clone(),
+        trusted.clone(),
         views.clone(),
         alarms,
     );
@@ -202,9 +215,28 @@ pub(crate) async fn run_until(
         rounds.run().await;
         Ok(())
     });
+    let looking = signer.clone();
+    tasks.spawn(async move {
+        looking.keep().await;
+        Ok(())
+    });
+    let bundles = Bundles {
+        client: client.clone(),
+        trusted,
+        signer,
+        views: views.clone(),
+    };
     let stop = CancellationToken::new();
     let name = config.args.name.to_string();
-    let api = Api::new(name, committer, views, tracking, past, stop.clone());
+    let api = Api::new(
+        name,
+        committer,
+        views,
+        tracking,
+        past,
+        bundles,
+        stop.clone(),
+    );
     config.announce(&listener)?;
     serve(api, listener, tasks, stop, ended).await?;
     client.flush().await;
@@ -213,14 +245,14 @@ pub(crate) async fn run_until(
 
 /// Asks the clusters who holds more than the log, and listens for a moment before any edit is taken: a
 /// log that was put back from a backup looks like any other to a publisher that has just started.
-async fn recall(client: &Client, key: &SigningKey, views: &Views) {
+async fn recall(client: &Client, signer: &Signer, views: &Views) {
     let recall = Recall {
         above: views.now().revision(),
         clusters: Vec::new(),
         feeds: Vec::new(),
         issued_ms: track::wall_ms(),
     };
-    let bytes = log::seal(&recall, key).bytes.into();
+    let bytes = log::seal(&recall, &*signer.hold().await).bytes.into();
     if let Err(error) = writ_bus::live::publish_recall(client, bytes).await {
         tracing::warn!(
             "nobody is asked for more than the log has: {}",
@@ -292,8 +324,7 @@ struct Config {
     args: Args,
     seed: String,
     key: SigningKey,
-    trusted: Keyring,
-    offline: Keyring,
+    trust: Trust,
 }
 
 impl Config {
@@ -301,9 +332,9 @@ impl Config {
         if !args.listen.ip().is_loopback() {
             return Err(Error::NotLoopback(args.listen));
         }
-        let seed = read_text(&args.nats_nkey_file)?;
+        let seed = secret::read(&args.nats_nkey_file)?.to_string();
         let path = args.signing_key_file.clone();
-        let key = SigningKey::from_base64(&read_text(&path)?)
+        let key = SigningKey::from_base64(&secret::read(&path)?)
             .map_err(|source| Error::SigningKey { path, source })?;
         let path = args.trust_file.clone();
         let bytes = std::fs::read(&path).map_err(|source| Error::ReadFile {
@@ -311,14 +342,10 @@ impl Config {
             source,
         })?;
         let trust = Trust::from_file(&bytes).map_err(|source| Error::Trust { path, source })?;
-        if !trust.bundle.publishers.contains(&key.public()) {
-            return Err(Error::NotTrusted);
-        }
         Ok(Config {
             seed,
             key,
-            trusted: trust.bundle.keyring(),
-            offline: trust.offline_keyring(),
+            trust,
             args,
         })
     }
@@ -359,14 +386,6 @@ impl Config {
                 source,
             })
     }
-}
-
-fn read_text(path: &PathBuf) -> Result<String, Error> {
-    let read = std::fs::read_to_string(path);
-    read.map_err(|source| Error::ReadFile {
-        path: path.clone(),
-        source,
-    })
 }
 
 /// Resolves at SIGTERM or Ctrl-C. Installed at once, so that none is missed while starting.

@@ -25,10 +25,10 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// until it has read its roles, some seconds; a right that somebody took away, a person has to give back.
 const FORBIDDEN_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// An ack, and the state to keep with it.
+/// The state to keep, and the ack to send then, if there is one.
 pub(crate) struct Outgoing {
     pub(crate) state: State,
-    pub(crate) ack: Sealed,
+    pub(crate) ack: Option<Sealed>,
 }
 
 /// What the cluster keeps of what was seen.
@@ -46,6 +46,7 @@ pub(crate) async fn run<C: ClusterApi>(
     while let Some(Outgoing { state, ack }) = waiting.recv().await {
         keep(&mut store, &state).await?;
         kept.send_replace(state.seen);
+        let Some(ack) = ack else { continue };
         while let Err(error) = live::publish_ack(&client, &sender, ack.bytes.clone().into()).await {
             tracing::warn!("ack not stored yet, sending it again: {error}");
             tokio::time::sleep(RETRY_DELAY).await;

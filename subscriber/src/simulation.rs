@@ -123,7 +123,9 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
                     return;
                 }
                 kept_in.send_replace(state.seen);
-                push(&out, ack.bytes);
+                if let Some(ack) = ack {
+                    push(&out, ack.bytes);
+                }
             }
         });
         let (repairs_in, repairs) = mpsc::channel(REPAIRS_WAITING_MAX);

@@ -27,7 +27,7 @@ use writ_core::{
     name::{ClusterName, Name, Region, Stage},
 };
 use writ_proto::{
-    trust::TrustBundle,
+    trust::{self, TrustBundle},
     v1::{
         ack_service_client::AckServiceClient, cluster_service_client::ClusterServiceClient,
         policy_service_client::PolicyServiceClient,
@@ -508,7 +508,10 @@ impl Hub {
 
 fn write_keys(folder: &Path, bus_keys: &[KeyPair]) {
     let write = |name: String, bytes: &[u8]| {
-        std::fs::write(folder.join(name), bytes).expect("the folder can be written");
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).expect("the folder can be written");
+        let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(path, own).expect("it is ours");
     };
     let mut keys = Vec::new();
     for (number, pair) in bus_keys.iter().enumerate() {
@@ -518,13 +521,10 @@ fn write_keys(folder: &Path, bus_keys: &[KeyPair]) {
         write(format!("publisher-{number}.signing"), text.as_bytes());
         keys.push(SigningKey::from_seed(&signing).public());
     }
-    let bundle = TrustBundle {
-        version: 1,
-        publishers: keys,
-    };
+    let bundle = TrustBundle::first(keys);
     write(
         "trust".to_owned(),
-        &bundle.to_file(&SigningKey::from_seed(&[99; 32])),
+        &trust::to_file(&bundle, &SigningKey::from_seed(&[99; 32])),
     );
 }
 

@@ -25,6 +25,18 @@ impl State {
         group.add(edit);
         group.finish()
     }
+
+    /// The root that states another version of the trust bundle, which is stored before it in the same
+    /// batch. It has a revision of its own, so that one revision has one root, and no edit.
+    pub fn root_with_trust(&self, version: u64) -> Root {
+        Root {
+            revision: self.revision.next(),
+            feeds: self.feeds(),
+            edits: Vec::new(),
+            opening: self.opening.clone(),
+            trust: version,
+        }
+    }
 }
 
 /// Several edits that become one batch: as if one were made after the other, with one root.
@@ -190,6 +202,7 @@ impl<'a> Group<'a> {
             feeds: self.next.feeds(),
             edits: self.edits.clone(),
             opening: self.next.opening.clone(),
+            trust: self.next.trust,
         }));
         Batch {
             messages,

@@ -51,6 +51,8 @@ pub struct State {
     admitted: Option<Opening>,
     /// The signed opening of the epoch, which every root carries on.
     opening: Option<Arc<[u8]>>,
+    /// The trust bundle that is in force, which every root carries on.
+    trust: u64,
 }
 
 /// One feed as the log holds it.
@@ -190,6 +192,11 @@ impl State {
             true => is_all,
             false => newest.revision().epoch > self.revision.epoch,
         }
+    }
+
+    /// Version of the trust bundle that the last root states.
+    pub fn trust(&self) -> u64 {
+        self.trust
     }
 
     /// Takes an opening that was found in a root and is signed by the offline key.

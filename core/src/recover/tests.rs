@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     edit::{Change, Edit, Message, State},
     epoch::Opening,
-    event::Event,
+    event::{Body, Event},
     index::{self, Entries},
     model::{self, Document},
     placement,
@@ -385,6 +385,59 @@ fn a_root_of_an_epoch_that_nobody_opened_is_not_followed_by_publishers() {
         .cloned()
         .for_each(|message| drop(state.follow(message)));
     assert!(state.follow(Message::Root(again.root)).is_err());
+}
+
+#[test]
+fn what_only_a_thiefs_events_say_is_taken_back_in_the_new_epoch() {
+    let mut log = Log::of(&[cluster(), policy("a", &["eu"], "devs")]);
+    let mut forge = |name: &str, generation: u64| {
+        let forged = Log::of(&[cluster(), policy(name, &["eu"], "thieves")]);
+        let mut messages = forged.messages.into_iter();
+        let event = messages.find_map(|message| match message {
+            Message::Event(event) if event.name.as_str() == name => Some(event),
+            _ => None,
+        });
+        let mut event = event.unwrap();
+        event.revision.number = 1_000;
+        event.generation = Generation(generation);
+        log.messages.push(Message::Event(event));
+    };
+    forge("evil", 7);
+    forge("a", 900);
+    let copy = log.copy();
+    let mut plan = Plan::make(&copy, &Found::default());
+    assert_eq!(plan.disown(&copy), 2);
+    assert_eq!(
+        plan.disown(&copy),
+        0,
+        "a second time there is nothing to take back"
+    );
+    let events: Vec<Event> = plan
+        .build(2, 5)
+        .messages
+        .into_iter()
+        .filter_map(|message| match message {
+            Message::Event(event) => Some(event),
+            _ => None,
+        })
+        .collect();
+    let of = |name: &str| {
+        events
+            .iter()
+            .find(|event| event.name.as_str() == name)
+            .unwrap()
+    };
+    assert_eq!(
+        (of("evil").body.as_ref(), of("evil").generation),
+        (None, Generation(8))
+    );
+    let (kept, body) = (of("a"), of("a").body.as_deref().unwrap());
+    assert_eq!(kept.generation, Generation(901));
+    let object = Body::decode(kept, body).unwrap().object.to_string();
+    assert!(
+        object.contains("devs") && !object.contains("thieves"),
+        "{object}"
+    );
 }
 
 #[test]

@@ -58,14 +58,14 @@ pub(super) fn misplaced<T>(expected: &BusSubject) -> Result<T, DecodeError> {
     })
 }
 
-pub(super) fn to_revision(revision: Revision) -> Option<wire::Revision> {
+pub(crate) fn to_revision(revision: Revision) -> Option<wire::Revision> {
     Some(wire::Revision {
         epoch: revision.epoch,
         number: revision.number,
     })
 }
 
-pub(super) fn revision(
+pub(crate) fn revision(
     revision: Option<wire::Revision>,
     field: &'static str,
 ) -> Result<Revision, DecodeError> {

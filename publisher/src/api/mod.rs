@@ -7,6 +7,7 @@ mod error;
 mod history;
 mod past;
 mod policy;
+mod trust;
 
 use std::sync::Arc;
 
@@ -21,10 +22,12 @@ use writ_core::{edit::Kind, name::Name, revision::Revision};
 use writ_proto::v1::{
     self, ack_service_server::AckServiceServer, cluster_service_server::ClusterServiceServer,
     history_service_server::HistoryServiceServer, policy_service_server::PolicyServiceServer,
+    trust_service_server::TrustServiceServer,
 };
 
 use crate::{
     accept::MANIFEST_SIZE_MAX_BYTES,
+    bundle::Bundles,
     caller,
     commit::Committer,
     past::Past,
@@ -38,7 +41,7 @@ const REQUEST_SIZE_MAX_BYTES: usize = MANIFEST_SIZE_MAX_BYTES + 64 * 1024;
 /// Streams of status that are open at once: each makes its whole status at every change.
 const WATCHES_MAX: usize = 256;
 
-/// The four services. Clones share everything.
+/// The five services. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct Api {
     publisher: String,
@@ -49,6 +52,7 @@ pub(crate) struct Api {
     watches: Arc<Semaphore>,
     past: Past,
     past_reads: Arc<Semaphore>,
+    bundles: Bundles,
 }
 
 impl Api {
@@ -58,6 +62,7 @@ impl Api {
         views: Views,
         tracking: Tracking,
         past: Past,
+        bundles: Bundles,
         stop: CancellationToken,
     ) -> Api {
         let watches = Arc::new(Semaphore::new(WATCHES_MAX));
@@ -71,6 +76,7 @@ impl Api {
             watches,
             past,
             past_reads,
+            bundles,
         }
     }
 
@@ -124,12 +130,14 @@ pub(crate) async fn router(api: Api) -> Result<Router<Layers>, tonic_reflection:
     let clusters =
         ClusterServiceServer::new(api.clone()).max_decoding_message_size(REQUEST_SIZE_MAX_BYTES);
     let acks = AckServiceServer::new(api.clone());
-    let history = HistoryServiceServer::new(api);
+    let history = HistoryServiceServer::new(api.clone());
+    let trust = TrustServiceServer::new(api).max_decoding_message_size(trust::FILE_SIZE_MAX_BYTES);
     // Served only once the log is followed, so that serving is healthy.
     reporter.set_serving::<PolicyServiceServer<Api>>().await;
     reporter.set_serving::<ClusterServiceServer<Api>>().await;
     reporter.set_serving::<AckServiceServer<Api>>().await;
     reporter.set_serving::<HistoryServiceServer<Api>>().await;
+    reporter.set_serving::<TrustServiceServer<Api>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(writ_proto::FILE_DESCRIPTOR_SET)
@@ -142,6 +150,7 @@ pub(crate) async fn router(api: Api) -> Result<Router<Layers>, tonic_reflection:
         .add_service(clusters)
         .add_service(acks)
         .add_service(history)
+        .add_service(trust)
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))

@@ -25,7 +25,7 @@ use writ_core::{
     name::{ClusterName, Name, Region, Stage},
 };
 use writ_proto::{
-    trust::TrustBundle,
+    trust::{self, TrustBundle},
     v1::{
         ack_service_client::AckServiceClient, cluster_service_client::ClusterServiceClient,
         history_service_client::HistoryServiceClient, policy_service_client::PolicyServiceClient,
@@ -131,11 +131,8 @@ impl Fleet {
         );
         let seed = data_encoding::BASE64.encode(&[1; 32]);
         write(folder.path(), "signing.key", seed.as_bytes());
-        let bundle = TrustBundle {
-            version: 1,
-            publishers: vec![signing_key().public()],
-        };
-        let trust = bundle.to_file(&SigningKey::from_seed(&[9; 32]));
+        let bundle = TrustBundle::first([signing_key().public()]);
+        let trust = trust::to_file(&bundle, &SigningKey::from_seed(&[9; 32]));
         write(folder.path(), "trust", &trust);
 
         let parts = Parts::find_some(&[Part::NatsServer], &Progress::stderr())
@@ -291,5 +288,6 @@ fn read_url(ports: &Path) -> Option<String> {
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, bytes).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     path
 }

@@ -19,7 +19,7 @@ use writ_core::{
     subject::BusSubject,
 };
 use writ_proto::{
-    trust::TrustBundle,
+    trust::Trust,
     v1::{ClusterLine, PolicyStatus, PolicyVersion, StatusRequest, status_request::Of},
 };
 use writ_tests::history::{self, Edits, Made};
@@ -73,7 +73,7 @@ impl Ground {
             fleet,
             publisher: endpoint.timeout(CALL_TIME_MAX).connect_lazy(),
             reader: reader.await.unwrap(),
-            trusted: TrustBundle::from_file(&trust).unwrap().keyring(),
+            trusted: Trust::from_file(&trust).unwrap().bundle.keyring(),
         }
     }
 

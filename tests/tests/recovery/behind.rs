@@ -12,7 +12,7 @@ use writ_bus::{
     read::{self, Via},
 };
 use writ_core::{root::Root, subject::BusSubject};
-use writ_proto::{log, trust::TrustBundle};
+use writ_proto::{log, trust::Trust};
 
 use crate::scene::{CLUSTERS_OF_TWO, Scene, number_of, role_in, wait_for};
 
@@ -111,7 +111,7 @@ async fn mirrors_epoch(scene: &Scene, epoch: u64) {
     };
     let client = writ_bus::connect(options).await.unwrap();
     let trust = fs::read(scene.fleet.dir().join("keys/trust")).unwrap();
-    let trusted = TrustBundle::from_file(&trust).unwrap().keyring();
+    let trusted = Trust::from_file(&trust).unwrap().bundle.keyring();
     wait_for("the leaf mirrors the new epoch", async || {
         let stored = read::get(&client, &BusSubject::Root, Via::Near).await;
         let stored = stored.ok()??;
