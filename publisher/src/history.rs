@@ -34,6 +34,7 @@ pub(crate) struct Past {
     pub(crate) request_id: String,
     pub(crate) revision: Revision,
     pub(crate) generation: Generation,
+    pub(crate) author: String,
     pub(crate) target_count: usize,
     /// Hash of the manifest; nothing for a deletion.
     pub(crate) content: Option<Hash>,
@@ -45,6 +46,7 @@ impl Past {
             request_id: intent.request_id.clone(),
             revision: intent.revision,
             generation: intent.generation,
+            author: intent.author.clone(),
             target_count: intent.targets.len(),
             content: intent
                 .manifest

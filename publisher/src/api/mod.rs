@@ -1,5 +1,6 @@
 //! The gRPC API. Only translates: requests into submissions and questions, answers into messages.
 
+mod access_service;
 mod ack;
 mod cluster;
 mod convert;
@@ -18,15 +19,21 @@ use tower::{
     layer::util::{Identity as NoLayer, Stack},
     util::MapRequestLayer,
 };
-use writ_core::{edit::Kind, name::Name, revision::Revision};
+use writ_core::{
+    access::{Administrators, Identity, Rights},
+    edit::Kind,
+    name::Name,
+    revision::Revision,
+};
 use writ_proto::v1::{
-    self, ack_service_server::AckServiceServer, cluster_service_server::ClusterServiceServer,
-    history_service_server::HistoryServiceServer, policy_service_server::PolicyServiceServer,
-    trust_service_server::TrustServiceServer,
+    self, access_service_server::AccessServiceServer, ack_service_server::AckServiceServer,
+    cluster_service_server::ClusterServiceServer, history_service_server::HistoryServiceServer,
+    policy_service_server::PolicyServiceServer, trust_service_server::TrustServiceServer,
 };
 
 use crate::{
     accept::MANIFEST_SIZE_MAX_BYTES,
+    access,
     bundle::Bundles,
     caller,
     commit::Committer,
@@ -46,6 +53,7 @@ const WATCHES_MAX: usize = 256;
 pub(crate) struct Api {
     publisher: String,
     committer: Committer,
+    administrators: Arc<Administrators>,
     views: Views,
     tracking: Tracking,
     stop: CancellationToken,
@@ -58,7 +66,7 @@ pub(crate) struct Api {
 impl Api {
     pub(crate) fn new(
         publisher: String,
-        committer: Committer,
+        (committer, administrators): (Committer, Arc<Administrators>),
         views: Views,
         tracking: Tracking,
         past: Past,
@@ -70,6 +78,7 @@ impl Api {
         Api {
             publisher,
             committer,
+            administrators,
             views,
             tracking,
             stop,
@@ -90,6 +99,17 @@ impl Api {
                 .broken()
                 .map(|broken| broken.to_string())
                 .unwrap_or_default(),
+        }
+    }
+
+    /// What a caller may do by a view; somebody without any rule is told so.
+    fn rights<'a>(&self, identity: &'a Identity, view: &'a View) -> Result<Rights<'a>, Status> {
+        let rights = access::rights(identity, &self.administrators, view);
+        match rights.are_none() {
+            false => Ok(rights),
+            true => Err(Status::permission_denied(format!(
+                "{identity} may not read: no access rule is for them; ask an administrator for one"
+            ))),
         }
     }
 
@@ -130,6 +150,8 @@ pub(crate) async fn router(api: Api) -> Result<Router<Layers>, tonic_reflection:
     let clusters =
         ClusterServiceServer::new(api.clone()).max_decoding_message_size(REQUEST_SIZE_MAX_BYTES);
     let acks = AckServiceServer::new(api.clone());
+    let access =
+        AccessServiceServer::new(api.clone()).max_decoding_message_size(REQUEST_SIZE_MAX_BYTES);
     let history = HistoryServiceServer::new(api.clone());
     let trust = TrustServiceServer::new(api).max_decoding_message_size(trust::FILE_SIZE_MAX_BYTES);
     // Served only once the log is followed, so that serving is healthy.
@@ -138,6 +160,7 @@ pub(crate) async fn router(api: Api) -> Result<Router<Layers>, tonic_reflection:
     reporter.set_serving::<AckServiceServer<Api>>().await;
     reporter.set_serving::<HistoryServiceServer<Api>>().await;
     reporter.set_serving::<TrustServiceServer<Api>>().await;
+    reporter.set_serving::<AccessServiceServer<Api>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(writ_proto::FILE_DESCRIPTOR_SET)
@@ -151,6 +174,7 @@ pub(crate) async fn router(api: Api) -> Result<Router<Layers>, tonic_reflection:
         .add_service(acks)
         .add_service(history)
         .add_service(trust)
+        .add_service(access)
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))
