@@ -9,6 +9,8 @@ mod identity;
 mod impact;
 mod rule;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 pub use decide::{Action, Administrators, Denied, Rights};
 pub use identity::{Identity, Inlet};
