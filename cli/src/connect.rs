@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
+use writ_proto::v1::access_service_client::AccessServiceClient;
 use writ_proto::v1::ack_service_client::AckServiceClient;
 use writ_proto::v1::cluster_service_client::ClusterServiceClient;
 use writ_proto::v1::history_service_client::HistoryServiceClient;
@@ -52,6 +53,7 @@ pub(crate) struct Fleet {
     pub(crate) history: HistoryServiceClient<Channel>,
     #[cfg(feature = "sandbox")]
     pub(crate) trust: TrustServiceClient<Channel>,
+    pub(crate) access: AccessServiceClient<Channel>,
 }
 
 /// Connects to the first publisher that takes a connection. `addresses`: one, or several with commas
@@ -91,6 +93,8 @@ pub(crate) async fn connect(addresses: Option<&str>) -> Result<Fleet, Error> {
         #[cfg(feature = "sandbox")]
         trust: TrustServiceClient::new(channel.clone()),
         history: HistoryServiceClient::new(channel.clone())
+            .max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
+        access: AccessServiceClient::new(channel.clone())
             .max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
         acks: AckServiceClient::new(channel).max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
     })

@@ -8,6 +8,7 @@ use std::io;
 use std::process::ExitCode;
 
 mod apply;
+mod approve;
 mod args;
 mod connect;
 mod console;
@@ -22,6 +23,7 @@ mod explain;
 mod fleet;
 mod follow;
 mod get;
+mod guards;
 mod history;
 mod import;
 mod input;
@@ -98,6 +100,8 @@ pub async fn run(
         Command::Render(args) => render::run(args, address, console, &interrupt).await,
         Command::Import(args) => import::run(args, console, &interrupt).await,
         Command::Delete(args) => delete::run(args, address, console, &interrupt).await,
+        Command::Approve(args) => approve::run(args, address, console, &interrupt).await,
+        Command::Reject(args) => approve::reject(args, address, console, &interrupt).await,
         Command::Version => {
             console.say(format!("writ {}", env!("CARGO_PKG_VERSION")));
             Ok(Exit::Done)
