@@ -39,14 +39,8 @@ pub(crate) fn rights<'a>(
     Rights::of(identity, administrators, view.rules())
 }
 
-/// Whether the caller may make the edit, and what its guards ask. A dry run is told what it would need.
-pub(crate) fn check(
-    validated: &Validated,
-    view: &View,
-    administrators: &Administrators,
-    now_ms: u64,
-) -> Result<Weighed, EditError> {
-    check_rights(validated, view, administrators, now_ms)?;
+/// What the guards of an edit ask. A dry run is told what it would need.
+pub(crate) fn weigh(validated: &Validated, view: &View) -> Result<Weighed, EditError> {
     if is_last_administrator(validated, view) {
         return Err(EditError::LastAdministrator {
             name: validated.name.to_string(),
@@ -56,12 +50,13 @@ pub(crate) fn check(
     if validated.says_the_same(before.map(AsRef::as_ref)) {
         return Ok(Weighed::default());
     }
-    let mut weighed = weigh(validated, view)?;
+    let mut weighed = reach(validated, view)?;
     guard(validated, view, &mut weighed)?;
     Ok(weighed)
 }
 
-fn check_rights(
+/// Whether the caller may make the edit, and a proposal may be approved or rejected.
+pub(crate) fn check_rights(
     validated: &Validated,
     view: &View,
     administrators: &Administrators,
@@ -224,7 +219,7 @@ fn is_last_administrator(validated: &Validated, view: &View) -> bool {
         && !others.any(|rule| rule.is_of_all())
 }
 
-fn weigh(validated: &Validated, view: &View) -> Result<Weighed, EditError> {
+fn reach(validated: &Validated, view: &View) -> Result<Weighed, EditError> {
     let (kind, name) = (validated.submission.kind, &validated.name);
     let stored = view.document(kind, name).map(AsRef::as_ref);
     let rules: Vec<&StageRules> = view.stage_rules().collect();

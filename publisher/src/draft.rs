@@ -153,14 +153,11 @@ fn judge(
     administrators: &Administrators,
     now_ms: u64,
 ) -> Result<Weighed, EditError> {
-    let weighed = access::check(validated, view, administrators, now_ms);
-    // Where the edit is denied, nothing more is said of what is there.
-    if let Err(denied @ EditError::Denied(_)) = weighed {
-        return Err(denied);
-    }
+    // First: who may not is told nothing of what is there.
+    access::check_rights(validated, view, administrators, now_ms)?;
     check(validated, view)?;
     guard::check(validated, view)?;
-    weighed
+    access::weigh(validated, view)
 }
 
 /// Judges one edit by the log as it is, without a place in a group: a dry run.
@@ -179,3 +176,6 @@ pub(crate) fn judge_dry_run(
     // A dry run never needs to store anything.
     answer_without_edit(validated, &placed, &weighed, view).ok_or(EditError::NotStored)
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,7 @@ pub(crate) struct Past {
 }
 
 impl Past {
-    fn of(intent: &Intent) -> Past {
+    pub(crate) fn of(intent: &Intent) -> Past {
         Past {
             request_id: intent.request_id.clone(),
             revision: intent.revision,

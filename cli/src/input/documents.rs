@@ -363,7 +363,9 @@ mod tests {
     fn missing_kinds_versions_and_names_are_told() {
         assert_eq!(
             problems("metadata: {name: a}"),
-            ["f.yaml: document 1: kind: is missing: Cluster or ClusterPolicy"]
+            [
+                "f.yaml: document 1: kind: is missing: Cluster, ClusterPolicy, AccessRule or StageRules"
+            ]
         );
         assert_eq!(
             problems("kind: Cluster\nmetadata: {name: a}"),
