@@ -172,21 +172,21 @@ impl<'a> Rights<'a> {
                 let all = all
                     .into_iter()
                     .filter_map(|(when, of)| of.map(|of| (when, of)));
-                self.all(all, |rule, policy| fails_policy(rule, policy))
+                self.all(all, fails_policy)
             }
             Action::Cluster { before, after } => {
                 let all = [("is", before), ("would be", after)];
                 let all = all
                     .into_iter()
                     .filter_map(|(when, of)| of.map(|of| (when, of)));
-                self.all(all, |rule, cluster| fails_cluster(rule, cluster))
+                self.all(all, fails_cluster)
             }
             Action::Record { before, after } => {
                 let all = [("is", before), ("would be", after)];
                 let all = all
                     .into_iter()
                     .filter_map(|(when, of)| of.map(|of| (when, of)));
-                self.all(all, |rule, record| fails_record(rule, record))
+                self.all(all, fails_record)
             }
             Action::Fleet => Err(self.rules.iter().map(|rule| not_of_all(rule)).collect()),
         };

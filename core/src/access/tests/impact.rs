@@ -94,7 +94,7 @@ fn above_a_limit_the_number_is_asked_for_stage_by_stage() {
     let lax = stage(json!({"stage": "prod", "confirmAboveClusters": 100}));
     let strict = stage(json!({"stage": "prod", "confirmAboveClusters": 3}));
     let of_dev = stage(json!({"stage": "dev", "confirmAboveClusters": 0}));
-    assert_eq!(confirm(&many, &[lax.clone()]), None);
+    assert_eq!(confirm(&many, std::slice::from_ref(&lax)), None);
     assert_eq!(confirm(&few, &[of_dev]), None);
     // Of several the strictest counts.
     assert_eq!(confirm(&fleet(4), &[lax, strict]).unwrap().number, 4);
