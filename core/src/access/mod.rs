@@ -5,6 +5,8 @@
 
 mod identity;
 mod rule;
+mod token;
 
-pub use identity::{Identity, Inlet};
+pub use identity::{ADMINISTRATORS, Identity, Inlet};
 pub use rule::{ANY, AccessRule, AccessSubject, Bounds, GrantedRule, MayGrant, Prefixes, Role};
+pub use token::ServiceToken;

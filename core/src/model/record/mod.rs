@@ -2,24 +2,34 @@
 //! cluster hears of them.
 
 mod rule;
+mod token;
 
 use super::fields::Fields;
 use super::report::Report;
-use crate::access::AccessRule;
+use crate::access::{AccessRule, ServiceToken};
 use crate::edit::Kind;
 use crate::name::Name;
 
 /// Kind of an access rule.
 pub(super) const ACCESS_RULE: &str = "AccessRule";
 
+/// Kind of a service token, which publishers write.
+pub(super) const SERVICE_TOKEN: &str = "ServiceToken";
+
 /// The kinds of records that are written as documents.
-pub(super) const KINDS: [&str; 1] = [ACCESS_RULE];
+pub(super) const KINDS: [&str; 2] = [ACCESS_RULE, SERVICE_TOKEN];
 
 /// A document that governs publishers.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are few, each in an Arc of its own"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// Who may do what.
     Rule(AccessRule),
+    /// By what somebody is known who has no other way.
+    Token(ServiceToken),
 }
 
 impl Record {
@@ -27,6 +37,7 @@ impl Record {
     pub fn kind(&self) -> Kind {
         match self {
             Record::Rule(_) => Kind::Access,
+            Record::Token(_) => Kind::Token,
         }
     }
 
@@ -34,6 +45,7 @@ impl Record {
     pub fn name(&self) -> &Name {
         match self {
             Record::Rule(rule) => &rule.name,
+            Record::Token(token) => &token.name,
         }
     }
 
@@ -41,6 +53,7 @@ impl Record {
     pub fn document_kind(&self) -> &'static str {
         match self {
             Record::Rule(_) => ACCESS_RULE,
+            Record::Token(_) => SERVICE_TOKEN,
         }
     }
 
@@ -48,6 +61,7 @@ impl Record {
     pub(super) fn read(kind: &str, document: &Fields<'_>, report: &mut Report) -> Option<Record> {
         match kind {
             ACCESS_RULE => rule::read(document, report).map(Record::Rule),
+            SERVICE_TOKEN => token::read(document, report).map(Record::Token),
             // The caller looked the kind up.
             _ => None,
         }
