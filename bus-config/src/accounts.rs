@@ -11,7 +11,7 @@ use writ_core::name::{ALL, ClusterName, Name, Region, Stage};
 use crate::{
     identity::AccountKey,
     mirror,
-    streams::{ACKS, LOG},
+    streams::{ACKS, AUDIT, LOG},
 };
 
 /// The account that holds the streams, and the publishers.
@@ -223,6 +223,9 @@ pub(crate) fn publisher() -> Permissions {
     // The batch form, for reads of the past; it names its subjects in the payload, which nobody checks,
     // so that it is for publishers alone.
     publish.push(format!("$JS.API.DIRECT.GET.{LOG}"));
+    // Its own line of the audit, and all of them to read.
+    publish.push(format!("writ.audit.{NAME}"));
+    publish.push(format!("$JS.API.STREAM.MSG.GET.{AUDIT}"));
     let subscribe = vec![
         "writ.live.beat".to_owned(),
         "writ.pulse.>".to_owned(),
@@ -322,7 +325,7 @@ pub(crate) const MIRROR_EXPORT: &str = "writ.mirror.*";
 /// The permissions of the installer, the one user that creates, changes, purges, backs up and restores
 /// the streams, and the consumers that feed the mirrors of regions.
 pub(crate) fn installer() -> Permissions {
-    let streams = [LOG, ACKS].iter().flat_map(|stream| {
+    let streams = [LOG, ACKS, AUDIT].iter().flat_map(|stream| {
         let api = ["INFO", "CREATE", "UPDATE", "PURGE", "SNAPSHOT", "RESTORE"]
             .map(|verb| format!("$JS.API.STREAM.{verb}.{stream}"));
         // Where pieces of a snapshot are confirmed, and where they are sent to be restored.

@@ -8,6 +8,7 @@
 //! Never: looks into a payload. Bytes go in and come out; signatures and their meaning are core's.
 
 pub mod accounts;
+pub mod audit;
 pub mod backup;
 pub mod batch;
 pub mod config;

@@ -7,8 +7,8 @@ use similar::TextDiff;
 use uuid::Uuid;
 use writ_proto::v1;
 
-use crate::args::{Approve, Reject};
-use crate::connect::{self, Fleet, insist, signed_off};
+use crate::args::{Approve, Global, Reject};
+use crate::connect::{self, Fleet, insist};
 use crate::console::Console;
 use crate::edits::{Entry, Ledger};
 use crate::error::{Answer, Error};
@@ -21,14 +21,14 @@ use crate::output::table::clean;
 /// Runs `approve`.
 pub(crate) async fn run(
     args: Approve,
-    address: Option<&str>,
+    global: &Global,
     console: &mut Console,
     interrupt: &Interrupt,
 ) -> Result<Exit, Error> {
     let name = args.name.expect(Kind::ClusterPolicy)?.to_owned();
     let nothing_sent = || Error::Interrupted("; nothing was approved");
     let work = async {
-        let fleet = connect::connect(address).await?;
+        let fleet = connect::connect(global).await?;
         let proposal = read(&fleet, &name).await?;
         Ok::<_, Error>((fleet, proposal))
     };
@@ -101,13 +101,13 @@ pub(crate) async fn run(
 /// Runs `reject`.
 pub(crate) async fn reject(
     args: Reject,
-    address: Option<&str>,
+    global: &Global,
     console: &mut Console,
     interrupt: &Interrupt,
 ) -> Result<Exit, Error> {
     let name = args.name.expect(Kind::ClusterPolicy)?.to_owned();
     let work = async {
-        let fleet = connect::connect(address).await?;
+        let fleet = connect::connect(global).await?;
         let request = v1::DeleteRequest {
             name: name.clone(),
             base_generation: Some(args.name.generation).filter(|generation| *generation > 0),
@@ -117,7 +117,7 @@ pub(crate) async fn reject(
         };
         let answer = insist(|| {
             let (mut client, request) = (fleet.access.clone(), request.clone());
-            async move { client.reject(signed_off(request)).await }
+            async move { client.reject(request).await }
         });
         answer.await.map_err(|answer| Error::Call {
             what: format!("the proposal for {name} was not rejected"),
@@ -134,7 +134,7 @@ pub(crate) async fn reject(
 async fn approve(fleet: &Fleet, request: &v1::ApproveRequest) -> Result<v1::EditResponse, Answer> {
     insist(|| {
         let (mut client, request) = (fleet.access.clone(), request.clone());
-        async move { client.approve(signed_off(request)).await }
+        async move { client.approve(request).await }
     })
     .await
 }

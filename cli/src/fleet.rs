@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use writ_core::name::{Region, Stage};
 
+use crate::args::Global;
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -120,7 +121,7 @@ pub(crate) fn before_runtime() -> Option<ExitCode> {
 /// Runs one of the commands.
 pub(crate) async fn run(
     command: Command,
-    address: Option<&str>,
+    global: &Global,
     console: &mut Console,
     interrupt: &Interrupt,
 ) -> Result<Exit, Error> {
@@ -155,7 +156,7 @@ pub(crate) async fn run(
             console.write(&restored.text());
             Ok(Exit::Done)
         }
-        Command::Keys(command) => keys::run(command, address, console, interrupt).await,
+        Command::Keys(command) => keys::run(command, global, console, interrupt).await,
         Command::Publisher(args) => {
             log_to_stderr();
             Box::pin(writ_publisher::run(*args))

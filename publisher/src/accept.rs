@@ -88,6 +88,25 @@ impl Submission {
             Way::Direct | Way::Approve { .. } => self.kind,
         }
     }
+
+    /// The name that it says to be of; nobody has looked into it yet.
+    pub(crate) fn named(&self) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        struct Document {
+            metadata: Metadata,
+        }
+        #[derive(serde::Deserialize)]
+        struct Metadata {
+            name: String,
+        }
+        match &self.wish {
+            Wish::Delete { name } => Some(name.to_string()),
+            Wish::Apply { manifest } => {
+                let document: Document = serde_json::from_str(manifest).ok()?;
+                Some(document.metadata.name.chars().take(100).collect())
+            }
+        }
+    }
 }
 
 /// Accepts an apply.

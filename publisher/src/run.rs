@@ -6,8 +6,7 @@ use std::{
 };
 
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
-use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use writ_bus::{
     Client,
     connection::{self, FirstConnect, Options},
@@ -26,11 +25,13 @@ use crate::{
     Args,
     alarm::{Alarms, describe},
     api::{self, Api},
+    audit::{self, Audit},
     beat::Heart,
     behind::Behind,
     bundle::Bundles,
     commit::Committer,
     follow::{self, Follower},
+    gate::{self, Gate},
     hear::{self, Ear},
     past::Past,
     track::{self, Tracking},
@@ -86,11 +87,12 @@ pub enum Error {
     /// Nobody would believe this publisher.
     #[error("the trust bundle does not list this publisher's key: sign a bundle with it first")]
     NotTrusted,
-    /// The address would be reachable from elsewhere.
-    #[error(
-        "{0} is not a loopback address: the API has no users yet, so that everybody could edit"
-    )]
-    NotLoopback(SocketAddr),
+    /// Who may call, and how.
+    #[error(transparent)]
+    Gate(#[from] gate::Error),
+    /// The record of calls.
+    #[error(transparent)]
+    Audit(#[from] audit::Error),
     /// The address is taken, or not this machine's.
     #[error("can't listen on {address}")]
     Listen {
@@ -145,8 +147,12 @@ pub(crate) async fn run_until(
     ended: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
     let config = Config::read(args)?;
+    let (audit, records, uncounted) = Audit::new();
+    let gate = Gate::new(&config.args.gate, config.args.listen, audit)?;
     let listener = config.listen().await?;
     let client = config.connect().await?;
+    let writer = audit::Writer::new(client.clone(), config.args.name.clone(), records, uncounted);
+    let writing = AbortOnDropHandle::new(tokio::spawn(writer.await?.run()));
 
     let alarms = Alarms::default();
     let tracking = Tracking::new(Duration::from_secs(config.args.pulse_period_s));
@@ -228,6 +234,7 @@ pub(crate) async fn run_until(
         signer,
         views: views.clone(),
     };
+    gate.check.look_up(views.clone());
     let stop = CancellationToken::new();
     let name = config.args.name.to_string();
     let api = Api::new(
@@ -238,10 +245,19 @@ pub(crate) async fn run_until(
         past,
         bundles,
         stop.clone(),
+        client.clone(),
     );
     config.announce(&listener)?;
-    serve(api, listener, tasks, stop, ended).await?;
+    let served = serve(api, (gate, listener), tasks, stop, ended).await;
+    // All who could record something are gone.
+    if tokio::time::timeout(SHUTDOWN_TIME_MAX, writing)
+        .await
+        .is_err()
+    {
+        tracing::error!("the last calls are not in the audit");
+    }
     client.flush().await;
+    served?;
     Ok(())
 }
 
@@ -286,16 +302,15 @@ where
 /// Serves until the end is asked for, or a task ends, which none does while all is well.
 async fn serve(
     api: Api,
-    listener: TcpListener,
+    (gate, listener): (Gate, TcpListener),
     mut tasks: JoinSet<Result<(), follow::Error>>,
     stop: CancellationToken,
     ended: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
-    let router = api::router(api).await.map_err(Error::Reflection)?;
+    let check = gate.check.clone();
+    let router = api::router(api, check).await.map_err(Error::Reflection)?;
     let stopped = stop.clone();
-    // An answer is several small writes: without this each waits until the caller's kernel has
-    // acknowledged the last one, which takes it 40 ms.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = gate.accept(listener);
     let server =
         router.serve_with_incoming_shutdown(incoming, async move { stopped.cancelled().await });
     tokio::pin!(server);
@@ -331,9 +346,6 @@ struct Config {
 
 impl Config {
     fn read(args: Args) -> Result<Config, Error> {
-        if !args.listen.ip().is_loopback() {
-            return Err(Error::NotLoopback(args.listen));
-        }
         let seed = secret::read(&args.nats_nkey_file)?.to_string();
         let path = args.signing_key_file.clone();
         let key = SigningKey::from_base64(&secret::read(&path)?)

@@ -15,7 +15,7 @@ use nkeys::KeyPair;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use writ_bus::{
     Client, accounts,
     config::{ClusterUser, Leafs, Peers, PublicKey, PublisherUser, ServerConfig},
@@ -34,6 +34,7 @@ use writ_proto::{
     },
 };
 use writ_sandbox::{
+    api::ApiKeys,
     parts::{Part, Parts},
     process::{Launcher, Process, Spec, free_port},
     progress::Progress,
@@ -146,6 +147,7 @@ pub struct Hub {
     pulse_period_s: u64,
     reader_seed: String,
     cluster_seeds: BTreeMap<String, String>,
+    api: ApiKeys,
 }
 
 impl Drop for Hub {
@@ -229,7 +231,9 @@ impl Hub {
         };
 
         write_keys(path, &bus_keys);
+        let api = ApiKeys::make(&path.join("api")).expect("certificates");
         let mut hub = Hub {
+            api,
             launcher: Launcher::writ(writ.into()),
             parts: parts.expect("nats-server is there or can be built"),
             servers: server_configs(
@@ -403,6 +407,20 @@ impl Hub {
         }
     }
 
+    /// The certificates of every publisher's API.
+    pub fn api(&self) -> &ApiKeys {
+        &self.api
+    }
+
+    /// A file that describes publishers at these addresses to their administrator, for `writ --fleet`.
+    pub fn fleet_file(&self, addresses: &str) -> String {
+        let name = addresses.replace([':', ','], "-");
+        let path = self.path().join(format!("fleet-{name}.yaml"));
+        let fleet = self.api.administrator(addresses);
+        std::fs::write(&path, fleet.to_text()).expect("the folder can be written");
+        path.to_string_lossy().into_owned()
+    }
+
     fn address_file(&self, number: usize) -> std::path::PathBuf {
         self.path().join(format!("publisher-{number}.address"))
     }
@@ -432,6 +450,9 @@ impl Hub {
             .flag("beat-period-s", "1")
             .flag("beat-expiry-s", "5")
             .flag("pulse-period-s", self.pulse_period_s.to_string());
+        for argument in self.api.arguments() {
+            spec = spec.arg(argument);
+        }
         if let Some(failpoint) = failpoint {
             spec = spec.env("WRIT_FAILPOINT", failpoint);
         }
@@ -482,12 +503,8 @@ impl Hub {
 
     /// A way to a publisher that is taken up again whenever it is back.
     pub fn channel(&self, number: usize) -> Channel {
-        let url = format!("http://{}", self.address(number));
-        let endpoint = Endpoint::from_shared(url).expect("an address");
-        endpoint
-            .timeout(CALL_TIME_MAX)
-            .tcp_nodelay(true)
-            .connect_lazy()
+        let channel = self.api.channel(&self.address(number), Some(CALL_TIME_MAX));
+        channel.expect("an address")
     }
 
     /// Policies, by a publisher.

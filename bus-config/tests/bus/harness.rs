@@ -41,6 +41,7 @@ pub(crate) const SETTINGS: Settings = Settings {
     replicas: 1,
     log_bytes_max: 64 << 20,
     acks_bytes_max: 16 << 20,
+    audit_bytes_max: 16 << 20,
 };
 
 /// A cluster of the test's fleet.

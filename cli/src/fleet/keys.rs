@@ -18,6 +18,7 @@ use writ_publisher::keys::{self, now_ms};
 use writ_publisher::recover::{self, RevokeArgs};
 
 use super::failed;
+use crate::args::Global;
 use crate::connect::{self, Fleet};
 use crate::console::Console;
 use crate::error::Error;
@@ -124,7 +125,7 @@ pub(crate) struct Retire {
 /// Runs one of the commands.
 pub(crate) async fn run(
     command: Keys,
-    address: Option<&str>,
+    global: &Global,
     console: &mut Console,
     interrupt: &Interrupt,
 ) -> Result<Exit, Error> {
@@ -154,7 +155,7 @@ pub(crate) async fn run(
             }
         }
         online => {
-            let work = with_publisher(online, address, console);
+            let work = with_publisher(online, global, console);
             let done = unless(interrupt, work).await;
             done.unwrap_or(Err(Error::Interrupted(
                 "; see `writ keys list` for what is in force",
@@ -165,10 +166,10 @@ pub(crate) async fn run(
 
 async fn with_publisher(
     command: Keys,
-    address: Option<&str>,
+    global: &Global,
     console: &mut Console,
 ) -> Result<Exit, Error> {
-    let fleet = connect::connect(address).await?;
+    let fleet = connect::connect(global).await?;
     let trust = match command {
         Keys::List(args) => {
             let trust = get(&fleet).await?;

@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use super::{
-    AccessRule, AccessSubject, Identity, Inlet, Role,
+    ADMINISTRATORS, AccessRule, AccessSubject, Identity, Inlet, Role,
     grant::{REASONS_MAX, beyond},
     rule::{Bounds, Prefixes},
 };
@@ -89,7 +89,8 @@ pub struct Rights<'a> {
 impl<'a> Rights<'a> {
     /// The rights of an identity under the rules that are in force.
     ///
-    /// Whoever broke the glass is administrator, as is whom the publisher's own configuration names.
+    /// Whoever broke the glass is administrator, as is whom the fleet's own authority calls one in a
+    /// certificate, and whom the publisher's configuration names.
     pub fn of(
         identity: &'a Identity,
         administrators: &Administrators,
@@ -100,6 +101,7 @@ impl<'a> Rights<'a> {
             .filter(|rule| rule.is_for(identity))
             .collect();
         let is_unbounded = matches!(identity.inlet, Inlet::BreakGlass | Inlet::Loopback)
+            || (identity.inlet == Inlet::Certificate && identity.groups.contains(ADMINISTRATORS))
             || administrators.0.iter().any(|subject| subject.is(identity))
             || rules.iter().any(|rule| rule.is_of_all());
         Rights {
@@ -149,7 +151,7 @@ impl<'a> Rights<'a> {
                     };
                     self.rules.iter().any(|own| own.bounds.meet(&stage))
                 }
-                Record::Proposal(_) => false,
+                Record::Proposal(_) | Record::Token(_) => false,
             }
     }
 
@@ -336,7 +338,7 @@ fn fails_record(rule: &AccessRule, record: &Record) -> Vec<String> {
             stages: Some([of.stage.clone()].into()),
             ..Bounds::default()
         }),
-        Record::Proposal(_) => false,
+        Record::Proposal(_) | Record::Token(_) => false,
     };
     match is_inside {
         true => Vec::new(),

@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeSet, fmt};
 
+/// The group that is administrator of a fleet whatever its rules say: given by client certificates alone.
+pub const ADMINISTRATORS: &str = "writ:administrators";
+
 /// By which way somebody showed who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Inlet {
@@ -13,7 +16,7 @@ pub enum Inlet {
     ServiceToken,
     /// The break-glass administrator.
     BreakGlass,
-    /// Nothing was checked: a caller on the publisher's own loopback.
+    /// Nothing was checked.
     Loopback,
 }
 

@@ -11,12 +11,14 @@ mod rule;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use decide::{Action, Administrators, Denied, Rights};
-pub use identity::{Identity, Inlet};
+pub use identity::{ADMINISTRATORS, Identity, Inlet};
 pub use impact::{Confirm, Impact, Pair};
 pub use rule::{ANY, AccessRule, AccessSubject, Bounds, GrantedRule, MayGrant, Prefixes, Role};
 pub use stage::{
     CONFIRM_ABOVE_CLUSTERS, CONFIRM_ABOVE_SUBJECTS, NotApproved, Proposal, StageRules,
     needs_approval,
 };
+pub use token::ServiceToken;

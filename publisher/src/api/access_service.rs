@@ -298,7 +298,7 @@ fn document(intent: &Intent, record: &Record) -> v1::AccessDocument {
                 parts.join("; "),
             )
         }
-        Record::Proposal(_) => Default::default(),
+        Record::Proposal(_) | Record::Token(_) => Default::default(),
     };
     v1::AccessDocument {
         name: intent.name.to_string(),

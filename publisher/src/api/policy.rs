@@ -17,7 +17,12 @@ use super::{
     convert::{self, Detail},
     error,
 };
-use crate::{accept, caller::caller, view::View};
+use crate::{
+    accept::{self, Submission},
+    audit::note,
+    caller::caller,
+    view::View,
+};
 
 /// Entries of a page where the client names no number.
 const PAGE_SIZE_DEFAULT: usize = 500;
@@ -154,6 +159,7 @@ pub(super) fn keep_seen(clusters: &mut Vec<String>, rights: &Rights<'_>, view: &
 
 /// The name of a request.
 pub(super) fn read_name(text: &str) -> Result<Name, Status> {
+    note(|noted| noted.name = Some(text.chars().take(100).collect()));
     Name::parse(text).map_err(|problem| error::field("name", problem.to_string()))
 }
 
@@ -256,10 +262,7 @@ impl Api {
     ) -> Result<Response<v1::EditResponse>, Status> {
         let submission =
             accept::apply(kind, request, caller).map_err(|refused| error::edit(&refused))?;
-        let answer = self.committer.submit(submission).await;
-        answer
-            .map(|answer| Response::new(convert::edit_response(answer)))
-            .map_err(|refused| error::edit(&refused))
+        self.submit(submission).await
     }
 
     pub(super) async fn delete(
@@ -270,10 +273,28 @@ impl Api {
     ) -> Result<Response<v1::EditResponse>, Status> {
         let submission =
             accept::delete(kind, request, caller).map_err(|refused| error::edit(&refused))?;
-        let answer = self.committer.submit(submission).await;
-        answer
-            .map(|answer| Response::new(convert::edit_response(answer)))
-            .map_err(|refused| error::edit(&refused))
+        self.submit(submission).await
+    }
+
+    /// Submits an edit, and notes for the audit what it was and became.
+    async fn submit(&self, submission: Submission) -> Result<Response<v1::EditResponse>, Status> {
+        note(|noted| {
+            noted.request_id = Some(submission.request_id.clone());
+            noted.dry_run = submission.dry_run;
+            noted.name = submission.named();
+        });
+        match self.committer.submit(submission).await {
+            Ok(answer) => {
+                let answer = convert::edit_response(answer);
+                note(|noted| {
+                    noted.name = Some(answer.name.clone());
+                    noted.generation = Some(answer.generation);
+                    noted.revision = answer.revision.as_ref().map(convert::to_revision);
+                });
+                Ok(Response::new(answer))
+            }
+            Err(refused) => Err(error::edit(&refused)),
+        }
     }
 }
 

@@ -2,13 +2,16 @@
 //! publisher's own tests and the core's; here it is seen that records are kept as everything else.
 
 use serde_json::{Value, json};
-use tonic::{Code, Request};
+use tonic::Code;
 use tonic_types::StatusExt as _;
-use writ_proto::v1::{self, access_service_client::AccessServiceClient};
+use writ_proto::v1::{
+    self, access_service_client::AccessServiceClient, policy_service_client::PolicyServiceClient,
+    token_service_client::TokenServiceClient,
+};
 
 use crate::{
     fake::{apply, cluster, delete, policy},
-    fleet::Fleet,
+    fleet::{Fleet, Line},
 };
 
 fn document(kind: &str, name: &str, spec: Value) -> Value {
@@ -26,13 +29,34 @@ fn administrator(name: &str) -> Value {
     )
 }
 
-/// A request of somebody.
-fn by<T>(user: &str, request: T) -> Request<T> {
-    let mut request = Request::new(request);
-    request
-        .metadata_mut()
-        .insert("writ-user", user.parse().unwrap());
-    request
+/// The token of somebody who has no other way to say who they are.
+async fn token(fleet: &Fleet, name: &str) -> String {
+    let request = v1::CreateTokenRequest {
+        name: name.to_owned(),
+        lifetime_s: 600,
+        ..Default::default()
+    };
+    let made = TokenServiceClient::new(fleet.channel())
+        .create_token(request)
+        .await;
+    made.unwrap().into_inner().token
+}
+
+/// The way of whoever has a token.
+fn line(fleet: &Fleet, token: &str) -> Line {
+    fleet.channel_of(&fleet.api.nobody(""), Some(token))
+}
+
+/// Alice and bob edit what goes to eu.
+fn editors() -> Value {
+    document(
+        "AccessRule",
+        "editors",
+        json!({
+            "subjects": [{"user": "token:alice"}, {"user": "token:bob"}], "role": "editor", "regions": ["eu"],
+            "mayGrant": {"clusterRoles": ["view"], "clusterWide": true, "subjects": {"groups": ["devs"]}},
+        }),
+    )
 }
 
 fn get(name: &str, generation: u64) -> v1::GetRequest {
@@ -229,6 +253,8 @@ async fn an_edit_waits_for_a_second_person_and_an_approval_lands_once() {
     );
     let mut access = AccessServiceClient::new(fleet.channel());
     access.apply(apply(&rules)).await.unwrap();
+    access.apply(apply(&editors())).await.unwrap();
+    let (alice, bob) = (token(&fleet, "alice").await, token(&fleet, "bob").await);
     let manifest = policy("payments", "devs");
     let direct = fleet.policies().apply(apply(&manifest)).await.unwrap_err();
     let details = direct.get_error_details();
@@ -241,9 +267,8 @@ async fn an_edit_waits_for_a_second_person_and_an_approval_lands_once() {
         reason: "why".into(),
         ..apply(&manifest)
     };
-    let proposed = fleet
-        .policies()
-        .apply(by("alice", propose))
+    let proposed = PolicyServiceClient::new(line(&fleet, &alice))
+        .apply(propose)
         .await
         .unwrap()
         .into_inner();
@@ -271,15 +296,15 @@ async fn an_edit_waits_for_a_second_person_and_an_approval_lands_once() {
         (waiting.state.as_str(), waiting.base_generation),
         ("open", 0)
     );
-    assert_eq!(waiting.author, "unauthenticated:alice");
+    assert_eq!(waiting.author, "token:alice");
     let approve = v1::ApproveRequest {
         name: "payments".into(),
         generation: 1,
         request_id: "a-1".into(),
         ..Default::default()
     };
-    let own = access
-        .approve(by("alice", approve.clone()))
+    let own = AccessServiceClient::new(line(&fleet, &alice))
+        .approve(approve.clone())
         .await
         .unwrap_err();
     assert_eq!(own.code(), Code::PermissionDenied, "{}", own.message());
@@ -288,17 +313,21 @@ async fn an_edit_waits_for_a_second_person_and_an_approval_lands_once() {
         ..approve.clone()
     };
     assert_eq!(
-        access.approve(by("bob", blind)).await.unwrap_err().code(),
+        AccessServiceClient::new(line(&fleet, &bob))
+            .approve(blind)
+            .await
+            .unwrap_err()
+            .code(),
         Code::InvalidArgument
     );
-    let first = access
-        .approve(by("bob", approve.clone()))
+    let first = AccessServiceClient::new(line(&fleet, &bob))
+        .approve(approve.clone())
         .await
         .unwrap()
         .into_inner();
     assert_eq!((first.name.as_str(), first.generation), ("payments", 1));
-    let second = access
-        .approve(by("bob", approve))
+    let second = AccessServiceClient::new(line(&fleet, &bob))
+        .approve(approve)
         .await
         .unwrap()
         .into_inner();
@@ -313,8 +342,8 @@ async fn an_edit_waits_for_a_second_person_and_an_approval_lands_once() {
         .unwrap()
         .into_inner();
     let made = made.policy.unwrap();
-    assert_eq!(made.author, "unauthenticated:alice");
-    assert_eq!(made.reason, "why; approved by unauthenticated:bob");
+    assert_eq!(made.author, "token:alice");
+    assert_eq!(made.reason, "why; approved by token:bob");
     let left = access
         .list_proposals(v1::ListRequest::default())
         .await
@@ -327,12 +356,77 @@ async fn an_edit_waits_for_a_second_person_and_an_approval_lands_once() {
         propose: true,
         ..delete("payments")
     };
-    fleet.policies().delete(by("alice", propose)).await.unwrap();
-    access.reject(by("bob", delete("payments"))).await.unwrap();
-    let again = access
-        .reject(by("bob", delete("payments")))
+    PolicyServiceClient::new(line(&fleet, &alice))
+        .delete(propose)
+        .await
+        .unwrap();
+    AccessServiceClient::new(line(&fleet, &bob))
+        .reject(delete("payments"))
+        .await
+        .unwrap();
+    let again = AccessServiceClient::new(line(&fleet, &bob))
+        .reject(delete("payments"))
         .await
         .unwrap_err();
     assert_eq!(again.code(), Code::NotFound);
     assert!(fleet.policies().get(get("payments", 0)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_bearer_makes_and_sees_what_their_rule_reaches() {
+    let fleet = Fleet::start().await;
+    let mut access = AccessServiceClient::new(fleet.channel());
+    let alice = token(&fleet, "alice").await;
+    let mut policies = PolicyServiceClient::new(line(&fleet, &alice));
+    // Without a rule there is nothing.
+    let list = v1::ListRequest::default;
+    assert_eq!(
+        policies.list(list()).await.unwrap_err().code(),
+        Code::PermissionDenied
+    );
+    let refused = policies
+        .apply(apply(&policy("mine", "devs")))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    access.apply(apply(&editors())).await.unwrap();
+    let mut of_us = policy("of-us", "devs");
+    of_us["spec"]["clusters"]["regions"] = json!(["us"]);
+    fleet.policies().apply(apply(&of_us)).await.unwrap();
+    assert_eq!(
+        policies
+            .apply(apply(&policy("mine", "devs")))
+            .await
+            .unwrap()
+            .into_inner()
+            .generation,
+        1
+    );
+    for outside in [policy("mine", "root"), of_us.clone()] {
+        let refused = policies.apply(apply(&outside)).await.unwrap_err();
+        assert_eq!(
+            refused.code(),
+            Code::PermissionDenied,
+            "{}",
+            refused.message()
+        );
+        assert!(
+            refused.message().contains("rule editors (editor)"),
+            "{}",
+            refused.message()
+        );
+    }
+    let seen = policies.list(list()).await.unwrap().into_inner().policies;
+    let seen: Vec<&str> = seen.iter().map(|of| of.name.as_str()).collect();
+    assert_eq!(seen, ["mine"]);
+    let hidden = policies.get(get("of-us", 0)).await.unwrap_err();
+    assert_eq!(hidden.code(), Code::NotFound);
+    // What governs is an administrator's to edit, and a rule that goes is gone at once.
+    let own = AccessServiceClient::new(line(&fleet, &alice))
+        .apply(apply(&administrator("alice")))
+        .await;
+    assert_eq!(own.unwrap_err().code(), Code::PermissionDenied);
+    access.delete(delete("editors")).await.unwrap();
+    let refused = policies.delete(delete("mine")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
 }

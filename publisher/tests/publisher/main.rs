@@ -2,12 +2,15 @@
 
 mod access;
 mod acks;
+mod audit;
 mod edits;
 mod epochs;
 mod fake;
 mod fleet;
+mod gate;
 mod groups;
 mod guards;
 mod history;
+mod issuer;
 mod past;
 mod reads;

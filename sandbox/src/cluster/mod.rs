@@ -6,7 +6,7 @@
 pub(crate) mod access;
 mod api_server;
 mod ceiling;
-mod certs;
+pub(crate) mod certs;
 mod controllers;
 mod install;
 mod token;

@@ -26,8 +26,10 @@ use registry::Registry;
 use state::StateFolder;
 pub(crate) use state::prepare;
 pub use summary::{ClusterSummary, Summary};
+use tonic::transport::Channel;
 use writ_core::name::{ClusterName, Region, Stage};
 
+use crate::api::ApiKeys;
 use crate::bus::Bus;
 use crate::cluster::Cluster;
 use crate::keys::{ClusterKeys, PublisherKeys};
@@ -50,6 +52,7 @@ pub struct Fleet {
     bus: Bus,
     kubernetes: Kubernetes,
     publisher_keys: PublisherKeys,
+    api: ApiKeys,
     parts: Parts,
     launcher: Launcher,
     periods: Periods,
@@ -80,9 +83,24 @@ impl Fleet {
         self.state.path()
     }
 
-    /// Where the publisher's API listens, `http://127.0.0.1:PORT`.
+    /// Where the publisher's API listens, `https://127.0.0.1:PORT`.
     pub fn address(&self) -> &str {
         self.publisher.address()
+    }
+
+    /// A channel of the administrator's to the API; it connects when it is used.
+    pub fn channel(&self) -> Result<Channel, Error> {
+        Ok(self.api.channel(self.address(), None)?)
+    }
+
+    /// The certificates of the API.
+    pub fn api(&self) -> &ApiKeys {
+        &self.api
+    }
+
+    /// The file that describes this fleet to its administrator, for `writ --fleet`.
+    pub fn fleet_file(&self) -> PathBuf {
+        self.dir().join("fleet.yaml")
     }
 
     /// The URL of the bus.
@@ -95,7 +113,7 @@ impl Fleet {
         self.dir().join("kubeconfig")
     }
 
-    /// A file to source: sets KUBECONFIG, WRIT_ADDRESS and PATH.
+    /// A file to source: sets KUBECONFIG, WRIT_FLEET and PATH.
     pub fn env_file(&self) -> PathBuf {
         self.dir().join("env")
     }
@@ -159,11 +177,11 @@ impl Fleet {
             &self.launcher,
             self.state.path(),
             self.bus.url(),
-            &self.publisher_keys,
+            (&self.publisher_keys, &self.api),
             self.periods,
         )
         .await?;
-        self.registry = Registry::connect(self.publisher.address()).await?;
+        self.registry = Registry::new(&self.api, self.publisher.address())?;
         self.write_access()
     }
 

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject};
 use serde_json::{Value, json};
-use tonic::transport::Channel;
 use writ_bus::{Options, accounts, connection::FirstConnect, mirror};
 use writ_core::name::{ClusterName, Region};
 use writ_proto::v1::{ApplyRequest, policy_service_client::PolicyServiceClient};
@@ -55,12 +54,12 @@ async fn apply(fleet: &Fleet, name: &str, verbs: &[&str]) {
             "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": verbs}],
         }]},
     });
-    let channel = Channel::from_shared(fleet.address().to_owned()).unwrap();
+    let channel = fleet.channel().unwrap();
     let request = ApplyRequest {
         manifest: manifest.to_string(),
         ..Default::default()
     };
-    PolicyServiceClient::new(channel.connect().await.unwrap())
+    PolicyServiceClient::new(channel)
         .apply(request)
         .await
         .unwrap();

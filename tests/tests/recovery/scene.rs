@@ -71,9 +71,7 @@ impl Scene {
     }
 
     fn channel(&self) -> Channel {
-        Channel::from_shared(self.fleet.address().to_owned())
-            .unwrap()
-            .connect_lazy()
+        self.fleet.channel().unwrap()
     }
 
     pub(crate) async fn try_apply(&self, manifest: &Value) -> Result<EditResponse, Status> {

@@ -3,18 +3,22 @@
 
 mod rule;
 mod stage;
+mod token;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use super::fields::Fields;
 use super::report::{Report, quoted};
-use crate::access::{AccessRule, Proposal, StageRules};
+use crate::access::{AccessRule, Proposal, ServiceToken, StageRules};
 use crate::edit::Kind;
 use crate::name::Name;
 
 /// Kind of an access rule.
 pub(super) const ACCESS_RULE: &str = "AccessRule";
+
+/// Kind of a service token, which publishers write.
+pub(super) const SERVICE_TOKEN: &str = "ServiceToken";
 
 /// Kind of the rules of a stage.
 pub(super) const STAGE_RULES: &str = "StageRules";
@@ -23,9 +27,13 @@ pub(super) const STAGE_RULES: &str = "StageRules";
 pub(super) const PROPOSAL: &str = "Proposal";
 
 /// The kinds of records.
-pub(super) const KINDS: [&str; 3] = [ACCESS_RULE, STAGE_RULES, PROPOSAL];
+pub(super) const KINDS: [&str; 4] = [ACCESS_RULE, SERVICE_TOKEN, STAGE_RULES, PROPOSAL];
 
 /// A document that governs publishers.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are few, each in an Arc of its own"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// Who may do what.
@@ -34,6 +42,8 @@ pub enum Record {
     Stage(StageRules),
     /// An edit that waits.
     Proposal(Proposal),
+    /// By what somebody is known who has no other way.
+    Token(ServiceToken),
 }
 
 impl Record {
@@ -41,6 +51,7 @@ impl Record {
     pub fn kind(&self) -> Kind {
         match self {
             Record::Rule(_) | Record::Stage(_) => Kind::Access,
+            Record::Token(_) => Kind::Token,
             Record::Proposal(_) => Kind::Proposal,
         }
     }
@@ -51,6 +62,7 @@ impl Record {
             Record::Rule(rule) => &rule.name,
             Record::Stage(rules) => &rules.name,
             Record::Proposal(proposal) => &proposal.name,
+            Record::Token(token) => &token.name,
         }
     }
 
@@ -60,6 +72,7 @@ impl Record {
             Record::Rule(_) => ACCESS_RULE,
             Record::Stage(_) => STAGE_RULES,
             Record::Proposal(_) => PROPOSAL,
+            Record::Token(_) => SERVICE_TOKEN,
         }
     }
 
@@ -69,6 +82,7 @@ impl Record {
             ACCESS_RULE => rule::read(document, report).map(Record::Rule),
             STAGE_RULES => stage::read(document, report).map(Record::Stage),
             PROPOSAL => stage::read_proposal(document, report).map(Record::Proposal),
+            SERVICE_TOKEN => token::read(document, report).map(Record::Token),
             // The caller looked the kind up.
             _ => None,
         }
