@@ -276,3 +276,28 @@ fn too_often() -> Status {
     let message = "too many calls of this caller; slow down";
     Status::with_error_details(Code::ResourceExhausted, message, details)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(args: &Args, listen: &str) -> Error {
+        let (audit, _records, _uncounted) = Audit::new();
+        let gate = Gate::new(args, listen.parse().unwrap(), audit);
+        gate.err().unwrap()
+    }
+
+    #[test]
+    fn there_is_no_plaintext_unasked_none_elsewhere_and_none_without_a_credential() {
+        let mut args = Args::default();
+        assert!(matches!(
+            refused(&args, "127.0.0.1:0"),
+            Error::NoCertificate
+        ));
+        args.insecure_plaintext = true;
+        for elsewhere in ["0.0.0.0:0", "10.0.0.1:7070", "[::]:0"] {
+            assert!(matches!(refused(&args, elsewhere), Error::NotLoopback(_)));
+        }
+        assert!(matches!(refused(&args, "127.0.0.1:0"), Error::NoWayIn));
+    }
+}
