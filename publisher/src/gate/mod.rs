@@ -227,14 +227,14 @@ impl Shared {
             Ok(identity) => identity,
             Err(denied) => {
                 let status = denied.status();
-                self.audit.denied(call, address, &status);
+                self.audit.denied(call, None, address, &status);
                 return Err(status);
             }
         };
         cry(&identity, call, address);
         if !self.rates.take(&identity.to_string(), Instant::now()) {
             let status = too_often();
-            self.audit.denied(call, address, &status);
+            self.audit.denied(call, Some(&identity), address, &status);
             return Err(status);
         }
         // What can't be recorded does not happen.
