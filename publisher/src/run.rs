@@ -243,7 +243,6 @@ pub(crate) async fn run_until(
         past,
         bundles,
         stop.clone(),
-        client.clone(),
     );
     config.announce(&listener)?;
     let served = serve(api, (gate, listener), tasks, stop, ended).await;

@@ -17,6 +17,7 @@ use writ_core::{
 use writ_proto::v1::{self, ack_service_server::AckService, status_request::Of};
 
 use super::{Api, WATCHES_MAX, convert, error};
+use crate::audit::note_name;
 
 /// Changes within this time come as one status: a fleet's answers to an edit come within milliseconds
 /// of each other.
@@ -91,6 +92,9 @@ impl AckService for Api {
 impl Api {
     /// Waits until the answer would not be older than what was asked for.
     async fn ready(&self, request: v1::StatusRequest) -> Result<Question, Status> {
+        if let Some(Of::Cluster(name) | Of::Policy(v1::PolicyVersion { name, .. })) = &request.of {
+            note_name(name);
+        }
         let question = Question::read(request.of)?;
         let at_least = request.at_least.as_ref();
         match &question {
