@@ -6,7 +6,7 @@
 //! subjects and would otherwise store its answers under any name that a cluster asks for.
 //! Never: builds a subject from anything but checked names.
 
-use writ_core::name::{ALL, ClusterName, Name, Region, Stage};
+use writ_core::name::{ALL, ClusterName, Name, Region};
 
 use crate::{
     identity::AccountKey,
@@ -75,28 +75,6 @@ pub struct Permissions {
     pub publish: Vec<String>,
     /// Subjects that the user may subscribe to.
     pub subscribe: Vec<String>,
-}
-
-impl Permissions {
-    /// A template's permissions for one user, as a server works them out.
-    pub(crate) fn of(&self, name: &str, place: Option<(&Region, &Stage)>) -> Permissions {
-        let fill = |subjects: &[String]| {
-            let fill = |subject: &String| {
-                let subject = subject.replace(NAME, name);
-                match place {
-                    Some((region, stage)) => subject
-                        .replace(REGION, region.as_str())
-                        .replace(STAGE, stage.as_str()),
-                    None => subject,
-                }
-            };
-            subjects.iter().map(fill).collect()
-        };
-        Permissions {
-            publish: fill(&self.publish),
-            subscribe: fill(&self.subscribe),
-        }
-    }
 }
 
 /// A Direct Get that the subscribers' account imports: the subject that its users ask, and the one

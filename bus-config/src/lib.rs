@@ -27,6 +27,7 @@ mod api;
 mod consumer;
 mod denial;
 mod error;
+mod login;
 mod requests;
 
 pub use connection::{Client, Options, connect};

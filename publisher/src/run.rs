@@ -9,7 +9,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use writ_bus::{
     Client,
-    connection::{self, FirstConnect, Options},
+    connection::{self, FirstConnect, Login, Options},
     secret,
 };
 use writ_core::{
@@ -336,14 +336,12 @@ async fn join(tasks: &mut JoinSet<Result<(), follow::Error>>) -> Error {
 /// What the files say.
 struct Config {
     args: Args,
-    seed: String,
     key: SigningKey,
     trust: Trust,
 }
 
 impl Config {
     fn read(args: Args) -> Result<Config, Error> {
-        let seed = secret::read(&args.nats_nkey_file)?.to_string();
         let path = args.signing_key_file.clone();
         let key = SigningKey::from_base64(&secret::read(&path)?)
             .map_err(|source| Error::SigningKey { path, source })?;
@@ -353,12 +351,7 @@ impl Config {
             source,
         })?;
         let trust = Trust::from_file(&bytes).map_err(|source| Error::Trust { path, source })?;
-        Ok(Config {
-            seed,
-            key,
-            trust,
-            args,
-        })
+        Ok(Config { key, trust, args })
     }
 
     async fn listen(&self) -> Result<TcpListener, Error> {
@@ -371,7 +364,7 @@ impl Config {
     async fn connect(&self) -> Result<Client, Error> {
         let options = Options {
             url: self.args.nats_url.clone(),
-            seed: self.seed.clone(),
+            login: Login::File(self.args.nats_credentials_file.clone()),
             inbox: writ_bus::accounts::publisher_inbox(&self.args.name),
             name: format!("writ-publisher {}", self.args.name),
             first_connect: FirstConnect::Now,

@@ -3,7 +3,7 @@
 //! Owns the operator's signing key and the signing keys of the subscribers' account. Whoever has them
 //! decides who is a cluster; they sign no publisher and no installer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use writ_core::name::{ClusterName, Region, Stage};
 
@@ -134,6 +134,49 @@ impl RegistrarKeys {
     /// The system account of a leaf, for leafs alone.
     pub fn leaf_system_account(&self, issued_s: u64) -> Jwt {
         account::leaf_system(&self.realm, &self.operator, issued_s)
+    }
+
+    /// All accounts of the hub: what a server of it begins with.
+    pub fn hub_accounts(
+        &self,
+        revoked: &BTreeSet<PublicKey>,
+        issued_s: u64,
+    ) -> Result<BTreeMap<AccountKey, Jwt>, Error> {
+        let realm = &self.realm;
+        let mut accounts = BTreeMap::from([
+            (realm.system.clone(), self.system_account(issued_s)?),
+            (realm.core.clone(), self.core_account(issued_s)?),
+            (
+                realm.agents.clone(),
+                self.agents_account(revoked, issued_s)?,
+            ),
+        ]);
+        for (region, leaf) in &realm.leafs {
+            let link = self.link_account(region, issued_s)?;
+            accounts.insert(leaf.account.clone(), link);
+        }
+        Ok(accounts)
+    }
+
+    /// All accounts of a region's leaf.
+    pub fn leaf_accounts(
+        &self,
+        region: &Region,
+        revoked: &BTreeSet<PublicKey>,
+        issued_s: u64,
+    ) -> Result<BTreeMap<AccountKey, Jwt>, Error> {
+        let realm = &self.realm;
+        Ok(BTreeMap::from([
+            (realm.system.clone(), self.leaf_system_account(issued_s)),
+            (
+                realm.core.clone(),
+                self.leaf_core_account(region, issued_s)?,
+            ),
+            (
+                realm.agents.clone(),
+                self.agents_account(revoked, issued_s)?,
+            ),
+        ]))
     }
 
     /// Takes over what a leaf added to the realm.

@@ -39,7 +39,7 @@ impl Publisher {
             .flag("listen", "127.0.0.1:0")
             .flag("address-file", &address_file)
             .flag("nats-url", bus_url)
-            .flag("nats-nkey-file", &keys.bus_file)
+            .flag("nats-credentials-file", &keys.bus_file)
             .flag("signing-key-file", &keys.signing_file)
             .flag("trust-file", &keys.trust_file)
             .flag("beat-period-s", periods.beat_s.to_string())
