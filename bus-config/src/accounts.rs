@@ -343,24 +343,23 @@ pub(crate) fn backup() -> Permissions {
     }
 }
 
-/// Where every server hears of accounts that are new or changed.
-pub(crate) const CLAIMS_UPDATE: &str = "$SYS.REQ.CLAIMS.UPDATE";
-
 /// Where every server hears of one account. The subscribers' account comes by this one, because it is
 /// all that leafs may hear of the system account.
 pub(crate) fn claims_update(account: &AccountKey) -> String {
     format!("$SYS.REQ.ACCOUNT.{account}.CLAIMS.UPDATE")
 }
 
-/// The permissions of the registrar in the system account: to push accounts, to hear when anybody
-/// does, and what the servers answer.
+/// Where a server says which account it has.
+pub(crate) fn claims_lookup(account: &AccountKey) -> String {
+    format!("$SYS.REQ.ACCOUNT.{account}.CLAIMS.LOOKUP")
+}
+
+/// The permissions of the registrar in the system account: to push the subscribers' account and to look
+/// at it, to hear when anybody pushes it, and what the servers answer.
 pub(crate) fn registrar(agents: &AccountKey) -> Permissions {
-    let pushed = [CLAIMS_UPDATE.to_owned(), claims_update(agents)];
-    let mut subscribe = pushed.to_vec();
-    subscribe.push(format!("{REGISTRAR_INBOX}.>"));
     Permissions {
-        publish: pushed.into(),
-        subscribe,
+        publish: vec![claims_update(agents), claims_lookup(agents)],
+        subscribe: vec![claims_update(agents), format!("{REGISTRAR_INBOX}.>")],
     }
 }
 

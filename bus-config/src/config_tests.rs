@@ -1,7 +1,5 @@
 //! The file as a whole, and what may not get into it.
 
-use std::collections::BTreeSet;
-
 use super::*;
 use crate::identity::{self, Realm};
 
@@ -17,7 +15,7 @@ fn server() -> ServerConfig {
         accounts: Accounts {
             dir: "/var/lib/writ/accounts".into(),
             operator: operator.operator(1),
-            preload: registrar.hub_accounts(&BTreeSet::new(), 1).unwrap(),
+            preload: registrar.hub_accounts(1).unwrap(),
         },
     }
 }
@@ -58,7 +56,7 @@ fn the_file_is_as_it_was_reviewed() {
     let accounts = Accounts {
         dir: "/var/lib/writ/accounts".into(),
         operator: operator.operator(1),
-        preload: registrar.hub_accounts(&BTreeSet::new(), 1).unwrap(),
+        preload: registrar.hub_accounts(1).unwrap(),
     };
     let server = ServerConfig {
         leafs: Some("10.0.0.1:7422".parse().unwrap()),

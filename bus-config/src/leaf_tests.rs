@@ -1,7 +1,5 @@
 //! The leaf's file as a whole.
 
-use std::collections::BTreeSet;
-
 use super::*;
 use crate::identity;
 
@@ -30,7 +28,7 @@ fn the_leafs_file_is_as_it_was_reviewed() {
         accounts: Accounts {
             dir: "/var/lib/writ/accounts".into(),
             operator: operator.operator(1),
-            preload: registrar.leaf_accounts(&eu, &BTreeSet::new(), 1).unwrap(),
+            preload: registrar.leaf_accounts(&eu, 1).unwrap(),
         },
     };
     let text = crate::config::tests::readable(&leaf.render().unwrap(), &leaf.accounts, realm);

@@ -20,8 +20,10 @@ pub mod log;
 pub mod mirror;
 pub mod past;
 pub mod read;
+pub mod registrar;
 pub mod secret;
 pub mod streams;
+pub mod tool;
 
 mod api;
 mod consumer;

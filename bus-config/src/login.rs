@@ -5,26 +5,24 @@
 //! Never: keeps a seed longer than it takes to sign the server's nonce, where it is read from a file.
 
 use std::{
-    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use async_nats::{Auth, AuthError};
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
-use crate::identity::{Credentials, CredentialsError};
-
-/// Largest credentials file that is read, in bytes; one has about a kilobyte.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
+use crate::{
+    identity::{Credentials, CredentialsError},
+    secret,
+};
 
 /// Why there are no credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file can't be read.
-    #[error("can't read the credentials {}", .0.display())]
-    Read(PathBuf, #[source] io::Error),
+    /// The file can't be read, or is not its owner's alone.
+    #[error(transparent)]
+    Read(#[from] secret::Error),
     /// The file holds none.
     #[error("can't use the credentials {}", .0.display())]
     Credentials(PathBuf, #[source] CredentialsError),
@@ -64,19 +62,14 @@ impl Login {
 }
 
 fn read(path: &Path) -> Result<Credentials, Error> {
-    let failed = |source| Error::Read(path.to_owned(), source);
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let mut text = Zeroizing::new(String::new());
-    file.take(FILE_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
+    let text = secret::read(path)?;
     Credentials::parse(&text).map_err(|source| Error::Credentials(path.to_owned(), source))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{UserKey, generate};
+    use crate::identity::{UserKey, folder, generate};
     use writ_core::name::Name;
 
     #[test]
@@ -88,12 +81,12 @@ mod tests {
             let token = operator.publisher_user(&name, &key.public(), 1, 1 + life_s);
             Credentials::new(&token.unwrap(), Some(key)).unwrap()
         };
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("bus.creds");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bus.creds");
         let login = Login::File(path.clone());
         assert!(matches!(login.read(), Err(Error::Read(..))));
         for life_s in [10, 20] {
-            std::fs::write(&path, made(life_s).to_file()).unwrap();
+            folder::write_credentials(&path, &made(life_s)).unwrap();
             let read = login.read().unwrap();
             assert_eq!(read.summary().expires_s, Some(1 + life_s));
         }

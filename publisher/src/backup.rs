@@ -56,9 +56,6 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// The key file.
-    #[error(transparent)]
-    Secret(#[from] secret::Error),
     /// There is a backup in the folder.
     #[error("{} holds a backup: name another folder", .0.display())]
     IsThere(PathBuf),

@@ -30,10 +30,12 @@ use crate::{
     behind::Behind,
     bundle::Bundles,
     commit::Committer,
+    current::Leader,
     follow::{self, Follower},
     gate::{self, Gate},
     hear::{self, Ear},
     past::Past,
+    registrar,
     track::{self, Tracking},
     trust::{Signer, Trusted},
     view::{View, Views},
@@ -104,6 +106,9 @@ pub enum Error {
     /// The bus.
     #[error("can't reach the bus")]
     Connect(#[source] connection::Error),
+    /// The registrar.
+    #[error(transparent)]
+    Registrar(#[from] registrar::Error),
     /// The log or the acks.
     #[error(transparent)]
     Follow(#[from] follow::Error),
@@ -208,6 +213,19 @@ pub(crate) async fn run_until(
         heart.run().await;
         Ok(())
     });
+
+    if let Some(folder) = &config.args.registrar_key_dir {
+        let args = &config.args;
+        let registrar = registrar::connect(&args.nats_url, &args.name, folder).await?;
+        let leader = Leader {
+            client: client.clone(),
+            views: views.clone(),
+        };
+        tasks.spawn(async move {
+            registrar::run(registrar, leader).await;
+            Ok(())
+        });
+    }
 
     let past = Past::new(client.clone(), trusted.clone(), alarms.clone());
     let (committer, rounds) = Committer::new(

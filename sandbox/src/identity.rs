@@ -2,7 +2,6 @@
 //! bus. Owns what a real bus has in three places (its operator's offline folder, its registrar, and its
 //! servers' configurations), and hands each its part.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -76,7 +75,7 @@ impl BusKeys {
         Ok(Accounts {
             dir,
             operator: self.operator.operator(now_s()),
-            preload: self.registrar.hub_accounts(&BTreeSet::new(), now_s())?,
+            preload: self.registrar.hub_accounts(now_s())?,
         })
     }
 
@@ -86,7 +85,7 @@ impl BusKeys {
         Ok(Accounts {
             dir,
             operator: self.operator.operator(now_s()),
-            preload: registrar.leaf_accounts(region, &BTreeSet::new(), now_s())?,
+            preload: registrar.leaf_accounts(region, now_s())?,
         })
     }
 

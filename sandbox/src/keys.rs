@@ -87,7 +87,10 @@ impl PublisherKeys {
         let registrar_folder = folder.join("registrar");
         bus.store(&folder.join("operator"), &registrar_folder)?;
         let registrar = bus.user(&Role::Registrar)?;
-        keep(&registrar_folder.join("registrar.creds"), &registrar)?;
+        keep(
+            &registrar_folder.join(writ_bus::identity::folder::REGISTRAR),
+            &registrar,
+        )?;
         Ok(Self {
             signing_file,
             bus_file,

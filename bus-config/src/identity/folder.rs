@@ -12,7 +12,10 @@ use std::{
 
 use zeroize::Zeroizing;
 
+use crate::secret;
+
 use super::{
+    credentials::Credentials,
     jwt::Jwt,
     key::{self, Kind, Pair},
     operator::OperatorKeys,
@@ -22,7 +25,10 @@ use super::{
 };
 
 /// Who is who. No secret.
-const REALM: &str = "realm.json";
+pub const REALM: &str = "realm.json";
+
+/// The registrar's credentials, in its folder.
+pub const REGISTRAR: &str = "registrar.creds";
 
 /// The operator's token, for the servers' configurations. No secret.
 const OPERATOR_TOKEN: &str = "operator.jwt";
@@ -43,6 +49,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A file of the folder is not its owner's alone, or can't be read.
+    #[error(transparent)]
+    Secret(#[from] secret::Error),
     /// Not a realm.
     #[error("{} does not say who is who on a bus", .path.display())]
     Realm {
@@ -67,6 +76,32 @@ pub enum Error {
     Token(PathBuf),
 }
 
+/// Writes a file for its owner alone; whoever reads it sees the old or the new, and never a part.
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    let part = path.with_extension("new");
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&part)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+        })
+        .and_then(|()| fs::rename(&part, path));
+    written.map_err(|source| Error::File {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Writes credentials into a file.
+pub fn write_credentials(path: &Path, credentials: &Credentials) -> Result<(), Error> {
+    write(path, &credentials.to_file())
+}
+
 /// One folder with keys.
 struct Folder<'a>(&'a Path);
 
@@ -84,34 +119,11 @@ impl Folder<'_> {
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), Error> {
-        let path = self.0.join(name);
-        let part = self.0.join(format!("{name}.new"));
-        let written = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&part)
-            .and_then(|mut file| {
-                file.write_all(text.as_bytes())
-                    .and_then(|()| file.sync_all())
-            })
-            .and_then(|()| fs::rename(&part, &path));
-        written.map_err(|source| Error::File {
-            action: "write",
-            path,
-            source,
-        })
+        write(&self.0.join(name), text)
     }
 
     fn read(&self, name: &str) -> Result<Zeroizing<String>, Error> {
-        let path = self.0.join(name);
-        let text = fs::read_to_string(&path).map_err(|source| Error::File {
-            action: "read",
-            path,
-            source,
-        });
-        text.map(Zeroizing::new)
+        Ok(secret::read(&self.0.join(name))?)
     }
 
     fn realm(&self) -> Result<Realm, Error> {
@@ -153,6 +165,25 @@ fn seed_file(role: &Role) -> String {
     }
 }
 
+impl AgentsKeys {
+    /// Reads the keys of a registrar's folder that sign clusters, without the operator's.
+    pub fn load(folder: &Path) -> Result<AgentsKeys, Error> {
+        let folder = Folder(folder);
+        AgentsKeys::read(&folder, &folder.realm()?)
+    }
+
+    fn read(folder: &Folder<'_>, realm: &Realm) -> Result<AgentsKeys, Error> {
+        let signer =
+            |role: &Role, public: &str| folder.pair(&seed_file(role), Kind::Account, public);
+        Ok(AgentsKeys {
+            account: realm.agents.clone(),
+            cluster: signer(&Role::Cluster, realm.signers.cluster.as_str())?,
+            enrolment: signer(&Role::Enrolment, realm.signers.enrolment.as_str())?,
+            request: signer(&Role::Request, realm.signers.request.as_str())?,
+        })
+    }
+}
+
 impl RegistrarKeys {
     /// Writes the keys into a folder.
     pub fn store(&self, folder: &Path) -> Result<(), Error> {
@@ -173,14 +204,7 @@ impl RegistrarKeys {
     pub fn load(folder: &Path) -> Result<RegistrarKeys, Error> {
         let folder = Folder(folder);
         let realm = folder.realm()?;
-        let signer =
-            |role: &Role, public: &str| folder.pair(&seed_file(role), Kind::Account, public);
-        let agents = AgentsKeys {
-            account: realm.agents.clone(),
-            cluster: signer(&Role::Cluster, realm.signers.cluster.as_str())?,
-            enrolment: signer(&Role::Enrolment, realm.signers.enrolment.as_str())?,
-            request: signer(&Role::Request, realm.signers.request.as_str())?,
-        };
+        let agents = AgentsKeys::read(&folder, &realm)?;
         let public = realm.operator_signing.as_str();
         Ok(RegistrarKeys {
             operator: folder.pair(OPERATOR_SIGNING, Kind::Operator, public)?,

@@ -1,6 +1,7 @@
 //! A nats-server of one test: own folder, own keys, a port that the server picks.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
@@ -20,8 +21,9 @@ use writ_bus::{
     config::ServerConfig,
     connect,
     connection::{FirstConnect, Login},
-    identity::{PublicKey, Role},
+    identity::{PublicKey, RegistrarKeys, Role},
     live::{Live, Signal},
+    registrar::Registrar,
     streams::{self, Settings},
 };
 use writ_core::{
@@ -183,6 +185,29 @@ impl Bus {
         self.plain(&self.installer, accounts::INSTALLER_INBOX).await
     }
 
+    /// The registrar, which tells the servers of whatever is put into the other end.
+    pub(crate) async fn start_registrar(
+        &self,
+    ) -> tokio::sync::watch::Sender<Option<BTreeSet<PublicKey>>> {
+        let folder = self.path().join("registrar");
+        self.keys
+            .store(&self.path().join("operator"), &folder)
+            .unwrap();
+        let keys = RegistrarKeys::load(&folder).unwrap();
+        let login = self.user(&Role::Registrar);
+        let inbox = format!("{}.1", accounts::REGISTRAR_INBOX);
+        let client = open(&self.url, &login, &inbox).await;
+        let registrar = Registrar::new(client, keys).await.unwrap();
+        let (sender, receiver) = tokio::sync::watch::channel(None);
+        tokio::spawn(registrar.run(receiver));
+        sender
+    }
+
+    /// A user of a role that there is one of.
+    pub(crate) fn user(&self, role: &Role) -> Login {
+        Login::of(self.keys.user(role).unwrap())
+    }
+
     pub(crate) async fn plain_publisher(&self) -> Plain {
         self.plain(&self.publisher, "_INBOX.publisher.publisher-1")
             .await
@@ -218,21 +243,40 @@ impl Bus {
 
 /// A connection of the client library itself.
 pub(crate) async fn plain(url: &str, login: &Login, inbox: &str) -> Plain {
+    try_plain(url, login, inbox).await.unwrap()
+}
+
+/// A connection of the client library itself, if the server lets the user in.
+pub(crate) async fn try_plain(
+    url: &str,
+    login: &Login,
+    inbox: &str,
+) -> Result<Plain, async_nats::ConnectError> {
     let (sender, violations) = tokio::sync::mpsc::unbounded_channel();
+    let (lost, losses) = tokio::sync::mpsc::unbounded_channel();
     let credentials = login.read().unwrap().to_file();
     let client = async_nats::ConnectOptions::with_credentials(&credentials)
         .unwrap()
         .custom_inbox_prefix(inbox)
         .event_callback(move |event| {
-            if let async_nats::Event::ServerError(error) = event {
-                let _ = sender.send(error.to_string());
+            match event {
+                async_nats::Event::ServerError(error) => {
+                    let _ = sender.send(error.to_string());
+                }
+                async_nats::Event::Disconnected => {
+                    let _ = lost.send(Instant::now());
+                }
+                _ => {}
             }
             std::future::ready(())
         })
         .connect(url)
-        .await
-        .unwrap();
-    Plain { client, violations }
+        .await?;
+    Ok(Plain {
+        client,
+        violations,
+        losses,
+    })
 }
 
 impl Drop for Bus {
@@ -249,9 +293,19 @@ impl Drop for Bus {
 pub(crate) struct Plain {
     pub(crate) client: async_nats::Client,
     pub(crate) violations: tokio::sync::mpsc::UnboundedReceiver<String>,
+    /// When the connection was lost, each time.
+    losses: tokio::sync::mpsc::UnboundedReceiver<Instant>,
 }
 
 impl Plain {
+    /// When the connection is lost, which it has to be.
+    pub(crate) async fn lost(&mut self) -> Instant {
+        timeout(DEADLINE, self.losses.recv())
+            .await
+            .expect("the connection stands")
+            .unwrap()
+    }
+
     /// The next violation, which has to come.
     pub(crate) async fn violation(&mut self) -> String {
         timeout(DEADLINE, self.violations.recv())

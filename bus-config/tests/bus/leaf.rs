@@ -32,7 +32,7 @@ pub(crate) struct Scene {
     pub(crate) eu: Member,
     pub(crate) other: Member,
     installer: Login,
-    server: Child,
+    _server: Child,
     folder: TempDir,
     pub(crate) url: String,
 }
@@ -94,7 +94,7 @@ impl Scene {
             eu: one,
             other,
             installer,
-            server,
+            _server: server,
             folder,
             url,
         }
@@ -112,7 +112,7 @@ impl Scene {
             .unwrap()
     }
 
-    async fn plain(&self, member: &Member, inbox: &str) -> Plain {
+    pub(crate) async fn plain(&self, member: &Member, inbox: &str) -> Plain {
         plain(&self.url, &member.login, inbox).await
     }
 }

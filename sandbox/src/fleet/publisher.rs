@@ -40,6 +40,7 @@ impl Publisher {
             .flag("address-file", &address_file)
             .flag("nats-url", bus_url)
             .flag("nats-credentials-file", &keys.bus_file)
+            .flag("registrar-key-dir", &keys.registrar_folder)
             .flag("signing-key-file", &keys.signing_file)
             .flag("trust-file", &keys.trust_file)
             .flag("beat-period-s", periods.beat_s.to_string())

@@ -36,7 +36,13 @@ pub(super) async fn start(
     let ((bus, publisher), (kubernetes, clusters)) = tokio::try_join!(
         progress.step(
             "bus and publisher",
-            start_bus(&options, &parts, &folder, &bus_keys, (&publisher_keys, &api))
+            start_bus(
+                &options,
+                &parts,
+                &folder,
+                &bus_keys,
+                (&publisher_keys, &api)
+            )
         ),
         progress.step(&text, start_clusters(&options, &parts, &folder, &keys)),
     )?;

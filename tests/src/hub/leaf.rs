@@ -22,6 +22,9 @@ use super::{DEADLINE, Hub, connect, port, until};
 /// What the server logs after the far end of a link that stands.
 const LINKED_TEXT: &str = "Leafnode connection created";
 
+/// How it names the account of the link to the log; the other one is for revocations.
+const LINKED_ACCOUNT: &str = "/CORE ";
+
 /// A leaf node that runs.
 pub(super) struct Leaf {
     process: Process,
@@ -97,7 +100,7 @@ impl Hub {
         let log = std::fs::read_to_string(self.leaf.as_ref()?.process.log()).ok()?;
         let links: Vec<&str> = log
             .lines()
-            .filter(|line| line.contains(LINKED_TEXT))
+            .filter(|line| line.contains(LINKED_TEXT) && line.contains(LINKED_ACCOUNT))
             .collect();
         let far = links.last()?.split_whitespace();
         let far = far
