@@ -360,6 +360,17 @@ async fn who_connects_and_says_nothing_is_gone_and_what_is_too_large_is_refused(
 
     let ended = timeout(Duration::from_secs(10), silent.read(&mut [0; 1])).await;
     assert!(matches!(ended, Ok(Ok(0) | Err(_))), "{ended:?}");
+
+    // The same, once TLS is there.
+    let ca = nobody.ca_file.unwrap();
+    let config = writ_connect::tls::client(Some(&ca), None, b"h2").unwrap();
+    let stream = TcpStream::connect(fleet.address()).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(config);
+    let name = "localhost".try_into().unwrap();
+    let mut silent = connector.connect(name, stream).await.unwrap();
+    let mut rest = Vec::new();
+    let ended = timeout(Duration::from_secs(10), silent.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "it is still there");
 }
 
 #[tokio::test(flavor = "multi_thread")]
