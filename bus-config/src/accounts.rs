@@ -6,7 +6,7 @@
 //! subjects and would otherwise store its answers under any name that a cluster asks for.
 //! Never: builds a subject from anything but checked names.
 
-use writ_core::name::{ALL, ClusterName, Name, Region, Stage};
+use writ_core::name::{ALL, ClusterName, Name, Region};
 
 use crate::{
     identity::AccountKey,
@@ -75,28 +75,6 @@ pub struct Permissions {
     pub publish: Vec<String>,
     /// Subjects that the user may subscribe to.
     pub subscribe: Vec<String>,
-}
-
-impl Permissions {
-    /// A template's permissions for one user, as a server works them out.
-    pub(crate) fn of(&self, name: &str, place: Option<(&Region, &Stage)>) -> Permissions {
-        let fill = |subjects: &[String]| {
-            let fill = |subject: &String| {
-                let subject = subject.replace(NAME, name);
-                match place {
-                    Some((region, stage)) => subject
-                        .replace(REGION, region.as_str())
-                        .replace(STAGE, stage.as_str()),
-                    None => subject,
-                }
-            };
-            subjects.iter().map(fill).collect()
-        };
-        Permissions {
-            publish: fill(&self.publish),
-            subscribe: fill(&self.subscribe),
-        }
-    }
 }
 
 /// A Direct Get that the subscribers' account imports: the subject that its users ask, and the one
@@ -365,24 +343,23 @@ pub(crate) fn backup() -> Permissions {
     }
 }
 
-/// Where every server hears of accounts that are new or changed.
-pub(crate) const CLAIMS_UPDATE: &str = "$SYS.REQ.CLAIMS.UPDATE";
-
 /// Where every server hears of one account. The subscribers' account comes by this one, because it is
 /// all that leafs may hear of the system account.
 pub(crate) fn claims_update(account: &AccountKey) -> String {
     format!("$SYS.REQ.ACCOUNT.{account}.CLAIMS.UPDATE")
 }
 
-/// The permissions of the registrar in the system account: to push accounts, to hear when anybody
-/// does, and what the servers answer.
+/// Where a server says which account it has.
+pub(crate) fn claims_lookup(account: &AccountKey) -> String {
+    format!("$SYS.REQ.ACCOUNT.{account}.CLAIMS.LOOKUP")
+}
+
+/// The permissions of the registrar in the system account: to push the subscribers' account and to look
+/// at it, to hear when anybody pushes it, and what the servers answer.
 pub(crate) fn registrar(agents: &AccountKey) -> Permissions {
-    let pushed = [CLAIMS_UPDATE.to_owned(), claims_update(agents)];
-    let mut subscribe = pushed.to_vec();
-    subscribe.push(format!("{REGISTRAR_INBOX}.>"));
     Permissions {
-        publish: pushed.into(),
-        subscribe,
+        publish: vec![claims_update(agents), claims_lookup(agents)],
+        subscribe: vec![claims_update(agents), format!("{REGISTRAR_INBOX}.>")],
     }
 }
 

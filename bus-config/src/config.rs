@@ -1,22 +1,22 @@
-//! The configuration of a nats-server, as text.
+//! The configuration of a nats-server of the hub, as text.
 //!
 //! Owns the file's form. Promises: the same input gives the same bytes; nothing goes into the text
-//! that was not checked, so that no name, key or path can add a setting of its own.
-//! Never: does I/O; whoever runs the server writes the file and asks for the reload.
+//! that was not checked, so that no name, key or path can add a setting of its own. No user and no
+//! permission stands in it: those are tokens, signed under the operator's (see [`crate::identity`]).
+//! Never: does I/O; whoever runs the server writes the file.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fmt::{self, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
-use writ_core::name::{ClusterName, Name, Region, Stage};
+use writ_core::name::Name;
 
-pub use crate::identity::PublicKey;
 use crate::{
-    accounts::{self, AGENTS, CORE, HUB_DOMAIN, LIVE, LinkService, Permissions, SERVICES},
-    mirror,
+    accounts::HUB_DOMAIN,
+    identity::{AccountKey, Jwt},
 };
 
 /// Largest message that a server takes, headers included: [`crate::batch::MESSAGE_BYTES_MAX`] and
@@ -25,6 +25,13 @@ pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
 
 /// Shortest secret between the servers of one cluster, in characters.
 const ROUTE_SECRET_LENGTH_MIN: usize = 22;
+
+/// Most accounts that a server keeps: the three, and one for each region with a leaf.
+const ACCOUNTS_MAX: usize = 1_000;
+
+/// How often the servers of one NATS cluster compare the accounts that they keep, in seconds. The
+/// registrar's minute is what a revocation that one of them missed waits for.
+const ACCOUNTS_COMPARED_PERIOD_S: u32 = 60;
 
 /// Why a configuration can't be written.
 #[derive(Debug, thiserror::Error)]
@@ -37,45 +44,6 @@ pub enum Error {
         "the secret between servers has to be at least {ROUTE_SECRET_LENGTH_MIN} letters and digits"
     )]
     Secret,
-    /// Not the seed of a NATS user (`SU…`).
-    #[error("the link's seed is not that of a user")]
-    Seed,
-    /// A cluster of another region.
-    #[error("cluster {cluster} is not of the region {region} of this leaf node")]
-    Region {
-        /// Which.
-        cluster: ClusterName,
-        /// The leaf's.
-        region: Region,
-    },
-    /// Two links of one region: the server would feed two mirrors from one consumer.
-    #[error("the region {0} has two links")]
-    RegionTwice(Region),
-    /// Two users with one key: the server would give one of them the other's permissions.
-    #[error("the key {0} belongs to two users")]
-    KeyTwice(PublicKey),
-}
-
-/// A publisher's user.
-#[derive(Debug, Clone)]
-pub struct PublisherUser {
-    /// Its name, which is part of its inboxes.
-    pub name: Name,
-    /// Its key.
-    pub key: PublicKey,
-}
-
-/// A cluster's user.
-#[derive(Debug, Clone)]
-pub struct ClusterUser {
-    /// Name of the registry entry.
-    pub name: ClusterName,
-    /// Its region.
-    pub region: Region,
-    /// Its stage.
-    pub stage: Stage,
-    /// The key of its NATS identity.
-    pub key: PublicKey,
 }
 
 /// What servers of one NATS cluster know of each other.
@@ -91,25 +59,38 @@ pub struct Peers {
     pub secret: String,
 }
 
-/// The link of a region's leaf node.
+/// Whom a server believes, and what it begins with.
 #[derive(Debug, Clone)]
-pub struct LeafLink {
-    /// The region that it serves.
-    pub region: Region,
-    /// The key with which the leaf links.
-    pub key: PublicKey,
+pub struct Accounts {
+    /// Where the server keeps the accounts that it was told of. What it was told later than what
+    /// stands here is kept over a restart.
+    pub dir: PathBuf,
+    /// The operator's token.
+    pub operator: Jwt,
+    /// The accounts that it begins with.
+    pub preload: BTreeMap<AccountKey, Jwt>,
 }
 
-/// The leaf nodes that a hub takes.
-#[derive(Debug, Clone)]
-pub struct Leafs {
-    /// Where the hub listens to them; port 0 lets the server pick one, which only its log names.
-    pub listen: SocketAddr,
-    /// One for each region that has a leaf.
-    pub links: Vec<LeafLink>,
+impl Accounts {
+    pub(crate) fn render(&self, file: &mut File) -> Result<(), Error> {
+        file.line(format_args!("operator: \"{}\"", self.operator));
+        file.open("resolver {");
+        file.line("type: full");
+        file.line(format_args!("dir: {}", quote_path(&self.dir)?));
+        file.line("allow_delete: false");
+        file.line(format_args!("interval: \"{ACCOUNTS_COMPARED_PERIOD_S}s\""));
+        file.line(format_args!("limit: {ACCOUNTS_MAX}"));
+        file.close("}");
+        file.open("resolver_preload {");
+        for (account, token) in &self.preload {
+            file.line(format_args!("{account}: \"{token}\""));
+        }
+        file.close("}");
+        Ok(())
+    }
 }
 
-/// One server of the bus.
+/// One server of the hub.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     /// Name of the server, unique in its NATS cluster.
@@ -122,21 +103,16 @@ pub struct ServerConfig {
     pub ports_dir: Option<PathBuf>,
     /// The other servers, where the streams have replicas.
     pub peers: Option<Peers>,
-    /// The leaf nodes, where regions have them.
-    pub leafs: Option<Leafs>,
-    /// The user that creates the streams.
-    pub installer: PublicKey,
-    /// The publishers.
-    pub publishers: Vec<PublisherUser>,
-    /// The clusters.
-    pub clusters: Vec<ClusterUser>,
+    /// Where the server listens to leaf nodes, where regions have them. Port 0 lets the server pick
+    /// one, which only its log names.
+    pub leafs: Option<SocketAddr>,
+    /// Whom it believes.
+    pub accounts: Accounts,
 }
 
 impl ServerConfig {
-    /// The text of the configuration file. Users are written in the order of their names, so that
-    /// the order of registration doesn't change the file.
+    /// The text of the configuration file.
     pub fn render(&self) -> Result<String, Error> {
-        self.check()?;
         let mut file = File::default();
         file.line("# Written by Writ; changes by hand are overwritten.");
         file.line(format_args!("server_name: {:?}", self.name.as_str()));
@@ -157,182 +133,13 @@ impl ServerConfig {
         }
         if let Some(leafs) = &self.leafs {
             file.open("leafnodes {");
-            file.line(format_args!("host: \"{}\"", leafs.listen.ip()));
-            file.line(format_args!("port: {}", port(leafs.listen)));
+            file.line(format_args!("host: \"{}\"", leafs.ip()));
+            file.line(format_args!("port: {}", port(*leafs)));
             file.close("}");
         }
-        file.open("accounts {");
-        self.render_core(&mut file);
-        self.render_agents(&mut file);
-        self.render_links(&mut file);
-        file.close("}");
+        self.accounts.render(&mut file)?;
         Ok(file.text)
     }
-
-    fn render_core(&self, file: &mut File) {
-        file.open(format_args!("{CORE} {{"));
-        file.line("jetstream: enabled");
-        file.open("exports: [");
-        let served: BTreeSet<_> = accounts::direct_gets()
-            .into_iter()
-            .map(|get| get.served)
-            .collect();
-        let links = self.links();
-        let accounts: Vec<String> = std::iter::once(AGENTS.to_owned())
-            .chain(
-                links
-                    .iter()
-                    .map(|link| accounts::link_account(&link.region)),
-            )
-            .collect();
-        let all = accounts.join(", ");
-        for subject in served.iter().map(String::as_str).chain(SERVICES) {
-            file.line(format_args!(
-                "{{ service: \"{subject}\", accounts: [{all}] }}"
-            ));
-        }
-        file.line(format_args!("{{ stream: \"{LIVE}\", accounts: [{all}] }}"));
-        for link in links {
-            let own = accounts::link_account(&link.region);
-            let services = accounts::link_services(&link.region).into_iter();
-            let served: BTreeSet<_> = services.map(|service| service.served).collect();
-            for served in served {
-                file.line(format_args!(
-                    "{{ service: \"{served}\", accounts: [{own}] }}"
-                ));
-            }
-            let delivered = mirror::deliver_subject(&link.region);
-            file.line(format_args!(
-                "{{ stream: \"{delivered}\", accounts: [{own}] }}"
-            ));
-        }
-        file.close("]");
-        file.open("users: [");
-        render_user(
-            file,
-            "the installer",
-            &self.installer,
-            &accounts::installer(),
-        );
-        let mut publishers: Vec<_> = self.publishers.iter().collect();
-        publishers.sort_by(|a, b| a.name.cmp(&b.name));
-        for user in publishers {
-            render_user(
-                file,
-                user.name.as_str(),
-                &user.key,
-                &accounts::publisher().of(user.name.as_str(), None),
-            );
-        }
-        file.close("]");
-        file.close("}");
-    }
-
-    fn render_agents(&self, file: &mut File) {
-        file.open(format_args!("{AGENTS} {{"));
-        file.open("imports: [");
-        self.render_common_imports(file);
-        file.close("]");
-        render_cluster_users(file, &self.clusters);
-        file.close("}");
-    }
-
-    /// What every account of clusters is given, whether they are at the hub or behind a leaf.
-    fn render_common_imports(&self, file: &mut File) {
-        for get in accounts::direct_gets() {
-            render_service_import(file, &get.asked, &get.served);
-        }
-        for subject in SERVICES {
-            render_service_import(file, subject, subject);
-        }
-        file.line(format_args!(
-            "{{ stream: {{ account: {CORE}, subject: \"{LIVE}\" }} }}"
-        ));
-    }
-
-    /// An account for each link, so that no leaf sees what another one is answered.
-    fn render_links(&self, file: &mut File) {
-        for link in self.links() {
-            let region = &link.region;
-            file.open(format_args!("{} {{", accounts::link_account(region)));
-            file.open("imports: [");
-            self.render_common_imports(file);
-            for LinkService { asked, served } in accounts::link_services(region) {
-                render_service_import(file, &asked, &served);
-            }
-            let delivered = mirror::deliver_subject(region);
-            file.line(format_args!(
-                "{{ stream: {{ account: {CORE}, subject: \"{delivered}\" }} }}"
-            ));
-            file.close("]");
-            file.open("users: [");
-            let who = format!("the leaf of {region}");
-            render_user(file, &who, &link.key, &accounts::link(region));
-            file.close("]");
-            file.close("}");
-        }
-    }
-
-    /// The links in the order of their regions.
-    fn links(&self) -> Vec<&LeafLink> {
-        let mut links: Vec<_> = self.leafs.iter().flat_map(|leafs| &leafs.links).collect();
-        links.sort_by(|a, b| a.region.cmp(&b.region));
-        links
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        let publishers = self.publishers.iter().map(|user| &user.key);
-        let clusters = self.clusters.iter().map(|user| &user.key);
-        let links = self.links();
-        check_keys(
-            std::iter::once(&self.installer)
-                .chain(publishers)
-                .chain(clusters)
-                .chain(links.iter().map(|link| &link.key)),
-        )?;
-        match links
-            .windows(2)
-            .find(|pair| pair[0].region == pair[1].region)
-        {
-            Some(pair) => Err(Error::RegionTwice(pair[0].region.clone())),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Refuses a key that is given twice.
-pub(crate) fn check_keys<'a>(keys: impl Iterator<Item = &'a PublicKey>) -> Result<(), Error> {
-    let mut seen = BTreeSet::new();
-    for key in keys {
-        if !seen.insert(key) {
-            return Err(Error::KeyTwice(key.clone()));
-        }
-    }
-    Ok(())
-}
-
-fn render_service_import(file: &mut File, asked: &str, served: &str) {
-    let to = if asked == served {
-        String::new()
-    } else {
-        format!(", to: \"{asked}\"")
-    };
-    file.line(format_args!(
-        "{{ service: {{ account: {CORE}, subject: \"{served}\" }}{to} }}"
-    ));
-}
-
-/// The users of the clusters' account, in the order of their names.
-pub(crate) fn render_cluster_users(file: &mut File, clusters: &[ClusterUser]) {
-    file.open("users: [");
-    let mut clusters: Vec<_> = clusters.iter().collect();
-    clusters.sort_by(|a, b| a.name.cmp(&b.name));
-    for user in clusters {
-        let place = Some((&user.region, &user.stage));
-        let permissions = accounts::cluster().of(user.name.as_str(), place);
-        render_user(file, user.name.as_str(), &user.key, &permissions);
-    }
-    file.close("]");
 }
 
 fn render_peers(file: &mut File, peers: &Peers) -> Result<(), Error> {
@@ -358,22 +165,6 @@ fn render_peers(file: &mut File, peers: &Peers) -> Result<(), Error> {
     file.close("]");
     file.close("}");
     Ok(())
-}
-
-pub(crate) fn render_user(file: &mut File, who: &str, key: &PublicKey, permissions: &Permissions) {
-    file.line(format_args!("# {who}"));
-    file.open(format_args!("{{ nkey: {key}, permissions: {{"));
-    for (verb, subjects) in [
-        ("publish", &permissions.publish),
-        ("subscribe", &permissions.subscribe),
-    ] {
-        file.open(format_args!("{verb}: {{ allow: ["));
-        for subject in subjects {
-            file.line(format_args!("\"{subject}\""));
-        }
-        file.close("] }");
-    }
-    file.close("} }");
 }
 
 /// The server's word for "pick one" is -1.
@@ -424,4 +215,4 @@ impl File {
 
 #[cfg(test)]
 #[path = "config_tests.rs"]
-mod tests;
+pub(crate) mod tests;

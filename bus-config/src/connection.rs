@@ -28,6 +28,7 @@ use crate::requests::{Failure, Requests};
 pub use crate::{
     denial::{Action, Denied},
     error::Error,
+    login::{Error as LoginError, Login},
 };
 
 /// How long the first connection may take, TCP and authentication.
@@ -58,12 +59,13 @@ pub enum FirstConnect {
     Whenever,
 }
 
-/// Where to connect and as whom. Has no `Debug`, because of the seed.
+/// Where to connect and as whom.
+#[derive(Debug)]
 pub struct Options {
     /// The server, `nats://host:port`; several of one NATS cluster with commas between them.
     pub url: String,
-    /// The seed of the user's key, `SU…`.
-    pub seed: String,
+    /// As whom.
+    pub login: Login,
     /// What the user's inboxes begin with (see [`crate::accounts`]).
     pub inbox: String,
     /// The name under which the server lists the connection.
@@ -147,13 +149,13 @@ pub struct Client {
 pub async fn connect(options: Options) -> Result<Client, Error> {
     let Options {
         url,
-        seed,
+        login,
         inbox,
         name,
         first_connect,
     } = options;
-    let seed = seed.trim().to_owned();
-    nkeys::KeyPair::from_seed(&seed).map_err(Error::Seed)?;
+    // Told at once, and not as a connection that is never made.
+    login.read()?;
     let shared = Arc::new(Shared {
         requests: Requests::new(&inbox),
         denials: broadcast::channel(DENIALS_WAITING_MAX).0,
@@ -163,19 +165,20 @@ pub async fn connect(options: Options) -> Result<Client, Error> {
         was_connected: AtomicBool::new(false),
     });
     let noted = Arc::clone(&shared);
-    let mut settings = ConnectOptions::with_nkey(seed)
-        .name(name)
-        .custom_inbox_prefix(inbox)
-        .connection_timeout(CONNECT_TIME_MAX)
-        .ping_interval(PING_PERIOD)
-        .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
-        .reconnect_delay_callback(|attempt| {
-            reconnect_delay_max(attempt).mul_f64(rand::random_range(0.0..1.0))
-        })
-        .event_callback(move |event| {
-            noted.note(event);
-            std::future::ready(())
-        });
+    let mut settings =
+        ConnectOptions::with_auth_callback(move |nonce| std::future::ready(login.answer(&nonce)))
+            .name(name)
+            .custom_inbox_prefix(inbox)
+            .connection_timeout(CONNECT_TIME_MAX)
+            .ping_interval(PING_PERIOD)
+            .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
+            .reconnect_delay_callback(|attempt| {
+                reconnect_delay_max(attempt).mul_f64(rand::random_range(0.0..1.0))
+            })
+            .event_callback(move |event| {
+                noted.note(event);
+                std::future::ready(())
+            });
     if first_connect == FirstConnect::Whenever {
         settings = settings.retry_on_initial_connect();
     }
@@ -220,6 +223,13 @@ impl Client {
     /// Whether the connection stands at the moment.
     pub fn is_connected(&self) -> bool {
         self.inner.nats.connection_state() == State::Connected
+    }
+
+    /// Closes the connection and makes it anew, as after a loss: with credentials that were renewed,
+    /// before the old ones end.
+    pub async fn reconnect(&self) {
+        // The one error is a closed client, which has no connection.
+        let _ = self.inner.nats.force_reconnect().await;
     }
 
     /// Violations as the server reports them, those of requests included.

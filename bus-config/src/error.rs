@@ -2,14 +2,14 @@
 //!
 //! Owns the one error of requests and subscriptions, and which of its kinds pass by themselves.
 
-use crate::{api, denial::Denied};
+use crate::{api, denial::Denied, login};
 
 /// Why something asked of the bus failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The seed is not that of a NATS user.
-    #[error("the seed is not that of a NATS user")]
-    Seed(#[source] nkeys::error::Error),
+    /// There are no credentials to connect with.
+    #[error(transparent)]
+    Login(#[from] login::Error),
     /// No connection, or the server knows no such user.
     #[error("can't connect to the bus at {url}")]
     Connect {
@@ -83,7 +83,7 @@ impl Error {
             | Error::TimedOut { .. }
             | Error::Send { .. } => true,
             Error::Api { code, .. } => api::passes(*code),
-            Error::Seed(_) | Error::Denied(_) | Error::Subscribe { .. } | Error::Answer { .. } => {
+            Error::Login(_) | Error::Denied(_) | Error::Subscribe { .. } | Error::Answer { .. } => {
                 false
             }
         }

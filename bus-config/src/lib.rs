@@ -20,13 +20,16 @@ pub mod log;
 pub mod mirror;
 pub mod past;
 pub mod read;
+pub mod registrar;
 pub mod secret;
 pub mod streams;
+pub mod tool;
 
 mod api;
 mod consumer;
 mod denial;
 mod error;
+mod login;
 mod requests;
 
 pub use connection::{Client, Options, connect};

@@ -26,9 +26,13 @@ pub struct Args {
     /// The bus, as nats://HOST:PORT; several servers of one NATS cluster with commas between them
     #[arg(long, value_name = "URL", env = "WRIT_NATS_URL")]
     pub nats_url: String,
-    /// File with the seed of the publisher's identity on the bus (SU…)
+    /// Credentials of the publisher's identity on the bus; read again at each connection
     #[arg(long, value_name = "FILE")]
-    pub nats_nkey_file: PathBuf,
+    pub nats_credentials_file: PathBuf,
+    /// Folder with the registrar's keys: this publisher tells the bus who is cut off. One publisher of a
+    /// fleet has it
+    #[arg(long, value_name = "DIR")]
+    pub registrar_key_dir: Option<PathBuf>,
     /// File with the key that signs what is published: 32 bytes in base64
     #[arg(long, value_name = "FILE")]
     pub signing_key_file: PathBuf,

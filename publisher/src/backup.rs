@@ -16,8 +16,7 @@ use std::{
 use writ_bus::{
     Client, accounts,
     backup::{self, Extent},
-    connection::{FirstConnect, Options},
-    secret,
+    connection::{FirstConnect, Login, Options},
     streams::Stream,
 };
 
@@ -37,9 +36,9 @@ pub struct Args {
     /// The bus.
     #[arg(long, env = "WRIT_NATS_URL", value_name = "URL")]
     pub nats_url: String,
-    /// Seed of the installer's identity on the bus (SU…).
+    /// Credentials of the installer's identity on the bus.
     #[arg(long, value_name = "FILE")]
-    pub nats_nkey_file: PathBuf,
+    pub nats_credentials_file: PathBuf,
     /// The folder of the backup.
     pub dir: PathBuf,
 }
@@ -57,9 +56,6 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// The key file.
-    #[error(transparent)]
-    Secret(#[from] secret::Error),
     /// There is a backup in the folder.
     #[error("{} holds a backup: name another folder", .0.display())]
     IsThere(PathBuf),
@@ -151,11 +147,9 @@ fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
 }
 
 async fn connect(args: &Args) -> Result<Client, Error> {
-    let path = &args.nats_nkey_file;
-    let seed = secret::read(path)?;
     let options = Options {
         url: args.nats_url.clone(),
-        seed: seed.to_string(),
+        login: Login::File(args.nats_credentials_file.clone()),
         inbox: accounts::INSTALLER_INBOX.to_owned(),
         name: "writ backup".to_owned(),
         first_connect: FirstConnect::Now,

@@ -194,3 +194,30 @@ fn check_ends(bundle: &TrustBundle, view: &View) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use writ_core::envelope::SigningKey;
+
+    use super::*;
+
+    #[test]
+    fn a_key_does_not_retire_before_what_it_has_signed() {
+        let key = |seed| SigningKey::from_seed(&[seed; 32]).public();
+        let at = |number| Revision { epoch: 1, number };
+        let id = key(1).id();
+        let mut view = View::default();
+        view.signed(id, at(7));
+        view.signed(id, at(5));
+        let both = TrustBundle::first([key(1), key(2)]);
+        for (until, is_taken) in [(6, false), (7, true), (8, true)] {
+            let bundle = both.retire(id, at(until), 1).unwrap();
+            let checked = check_ends(&bundle, &view);
+            assert_eq!(checked.is_ok(), is_taken, "{until}");
+            if let Err(error) = checked {
+                assert!(error.to_string().contains("up to revision 7"), "{error}");
+            }
+        }
+        assert!(check_ends(&both, &view).is_ok());
+    }
+}

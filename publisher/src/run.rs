@@ -9,7 +9,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use writ_bus::{
     Client,
-    connection::{self, FirstConnect, Options},
+    connection::{self, FirstConnect, Login, Options},
     secret,
 };
 use writ_core::{
@@ -30,10 +30,12 @@ use crate::{
     behind::Behind,
     bundle::Bundles,
     commit::Committer,
+    current::Leader,
     follow::{self, Follower},
     gate::{self, Gate},
     hear::{self, Ear},
     past::Past,
+    registrar,
     track::{self, Tracking},
     trust::{Signer, Trusted},
     view::{View, Views},
@@ -104,6 +106,9 @@ pub enum Error {
     /// The bus.
     #[error("can't reach the bus")]
     Connect(#[source] connection::Error),
+    /// The registrar.
+    #[error(transparent)]
+    Registrar(#[from] registrar::Error),
     /// The log or the acks.
     #[error(transparent)]
     Follow(#[from] follow::Error),
@@ -209,6 +214,19 @@ pub(crate) async fn run_until(
         Ok(())
     });
 
+    if let Some(folder) = &config.args.registrar_key_dir {
+        let args = &config.args;
+        let registrar = registrar::connect(&args.nats_url, &args.name, folder).await?;
+        let leader = Leader {
+            client: client.clone(),
+            views: views.clone(),
+        };
+        tasks.spawn(async move {
+            registrar::run(registrar, leader).await;
+            Ok(())
+        });
+    }
+
     let past = Past::new(client.clone(), trusted.clone(), alarms.clone());
     let administrators = Arc::new(config.args.administrators());
     let (committer, rounds) = Committer::new(
@@ -245,7 +263,6 @@ pub(crate) async fn run_until(
         past,
         bundles,
         stop.clone(),
-        client.clone(),
     );
     config.announce(&listener)?;
     let served = serve(api, (gate, listener), tasks, stop, ended).await;
@@ -339,14 +356,12 @@ async fn join(tasks: &mut JoinSet<Result<(), follow::Error>>) -> Error {
 /// What the files say.
 struct Config {
     args: Args,
-    seed: String,
     key: SigningKey,
     trust: Trust,
 }
 
 impl Config {
     fn read(args: Args) -> Result<Config, Error> {
-        let seed = secret::read(&args.nats_nkey_file)?.to_string();
         let path = args.signing_key_file.clone();
         let key = SigningKey::from_base64(&secret::read(&path)?)
             .map_err(|source| Error::SigningKey { path, source })?;
@@ -356,12 +371,7 @@ impl Config {
             source,
         })?;
         let trust = Trust::from_file(&bytes).map_err(|source| Error::Trust { path, source })?;
-        Ok(Config {
-            seed,
-            key,
-            trust,
-            args,
-        })
+        Ok(Config { key, trust, args })
     }
 
     async fn listen(&self) -> Result<TcpListener, Error> {
@@ -374,7 +384,7 @@ impl Config {
     async fn connect(&self) -> Result<Client, Error> {
         let options = Options {
             url: self.args.nats_url.clone(),
-            seed: self.seed.clone(),
+            login: Login::File(self.args.nats_credentials_file.clone()),
             inbox: writ_bus::accounts::publisher_inbox(&self.args.name),
             name: format!("writ-publisher {}", self.args.name),
             first_connect: FirstConnect::Now,

@@ -279,6 +279,13 @@ impl Views {
         }
     }
 
+    /// The view of now, once it is another than this reader has had; `None` when nobody follows the log
+    /// any more.
+    pub(crate) async fn changed(&mut self) -> Option<Arc<View>> {
+        self.views.changed().await.ok()?;
+        Some(self.now())
+    }
+
     /// The first view that fits, now or within [`READ_WAIT_MAX`].
     pub(crate) async fn wait_for(
         &self,

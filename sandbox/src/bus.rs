@@ -1,33 +1,29 @@
-//! The bus of a fleet: one nats-server with the accounts, users and streams that `writ-bus`
-//! defines. Owns the server's configuration file and its reload when a cluster joins. Never
-//! looks into a message.
+//! The bus of a fleet: one nats-server with the accounts and streams that `writ-bus` defines, and
+//! the leaf nodes of regions. Owns the servers' configuration files. Who joins needs nothing of a
+//! server: its token is signed. Never looks into a message.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
-use writ_bus::config::{ClusterUser, LeafLink, Leafs, PublisherUser, ServerConfig};
-use writ_bus::connection::FirstConnect;
+use writ_bus::config::ServerConfig;
+use writ_bus::connection::{FirstConnect, Login};
+use writ_bus::identity::Role;
 use writ_core::name::{Name, Region};
 
 use crate::files;
-use crate::keys::{self, BusKey};
+use crate::identity::{self, BusKeys};
+use crate::keys;
 use crate::leaf::Leaf;
 use crate::parts::{Part, Parts};
 use crate::process::{self, Launcher, Process, STOP_LIMIT, Spec, log};
 
-/// How long the server may take to serve, or to read its configuration again; both take well
-/// under a second on an idle machine.
+/// How long the server may take to serve; it takes well under a second on an idle machine.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
-/// What the server logs when a changed configuration is in force.
-const RELOADED_TEXT: &str = "Reloaded server configuration";
 /// What it logs before the address where it takes leaf nodes.
 const LEAF_ADDRESS_TEXT: &str = "Listening for leafnode connections on ";
-/// What it logs when it stays with the old one.
-const NOT_RELOADED_TEXT: &str = "Failed to reload server configuration";
 
 /// Why the bus is not as it should be.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +38,9 @@ pub enum Error {
     /// A key could not be made.
     #[error(transparent)]
     Keys(#[from] keys::Error),
+    /// An identity could not be made.
+    #[error(transparent)]
+    Identity(#[from] identity::Error),
     /// A file could not be written.
     #[error(transparent)]
     File(#[from] files::Error),
@@ -57,9 +56,6 @@ pub enum Error {
     /// The server did not say where it takes leaf nodes.
     #[error("the bus does not say where it takes leaf nodes; see {}", .0.display())]
     LeafAddress(PathBuf),
-    /// The server stays with its old configuration.
-    #[error("the bus refused its new configuration; see {}", .0.display())]
-    Reload(PathBuf),
 }
 
 /// A running bus with its streams. Dropping it kills the server.
@@ -70,46 +66,36 @@ pub struct Bus {
     server: PathBuf,
     ports: PathBuf,
     log: PathBuf,
-    installer: BusKey,
+    installer: Login,
     url: String,
     config_file: PathBuf,
-    config: Mutex<ServerConfig>,
+    config: ServerConfig,
     leafs: BTreeMap<Region, Leaf>,
 }
 
 impl Bus {
-    /// Starts the server on a port that it picks itself, and makes the streams. State, keys
-    /// and logs are kept in `folder`.
+    /// Starts the server on a port that it picks itself, makes the streams, and starts the leaf nodes
+    /// that the keys know of. State, keys and logs are kept in `folder`.
     pub async fn start(
         launcher: &Launcher,
         parts: &Parts,
         folder: &Path,
-        publishers: Vec<PublisherUser>,
-        clusters: Vec<ClusterUser>,
-        leaf_regions: &[Region],
+        keys: &BusKeys,
     ) -> Result<Self, Error> {
-        let mut links = BTreeMap::new();
-        for region in leaf_regions {
-            let file = folder.join(format!("keys/leaf-{region}.seed"));
-            links.insert(region.clone(), BusKey::make(&file)?);
-        }
-        // Who is behind a leaf is known there, and nowhere else.
-        let (behind, clusters): (Vec<_>, Vec<_>) = clusters
-            .into_iter()
-            .partition(|user| links.contains_key(&user.region));
-        let installer = BusKey::make(&folder.join("keys/installer.seed"))?;
+        let credentials = keys.user(&Role::Installer)?;
+        keys::keep(&folder.join("keys/installer.creds"), &credentials)?;
+        let installer = Login::of(credentials);
         let (own, ports) = (folder.join("nats"), folder.join("nats/ports"));
         files::make_folder(&ports)?;
+        let regions: Vec<Region> = keys.operator().realm().leafs.keys().cloned().collect();
         let config = ServerConfig {
             name: Name::parse("sandbox").map_err(keys::Error::from)?,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             store_dir: own.join("jetstream"),
             ports_dir: Some(ports.clone()),
             peers: None,
-            leafs: leafs(&links),
-            installer: installer.public.clone(),
-            publishers,
-            clusters,
+            leafs: (!regions.is_empty()).then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            accounts: keys.accounts(own.join("accounts"))?,
         };
         let config_file = own.join("server.conf");
         files::write(&config_file, config.render()?)?;
@@ -126,15 +112,13 @@ impl Bus {
             installer,
             url,
             config_file,
-            config: Mutex::new(config),
+            config,
             leafs: BTreeMap::new(),
         };
-        for (region, link) in links {
+        for region in regions {
             writ_bus::mirror::install_feed(&client, &region).await?;
-            let users = behind.iter().filter(|user| user.region == region);
-            let users = users.cloned().collect();
             let hub = bus.leaf_address()?;
-            let leaf = Leaf::start(launcher, parts, folder, &region, hub, &link, users).await?;
+            let leaf = Leaf::start(launcher, parts, folder, &region, hub, keys).await?;
             bus.leafs.insert(region, leaf);
         }
         Ok(bus)
@@ -163,20 +147,6 @@ impl Bus {
             address.trim().parse().ok()
         });
         address.ok_or_else(|| Error::LeafAddress(self.process.log_path()))
-    }
-
-    /// Lets one more cluster in; returns when the server knows it.
-    pub async fn admit(&self, user: ClusterUser) -> Result<(), Error> {
-        if let Some(leaf) = self.leafs.get(&user.region) {
-            return leaf.admit(user).await;
-        }
-        let mut config = self.config.lock().await;
-        let mut wanted = config.clone();
-        wanted.clusters.push(user);
-        files::write(&self.config_file, wanted.render()?)?;
-        reload(&self.process).await?;
-        *config = wanted;
-        Ok(())
     }
 
     /// Ends the server.
@@ -220,16 +190,14 @@ impl Bus {
     /// Starts the server again after its end, on the same addresses, with whatever lies in its store
     /// by now.
     pub async fn start_again(&mut self) -> Result<(), Error> {
-        let mut config = self.config.lock().await;
         let address = self.url.strip_prefix("nats://").unwrap_or(&self.url);
         if let Ok(address) = address.parse() {
-            config.listen = address;
+            self.config.listen = address;
         }
-        let leaf_address = self.leaf_address();
-        if let Some(leafs) = &mut config.leafs {
-            leafs.listen = leaf_address?;
+        if self.config.leafs.is_some() {
+            self.config.leafs = Some(self.leaf_address()?);
         }
-        files::write(&self.config_file, config.render()?)?;
+        files::write(&self.config_file, self.config.render()?)?;
         let (process, url) = serve(
             &self.launcher,
             &self.server,
@@ -257,17 +225,6 @@ async fn serve(
     Ok((process, url))
 }
 
-fn leafs(links: &BTreeMap<Region, BusKey>) -> Option<Leafs> {
-    let link = |(region, key): (&Region, &BusKey)| LeafLink {
-        region: region.clone(),
-        key: key.public.clone(),
-    };
-    (!links.is_empty()).then(|| Leafs {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        links: links.iter().map(link).collect(),
-    })
-}
-
 /// Waits until a server takes connections, and says where.
 pub(crate) async fn wait_for_url(process: &Process, ports: &Path) -> Result<String, Error> {
     let url = async || read_url(ports, process.pid());
@@ -276,24 +233,8 @@ pub(crate) async fn wait_for_url(process: &Process, ports: &Path) -> Result<Stri
         .await?)
 }
 
-/// Has a server read its configuration again.
-pub(crate) async fn reload(process: &Process) -> Result<(), Error> {
-    let offset = log::length(process.log());
-    process.hang_up().await;
-    let answer = async || {
-        let said = log::since(process.log(), offset);
-        let refused = said.contains(NOT_RELOADED_TEXT);
-        (refused || said.contains(RELOADED_TEXT)).then_some(refused)
-    };
-    let what = "it read its configuration again";
-    if process.ready(what, READY_LIMIT, answer).await? {
-        return Err(Error::Reload(process.log_path()));
-    }
-    Ok(())
-}
-
 /// Makes the streams that are missing.
-async fn install(url: &str, installer: &BusKey) -> Result<writ_bus::Client, Error> {
+async fn install(url: &str, installer: &Login) -> Result<writ_bus::Client, Error> {
     let client = connect(url, installer).await?;
     // One server holds one copy.
     let settings = writ_bus::streams::Settings::with_replicas(1);
@@ -302,10 +243,10 @@ async fn install(url: &str, installer: &BusKey) -> Result<writ_bus::Client, Erro
 }
 
 /// Connects as an installer.
-pub(crate) async fn connect(url: &str, installer: &BusKey) -> Result<writ_bus::Client, Error> {
+pub(crate) async fn connect(url: &str, installer: &Login) -> Result<writ_bus::Client, Error> {
     let options = writ_bus::Options {
         url: url.to_owned(),
-        seed: installer.seed.clone(),
+        login: installer.clone(),
         inbox: writ_bus::accounts::INSTALLER_INBOX.to_owned(),
         name: "sandbox installer".to_owned(),
         first_connect: FirstConnect::Now,

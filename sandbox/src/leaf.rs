@@ -4,38 +4,31 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use tokio::sync::Mutex;
-use writ_bus::config::ClusterUser;
-use writ_bus::leaf::LeafConfig;
+use writ_bus::connection::Login;
+use writ_bus::identity::Role;
+use writ_bus::leaf::{LeafConfig, Link};
 use writ_core::name::Region;
 
 use crate::bus::{self, Error};
 use crate::files;
-use crate::keys::BusKey;
+use crate::identity::BusKeys;
+use crate::keys;
 use crate::parts::{Part, Parts};
 use crate::process::{Launcher, Process, STOP_LIMIT, Spec};
 use crate::relay::Relay;
 
 /// A running leaf node. Dropping it kills the server.
+#[derive(Debug)]
 pub struct Leaf {
     process: Process,
     launcher: Launcher,
     spec: Spec,
     ports: PathBuf,
-    installer: BusKey,
+    installer: Login,
     url: String,
     config_file: PathBuf,
-    config: Mutex<LeafConfig>,
+    config: LeafConfig,
     relay: Relay,
-}
-
-impl std::fmt::Debug for Leaf {
-    // The configuration holds the link's seed.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Leaf")
-            .field("url", &self.url)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Leaf {
@@ -46,11 +39,23 @@ impl Leaf {
         folder: &Path,
         region: &Region,
         hub: SocketAddr,
-        link: &BusKey,
-        clusters: Vec<ClusterUser>,
+        bus_keys: &BusKeys,
     ) -> Result<Leaf, Error> {
         let name = format!("leaf-{region}");
-        let installer = BusKey::make(&folder.join(format!("keys/{name}-installer.seed")))?;
+        let installer = bus_keys.user(&Role::LeafInstaller(region.clone()))?;
+        keys::keep(
+            &folder.join(format!("keys/{name}-installer.creds")),
+            &installer,
+        )?;
+        let realm = bus_keys.operator().realm();
+        let link = |role: &Role, account, word: &str| {
+            let credentials = folder.join(format!("keys/{name}-{word}.creds"));
+            keys::keep(&credentials, &bus_keys.user(role)?)?;
+            Ok::<_, Error>(Link {
+                account,
+                credentials,
+            })
+        };
         let own = folder.join(&name);
         let ports = own.join("ports");
         files::make_folder(&ports)?;
@@ -61,9 +66,9 @@ impl Leaf {
             store_dir: own.join("jetstream"),
             ports_dir: Some(ports.clone()),
             hub: vec![relay.address()],
-            seed: link.seed.clone(),
-            installer: installer.public.clone(),
-            clusters,
+            link: link(&Role::Link(region.clone()), realm.core.clone(), "link")?,
+            claims: link(&Role::ClaimsLink, realm.system.clone(), "claims")?,
+            accounts: bus_keys.leaf_accounts(region, own.join("accounts"))?,
         };
         let config_file = own.join("server.conf");
         files::write(&config_file, config.render()?)?;
@@ -71,6 +76,7 @@ impl Leaf {
         let spec = Spec::new(name, parts.path(Part::NatsServer), log).flag("config", &config_file);
         let process = launcher.start(spec.clone()).await?;
         let url = bus::wait_for_url(&process, &ports).await?;
+        let installer = Login::of(installer);
         let client = bus::connect(&url, &installer).await?;
         writ_bus::mirror::install(&client, region).await?;
         Ok(Leaf {
@@ -81,7 +87,7 @@ impl Leaf {
             installer,
             url,
             config_file,
-            config: Mutex::new(config),
+            config,
             relay,
         })
     }
@@ -96,31 +102,19 @@ impl Leaf {
         &self.relay
     }
 
-    /// Lets one more cluster in.
-    pub(crate) async fn admit(&self, user: ClusterUser) -> Result<(), Error> {
-        let mut config = self.config.lock().await;
-        let mut wanted = config.clone();
-        wanted.clusters.push(user);
-        files::write(&self.config_file, wanted.render()?)?;
-        bus::reload(&self.process).await?;
-        *config = wanted;
-        Ok(())
-    }
-
     /// Throws away the mirror and begins another, on the same address.
     pub(crate) async fn mirror_anew(&mut self) -> Result<(), Error> {
         self.stop().await;
-        let mut config = self.config.lock().await;
-        files::remove_folder(&config.store_dir)?;
+        files::remove_folder(&self.config.store_dir)?;
         let address = self.url.strip_prefix("nats://").unwrap_or(&self.url);
         if let Ok(address) = address.parse() {
-            config.listen = address;
+            self.config.listen = address;
         }
-        files::write(&self.config_file, config.render()?)?;
+        files::write(&self.config_file, self.config.render()?)?;
         self.process = self.launcher.start(self.spec.clone()).await?;
         self.url = bus::wait_for_url(&self.process, &self.ports).await?;
         let client = bus::connect(&self.url, &self.installer).await?;
-        Ok(writ_bus::mirror::install(&client, &config.region).await?)
+        Ok(writ_bus::mirror::install(&client, &self.config.region).await?)
     }
 
     pub(crate) async fn stop(&self) {

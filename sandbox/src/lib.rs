@@ -11,6 +11,7 @@ pub mod demo;
 mod etcd;
 mod files;
 pub mod fleet;
+pub mod identity;
 mod keys;
 pub mod kubernetes;
 pub mod leaf;

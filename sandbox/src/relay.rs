@@ -75,6 +75,10 @@ async fn pass(mut near: TcpStream, far: SocketAddr, mut state: watch::Receiver<S
         let Ok(mut far) = TcpStream::connect(far).await else {
             return;
         };
+        // A link of its own length adds nothing to what passes: small writes don't wait for each other.
+        for side in [&near, &far] {
+            let _ = side.set_nodelay(true);
+        }
         let changed = tokio::select! {
             // Either side's end is the end; its error is that side's to tell.
             _ = copy_bidirectional(&mut near, &mut far) => return,

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use writ_sandbox::bus::Bus;
+use writ_sandbox::identity::BusKeys;
 use writ_sandbox::kubernetes::Kubernetes;
 use writ_sandbox::parts::Parts;
 use writ_sandbox::process::Launcher;
@@ -30,9 +31,9 @@ async fn holds_a_cluster_and_a_bus() {
     let folder = Path::new(&folder);
     let launcher = Launcher::new(env!("CARGO_BIN_EXE_writ-exec").into());
     let parts = Parts::find(&Progress::stderr()).await.unwrap();
-    let bus = Bus::start(&launcher, &parts, folder, Vec::new(), Vec::new(), &[])
-        .await
-        .unwrap();
+    let keys = BusKeys::generate(&[]).unwrap();
+    let bus = Bus::start(&launcher, &parts, folder, &keys);
+    let bus = bus.await.unwrap();
     let kubernetes = Kubernetes::start(&launcher, &parts, folder).await.unwrap();
     let cluster = kubernetes.cluster("eu-prod-1", 1).await.unwrap();
     std::fs::write(folder.join(READY_FILE), cluster.name()).unwrap();

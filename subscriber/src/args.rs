@@ -32,7 +32,7 @@ pub struct Args {
     /// Address of the bus, nats://host:port
     #[arg(long)]
     pub nats_url: String,
-    /// Folder of this cluster's two keys, `bus.seed` and `ack.seed`
+    /// Folder of this cluster's two keys: `bus.creds`, its credentials on the bus, and `ack.seed`
     #[arg(long)]
     pub keys_dir: PathBuf,
     /// The publishers' keys, signed by the offline key

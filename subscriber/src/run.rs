@@ -6,7 +6,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use writ_bus::{
     accounts,
-    connection::{self, FirstConnect, Options},
+    connection::{self, FirstConnect, Login, Options},
     live, secret,
 };
 use writ_core::{
@@ -96,7 +96,6 @@ pub async fn run(args: Args) -> Result<(), Error> {
 /// # Errors
 /// As [`run`].
 pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
-    let bus_seed = secret::read(&args.keys_dir.join("bus.seed"))?.to_string();
     let ack_path = args.keys_dir.join("ack.seed");
     let ack_key = SigningKey::from_base64(&secret::read(&ack_path)?)
         .map_err(|cause| Error::AckKey(ack_path, cause))?;
@@ -119,7 +118,6 @@ pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Er
     };
     let start = Start {
         args,
-        bus_seed,
         ack_key,
         trust,
         kube,
@@ -140,7 +138,6 @@ pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Er
 /// What an active subscriber starts with.
 struct Start {
     args: Args,
-    bus_seed: String,
     ack_key: SigningKey,
     trust: Trust,
     kube: kube::Client,
@@ -151,7 +148,6 @@ impl Start {
     async fn follow(self, shutdown: CancellationToken) -> Result<(), Error> {
         let Start {
             args,
-            bus_seed,
             ack_key,
             trust,
             kube,
@@ -213,7 +209,7 @@ impl Start {
         tokio::spawn(drift::watch(kube.clone(), drift_in, shutdown.child_token()));
         let client = connection::connect(Options {
             url: args.nats_url.clone(),
-            seed: bus_seed,
+            login: Login::File(args.keys_dir.join("bus.creds")),
             inbox: accounts::cluster_inbox(&args.region, &args.cluster),
             name: args.cluster.to_string(),
             first_connect: FirstConnect::Whenever,

@@ -11,15 +11,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nkeys::KeyPair;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
 use tonic::transport::Channel;
 use writ_bus::{
     Client, accounts,
-    config::{ClusterUser, Leafs, Peers, PublicKey, PublisherUser, ServerConfig},
-    connection::{FirstConnect, Options},
+    config::{Peers, ServerConfig},
+    connection::{FirstConnect, Login, Options},
+    identity::Role,
     streams::{self, Settings, Stream},
 };
 use writ_core::{
@@ -35,6 +35,7 @@ use writ_proto::{
 };
 use writ_sandbox::{
     api::ApiKeys,
+    identity::BusKeys,
     parts::{Part, Parts},
     process::{Launcher, Process, Spec, free_port},
     progress::Progress,
@@ -145,8 +146,8 @@ pub struct Hub {
     leaf: Option<leaf::Leaf>,
     publishers: Vec<Publisher>,
     pulse_period_s: u64,
-    reader_seed: String,
-    cluster_seeds: BTreeMap<String, String>,
+    reader: Login,
+    cluster_logins: BTreeMap<String, Login>,
     api: ApiKeys,
 }
 
@@ -158,14 +159,6 @@ impl Drop for Hub {
             eprintln!("kept: {}", folder.keep().display());
         }
     }
-}
-
-fn public(pair: &KeyPair) -> PublicKey {
-    PublicKey::parse(&pair.public_key()).expect("a public key")
-}
-
-fn seed(pair: &KeyPair) -> String {
-    pair.seed().expect("a pair has a seed")
 }
 
 fn port() -> u16 {
@@ -196,54 +189,27 @@ impl Hub {
         let folder = builder.expect("a folder");
         let path = folder.path();
         let parts = Parts::find_some(&[Part::NatsServer], &Progress::stderr()).await;
-        let (installer, reader) = (KeyPair::new_user(), KeyPair::new_user());
-        let bus_keys: Vec<KeyPair> = (0..size.publishers).map(|_| KeyPair::new_user()).collect();
-        let mut publishers: Vec<PublisherUser> = bus_keys
-            .iter()
-            .enumerate()
-            .map(|(number, pair)| PublisherUser {
-                name: publisher_name(number),
-                key: public(pair),
-            })
-            .collect();
-        publishers.push(PublisherUser {
-            name: Name::parse(READER).expect("a name"),
-            key: public(&reader),
-        });
-        let clusters: Vec<(String, KeyPair)> = size
-            .clusters
-            .iter()
-            .map(|name| (name.clone(), KeyPair::new_user()))
-            .collect();
-        let user = |(name, pair): &(String, KeyPair)| ClusterUser {
-            name: ClusterName::parse(name).expect("a name"),
-            region: Region::parse("eu").expect("a region"),
-            stage: Stage::parse("prod").expect("a stage"),
-            key: public(pair),
+        let region = leaf::region();
+        let leafs = std::slice::from_ref(&region).get(..usize::from(size.leaf));
+        let keys = BusKeys::generate(leafs.unwrap_or_default()).expect("keys");
+        let publisher = |name: &Name| Login::of(keys.publisher(name).expect("a publisher"));
+        let cluster = |name: &String| {
+            let credentials = keys.cluster(
+                &ClusterName::parse(name).expect("a name"),
+                &Region::parse("eu").expect("a region"),
+                &Stage::parse("prod").expect("a stage"),
+            );
+            (name.clone(), Login::of(credentials.expect("a cluster")))
         };
-        let users: Vec<ClusterUser> = clusters.iter().map(user).collect();
-        let link = size.leaf.then(KeyPair::new_user);
-        // Who is behind a leaf is known there, and nowhere else.
-        let (behind, users) = if size.leaf {
-            (users, Vec::new())
-        } else {
-            (Vec::new(), users)
-        };
+        let clusters: Vec<(String, Login)> = size.clusters.iter().map(cluster).collect();
 
-        write_keys(path, &bus_keys);
+        write_keys(path, &keys, size.publishers);
         let api = ApiKeys::make(&path.join("api")).expect("certificates");
         let mut hub = Hub {
             api,
             launcher: Launcher::writ(writ.into()),
             parts: parts.expect("nats-server is there or can be built"),
-            servers: server_configs(
-                path,
-                size.servers,
-                &public(&installer),
-                &publishers,
-                &users,
-                link.as_ref(),
-            ),
+            servers: server_configs(path, size.servers, &keys),
             leaf: None,
             publishers: (0..size.publishers)
                 .map(|number| Publisher {
@@ -254,24 +220,22 @@ impl Hub {
                 })
                 .collect(),
             pulse_period_s: size.pulse_period_s,
-            reader_seed: seed(&reader),
-            cluster_seeds: clusters
-                .iter()
-                .map(|(name, pair)| (name.clone(), seed(pair)))
-                .collect(),
+            reader: publisher(&Name::parse(READER).expect("a name")),
+            cluster_logins: clusters.into_iter().collect(),
             folder: Some(folder),
         };
         for number in 0..size.servers {
             hub.start_server(number).await;
         }
-        hub.install(seed(&installer), size.servers).await;
-        if let Some(link) = link {
-            hub.start_leaf(&link, &installer, behind).await;
+        let installer = Login::of(keys.user(&Role::Installer).expect("an installer"));
+        hub.install(installer.clone(), size.servers).await;
+        if size.leaf {
+            hub.start_leaf(&keys, &installer).await;
         }
         hub
     }
 
-    async fn install(&self, seed: String, replicas: usize) {
+    async fn install(&self, login: Login, replicas: usize) {
         let settings = Settings {
             log_bytes_max: 256 << 20,
             acks_bytes_max: 64 << 20,
@@ -280,7 +244,7 @@ impl Hub {
         // Servers that just found each other take no streams until they have chosen a leader.
         until("the streams are made", async || {
             let inbox = accounts::INSTALLER_INBOX.to_owned();
-            let installer = connect(&self.nats_url(), seed.clone(), inbox).await?;
+            let installer = connect(&self.nats_url(), login.clone(), inbox).await?;
             streams::install(&installer, settings).await.ok()
         })
         .await;
@@ -308,7 +272,7 @@ impl Hub {
     pub async fn reader(&self) -> Client {
         let inbox = accounts::publisher_inbox(&Name::parse(READER).expect("a name"));
         until("the reader connects", async || {
-            connect(&self.nats_url(), self.reader_seed.clone(), inbox.clone()).await
+            connect(&self.nats_url(), self.reader.clone(), inbox.clone()).await
         })
         .await
     }
@@ -324,7 +288,7 @@ impl Hub {
                 Some(leaf) => leaf.url(),
                 None => self.nats_url(),
             };
-            connect(&url, self.cluster_seeds[name].clone(), inbox.clone()).await
+            connect(&url, self.cluster_logins[name].clone(), inbox.clone()).await
         })
         .await
     }
@@ -441,7 +405,10 @@ impl Hub {
             .flag("listen", format!("127.0.0.1:{}", publisher.port))
             .flag("address-file", self.address_file(number))
             .flag("nats-url", url)
-            .flag("nats-nkey-file", file(&format!("publisher-{number}.seed")))
+            .flag(
+                "nats-credentials-file",
+                file(&format!("publisher-{number}.creds")),
+            )
             .flag(
                 "signing-key-file",
                 file(&format!("publisher-{number}.signing")),
@@ -523,39 +490,35 @@ impl Hub {
     }
 }
 
-fn write_keys(folder: &Path, bus_keys: &[KeyPair]) {
+fn write_keys(folder: &Path, keys: &BusKeys, publishers: usize) {
     let write = |name: String, bytes: &[u8]| {
         let path = folder.join(name);
         std::fs::write(&path, bytes).expect("the folder can be written");
         let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(path, own).expect("it is ours");
     };
-    let mut keys = Vec::new();
-    for (number, pair) in bus_keys.iter().enumerate() {
-        write(format!("publisher-{number}.seed"), seed(pair).as_bytes());
+    let mut signing_keys = Vec::new();
+    for number in 0..publishers {
+        let bus = keys.publisher(&publisher_name(number));
+        let bus = bus.expect("a publisher").to_file();
+        write(format!("publisher-{number}.creds"), bus.as_bytes());
         let signing = signing_seed(number);
         let text = data_encoding::BASE64.encode(&signing);
         write(format!("publisher-{number}.signing"), text.as_bytes());
-        keys.push(SigningKey::from_seed(&signing).public());
+        signing_keys.push(SigningKey::from_seed(&signing).public());
     }
-    let bundle = TrustBundle::first(keys);
+    let bundle = TrustBundle::first(signing_keys);
     write(
         "trust".to_owned(),
         &trust::to_file(&bundle, &SigningKey::from_seed(&[99; 32])),
     );
 }
 
-fn server_configs(
-    folder: &Path,
-    count: usize,
-    installer: &PublicKey,
-    publishers: &[PublisherUser],
-    clusters: &[ClusterUser],
-    link: Option<&KeyPair>,
-) -> Vec<Server> {
+fn server_configs(folder: &Path, count: usize, keys: &BusKeys) -> Vec<Server> {
     let routes: Vec<std::net::SocketAddr> = (0..count)
         .map(|_| ([127, 0, 0, 1], port()).into())
         .collect();
+    let has_leaf = !keys.operator().realm().leafs.is_empty();
     let server = |number: usize| {
         let own = folder.join(format!("nats-{number}"));
         std::fs::create_dir(&own).expect("a folder");
@@ -574,13 +537,8 @@ fn server_configs(
                 routes: others.map(|(_, route)| *route).collect(),
                 secret: "0123456789abcdefghijklmn".to_owned(),
             }),
-            installer: installer.clone(),
-            publishers: publishers.to_vec(),
-            clusters: clusters.to_vec(),
-            leafs: link.map(|link| Leafs {
-                listen: ([127, 0, 0, 1], port()).into(),
-                links: vec![leaf::link(link)],
-            }),
+            leafs: has_leaf.then(|| ([127, 0, 0, 1], port()).into()),
+            accounts: keys.accounts(own.join("accounts")).expect("accounts"),
         };
         let text = config.render().expect("a configuration");
         std::fs::write(own.join("nats.conf"), text).expect("the folder can be written");
@@ -592,10 +550,10 @@ fn server_configs(
     (0..count).map(server).collect()
 }
 
-async fn connect(url: &str, seed: String, inbox: String) -> Option<Client> {
+async fn connect(url: &str, login: Login, inbox: String) -> Option<Client> {
     let options = Options {
         url: url.to_owned(),
-        seed,
+        login,
         inbox,
         name: "test".to_owned(),
         first_connect: FirstConnect::Now,

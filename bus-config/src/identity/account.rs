@@ -109,7 +109,11 @@ const JETSTREAM: JetStream = JetStream {
 /// What an account uses beside messages.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Use {
+    /// The hub's streams. No leaf links to their account.
     Streams,
+    /// A leaf's mirror, and the leaf's end of a link.
+    Mirror,
+    /// The hub's end of a link.
     Leafs,
     Nothing,
 }
@@ -127,8 +131,8 @@ impl Account {
                 exports: UNLIMITED,
                 wildcards: true,
                 conn: UNLIMITED,
-                leaf: (uses != Use::Nothing).then_some(UNLIMITED),
-                jetstream: (uses == Use::Streams).then_some(JETSTREAM),
+                leaf: matches!(uses, Use::Mirror | Use::Leafs).then_some(UNLIMITED),
+                jetstream: matches!(uses, Use::Streams | Use::Mirror).then_some(JETSTREAM),
             },
             signing_keys: Vec::new(),
             revocations: BTreeMap::new(),
@@ -160,6 +164,12 @@ impl Account {
         let (_, key) = realm.signer(role)?;
         self.signing_keys.push(role.scope(realm, key));
         Ok(())
+    }
+
+    fn revoke<'a>(&mut self, keys: impl IntoIterator<Item = &'a PublicKey>) {
+        let keys = keys.into_iter().cloned();
+        self.revocations
+            .extend(keys.map(|key| (key, REVOKED_UNTIL_S)));
     }
 
     fn sign(self, account: &AccountKey, name: &str, issued_s: u64, signer: &Pair) -> Jwt {
@@ -216,8 +226,7 @@ pub(super) fn agents(
     for role in [Role::Cluster, Role::Enrolment, Role::Request] {
         account.serve(realm, &role)?;
     }
-    let revoked = revoked.iter().cloned();
-    account.revocations = revoked.map(|key| (key, REVOKED_UNTIL_S)).collect();
+    account.revoke(revoked);
     Ok(account.sign(&realm.agents, AGENTS, issued_s, signer))
 }
 
@@ -229,6 +238,7 @@ pub(super) fn core(realm: &Realm, signer: &Pair, issued_s: u64) -> Result<Jwt, E
         account.export(SERVICE, subject);
     }
     account.export(STREAM, MIRROR_EXPORT);
+    account.revoke(&realm.revoked);
     for role in [Role::Publisher, Role::Installer, Role::Backup] {
         account.serve(realm, &role)?;
     }
@@ -242,8 +252,9 @@ pub(super) fn leaf_core(
     signer: &Pair,
     issued_s: u64,
 ) -> Result<Jwt, Error> {
-    let mut account = Account::new(Use::Streams);
+    let mut account = Account::new(Use::Mirror);
     export_common(&mut account);
+    account.revoke(&realm.revoked);
     account.serve(realm, &Role::LeafInstaller(region.clone()))?;
     Ok(account.sign(&realm.core, CORE, issued_s, signer))
 }
@@ -259,6 +270,7 @@ pub(super) fn link(
     let role = Role::Link(region.clone());
     let (own, _) = realm.signer(&role)?;
     let mut account = Account::new(Use::Leafs);
+    account.revoke(&realm.revoked);
     for DirectGet { asked, served } in accounts::direct_gets() {
         account.import(SERVICE, &realm.core, &asked, &served);
     }
@@ -280,6 +292,7 @@ pub(super) fn link(
 /// The system account at the hub.
 pub(super) fn system(realm: &Realm, signer: &Pair, issued_s: u64) -> Result<Jwt, Error> {
     let mut account = Account::new(Use::Leafs);
+    account.revoke(&realm.revoked);
     for role in [Role::Registrar, Role::ClaimsLink] {
         account.serve(realm, &role)?;
     }

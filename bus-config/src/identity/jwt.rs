@@ -39,6 +39,23 @@ impl Jwt {
     }
 }
 
+/// When a token was issued, if it is one that this pair signed.
+pub(super) fn issued_s(text: &str, signer: &Pair) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Read {
+        iat: u64,
+    }
+    let (signed, signature) = text.rsplit_once('.')?;
+    let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
+    let (_, payload) = signed.split_once('.')?;
+    if !signer.signed(signed.as_bytes(), &signature) {
+        return None;
+    }
+    let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?;
+    let read: Read = serde_json::from_slice(&payload).ok()?;
+    Some(read.iat)
+}
+
 impl fmt::Display for Jwt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -92,7 +109,7 @@ impl UserSummary {
         let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
         let read: Read =
             serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-        (parts.next().is_none() && read.nats.kind == "user").then(|| UserSummary {
+        (parts.next().is_none() && read.nats.kind == "user").then_some(UserSummary {
             name: read.name,
             key: read.sub,
             issued_s: read.iat,

@@ -62,6 +62,14 @@ macro_rules! public_key {
             }
         }
 
+        impl std::str::FromStr for $name {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self, Error> {
+                Self::parse(text)
+            }
+        }
+
         impl TryFrom<String> for $name {
             type Error = Error;
 
@@ -184,6 +192,11 @@ impl Pair {
     /// The public half of a user's pair.
     pub(crate) fn user(&self) -> PublicKey {
         PublicKey(self.pair.public_key())
+    }
+
+    /// Whether a signature is this pair's.
+    pub(crate) fn signed(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        self.pair.verify(bytes, signature).is_ok()
     }
 
     /// The signature over some bytes.

@@ -10,6 +10,7 @@ use writ_core::name::Region;
 
 mod account;
 mod credentials;
+pub mod folder;
 mod jwt;
 mod key;
 mod operator;

@@ -84,6 +84,12 @@ impl OperatorKeys {
         self.signers.insert(role, installer);
     }
 
+    /// Takes a user's key from it for good: of a publisher, an installer, a link, not of a cluster. As for
+    /// a leaf, the registrar has to learn of it, and the servers to be given their accounts anew.
+    pub fn revoke(&mut self, key: PublicKey) {
+        self.realm.revoked.insert(key);
+    }
+
     /// The token of a publisher.
     pub fn publisher_user(
         &self,

@@ -3,14 +3,14 @@
 //!
 //! Owns how all of it is made at first, and what a leaf adds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use writ_core::name::Region;
 
 use super::{
     Error,
-    key::{AccountKey, Kind, OperatorKey, Pair},
+    key::{AccountKey, Kind, OperatorKey, Pair, PublicKey},
     operator::OperatorKeys,
     registrar::{AgentsKeys, RegistrarKeys},
     roles::Role,
@@ -36,6 +36,10 @@ pub struct Realm {
     /// What regions with a leaf node add.
     #[serde(default)]
     pub leafs: BTreeMap<Region, LeafKeys>,
+    /// Keys of users that people made, and that count no more: of publishers, installers, links. Those of
+    /// clusters are the registry's.
+    #[serde(default)]
+    pub revoked: BTreeSet<PublicKey>,
 }
 
 /// The keys that sign users, one a role.
@@ -126,6 +130,7 @@ pub fn generate() -> (Realm, RegistrarKeys, OperatorKeys) {
             claims_link: claims_link.account(),
         },
         leafs: BTreeMap::new(),
+        revoked: BTreeSet::new(),
     };
     let registrar_keys = RegistrarKeys {
         realm: realm.clone(),

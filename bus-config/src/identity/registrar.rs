@@ -3,18 +3,21 @@
 //! Owns the operator's signing key and the signing keys of the subscribers' account. Whoever has them
 //! decides who is a cluster; they sign no publisher and no installer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use writ_core::name::{ClusterName, Region, Stage};
 
 use super::{
     Error, account,
-    jwt::Jwt,
+    jwt::{self, Jwt},
     key::{AccountKey, Pair, PublicKey},
     realm::Realm,
     roles::Role,
     user::{self, Life},
 };
+
+/// When the subscribers' account of a server's configuration was issued: long ago.
+const FIRST_ISSUED_S: u64 = 1;
 
 /// The keys that sign the users of the subscribers' account.
 #[derive(Debug)]
@@ -111,6 +114,11 @@ impl RegistrarKeys {
         account::agents(&self.realm, &self.operator, revoked, issued_s)
     }
 
+    /// When an account was issued, if it is one that these keys signed.
+    pub fn issued_s(&self, account: &[u8]) -> Option<u64> {
+        jwt::issued_s(std::str::from_utf8(account).ok()?, &self.operator)
+    }
+
     /// The streams' account at the hub.
     pub fn core_account(&self, issued_s: u64) -> Result<Jwt, Error> {
         account::core(&self.realm, &self.operator, issued_s)
@@ -134,6 +142,43 @@ impl RegistrarKeys {
     /// The system account of a leaf, for leafs alone.
     pub fn leaf_system_account(&self, issued_s: u64) -> Jwt {
         account::leaf_system(&self.realm, &self.operator, issued_s)
+    }
+
+    /// All accounts of the hub: what a server of it begins with. The subscribers' is older than any that
+    /// the registrar pushes, so that a server which starts again keeps what it was told of who is cut off.
+    pub fn hub_accounts(&self, issued_s: u64) -> Result<BTreeMap<AccountKey, Jwt>, Error> {
+        let realm = &self.realm;
+        let mut accounts = BTreeMap::from([
+            (realm.system.clone(), self.system_account(issued_s)?),
+            (realm.core.clone(), self.core_account(issued_s)?),
+            (realm.agents.clone(), self.first_agents_account()?),
+        ]);
+        for (region, leaf) in &realm.leafs {
+            let link = self.link_account(region, issued_s)?;
+            accounts.insert(leaf.account.clone(), link);
+        }
+        Ok(accounts)
+    }
+
+    /// All accounts of a region's leaf, as for [`RegistrarKeys::hub_accounts`].
+    pub fn leaf_accounts(
+        &self,
+        region: &Region,
+        issued_s: u64,
+    ) -> Result<BTreeMap<AccountKey, Jwt>, Error> {
+        let realm = &self.realm;
+        Ok(BTreeMap::from([
+            (realm.system.clone(), self.leaf_system_account(issued_s)),
+            (
+                realm.core.clone(),
+                self.leaf_core_account(region, issued_s)?,
+            ),
+            (realm.agents.clone(), self.first_agents_account()?),
+        ]))
+    }
+
+    fn first_agents_account(&self) -> Result<Jwt, Error> {
+        self.agents_account(&BTreeSet::new(), FIRST_ISSUED_S)
     }
 
     /// Takes over what a leaf added to the realm.

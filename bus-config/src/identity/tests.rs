@@ -224,7 +224,8 @@ fn credentials_are_read_as_they_were_written_and_of_one_user_alone() {
     assert_eq!(read.to_file(), text);
     assert_eq!(read.token(), &token);
     assert_eq!(read.sign(b"nonce"), credentials.sign(b"nonce"));
-    assert!(!format!("{read:?}").contains("SU"), "{read:?}");
+    let seed = text.lines().rev().nth(1).unwrap();
+    assert!(seed.starts_with("SU") && !format!("{read:?}").contains(seed));
 
     let bare = Credentials::new(&token, None).unwrap();
     assert_eq!(
@@ -248,4 +249,173 @@ fn keys_of_another_bus_are_not_taken_over() {
     );
     let (other, ..) = generate();
     assert_eq!(registrar.learn(other), Err(Error::OtherRealm));
+}
+
+#[test]
+fn keys_are_read_from_their_folders_and_never_mixed() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (_, mut registrar, mut operator) = generate();
+    operator.add_leaf(&region("eu"));
+    registrar.learn(operator.realm().clone()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let [own, offline] = ["registrar", "operator"].map(|name| folder.path().join(name));
+    registrar.store(&own).unwrap();
+    operator.store(&offline, NOW_S).unwrap();
+    for file in std::fs::read_dir(&own)
+        .unwrap()
+        .chain(std::fs::read_dir(&offline).unwrap())
+    {
+        let mode = file.unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    let read = RegistrarKeys::load(&own).unwrap();
+    assert_eq!(
+        read.hub_accounts(NOW_S).unwrap(),
+        registrar.hub_accounts(NOW_S).unwrap()
+    );
+    AgentsKeys::load(&own).unwrap();
+    let read = OperatorKeys::load(&offline).unwrap();
+    let key = UserKey::generate().public();
+    let role = Role::Link(region("eu"));
+    assert_eq!(
+        read.user(&role, &key, NOW_S, NOW_S + 1),
+        operator.user(&role, &key, NOW_S, NOW_S + 1)
+    );
+    assert_eq!(
+        folder::operator_token(&offline).unwrap(),
+        operator.operator(NOW_S)
+    );
+
+    // A key of another bus beside this one's realm.
+    let (_, other, _) = generate();
+    let strange = folder.path().join("strange");
+    other.store(&strange).unwrap();
+    std::fs::copy(strange.join("cluster.seed"), own.join("cluster.seed")).unwrap();
+    assert!(matches!(
+        RegistrarKeys::load(&own),
+        Err(folder::Error::OtherKey(_))
+    ));
+    std::fs::write(own.join("cluster.seed"), "SASECRET").unwrap();
+    let error = RegistrarKeys::load(&own).unwrap_err();
+    assert!(!format!("{error:?}").contains("SASECRET"));
+}
+
+#[test]
+fn the_accounts_rights_are_as_they_were_reviewed() {
+    let (_, mut registrar, mut operator) = generate();
+    operator.add_leaf(&region("eu"));
+    registrar.learn(operator.realm().clone()).unwrap();
+    let eu = region("eu");
+    let accounts = [
+        ("the hub's", registrar.hub_accounts(NOW_S).unwrap()),
+        ("the leaf's", registrar.leaf_accounts(&eu, NOW_S).unwrap()),
+    ];
+    let mut text = String::new();
+    let agents = &registrar.realm().agents;
+    assert_eq!(
+        accounts[0].1[agents], accounts[1].1[agents],
+        "one for all servers"
+    );
+    for (whose, mut accounts) in accounts {
+        if whose == "the leaf's" {
+            accounts.remove(agents);
+        }
+        let mut written: Vec<String> = accounts
+            .values()
+            .map(|token| account_text(whose, &claims(token)))
+            .collect();
+        written.sort();
+        for account in written {
+            text.push_str(&account);
+        }
+    }
+    let mut names = vec![
+        (registrar.realm().core.as_str(), "CORE"),
+        (registrar.realm().agents.as_str(), "AGENTS"),
+    ];
+    names.sort();
+    for (key, name) in names {
+        text = text.replace(key, name);
+    }
+    if std::env::var_os("WRIT_REVIEW").is_some() {
+        std::fs::write("src/identity/reviewed.txt", &text).unwrap();
+    }
+    assert_eq!(text, include_str!("reviewed.txt"));
+}
+
+/// An account as a person reads it, without keys and times.
+fn account_text(whose: &str, claims: &Value) -> String {
+    let mut lines = vec![format!(
+        "{whose} account {}",
+        claims["name"].as_str().unwrap()
+    )];
+    let nats = &claims["nats"];
+    let limits = &nats["limits"];
+    let has = |name: &str| {
+        if limits.get(name).is_some() {
+            "yes"
+        } else {
+            "no"
+        }
+    };
+    lines.push(format!(
+        "  streams: {}, leafs: {}",
+        has("disk_storage"),
+        has("leaf")
+    ));
+    let list = |name: &str| nats[name].as_array().cloned().unwrap_or_default();
+    for export in list("exports") {
+        lines.push(format!(
+            "  export {} {}",
+            export["type"].as_str().unwrap(),
+            export["subject"].as_str().unwrap()
+        ));
+    }
+    for import in list("imports") {
+        let served = import["subject"].as_str().unwrap();
+        let asked = import["local_subject"].as_str().unwrap_or(served);
+        let of = import["account"].as_str().unwrap();
+        lines.push(format!(
+            "  import {} {asked} from {of} {served}",
+            import["type"].as_str().unwrap()
+        ));
+    }
+    let mut roles = list("signing_keys");
+    roles.sort_by_key(|role| role["role"].as_str().unwrap().to_owned());
+    for role in roles {
+        let template = &role["template"];
+        let bearer = if template["bearer_token"] == true {
+            ", without a seed"
+        } else {
+            ""
+        };
+        let connections = &template["allowed_connection_types"][0];
+        let (subs, payload) = (&template["subs"], &template["payload"]);
+        lines.push(format!(
+            "  role {}: {}{bearer}, subscriptions {subs}, payload {payload}",
+            role["role"].as_str().unwrap(),
+            connections.as_str().unwrap()
+        ));
+        for (word, verb) in [("pub", "publish"), ("sub", "subscribe")] {
+            for subject in template[word]["allow"].as_array().unwrap() {
+                lines.push(format!("    {verb} {}", subject.as_str().unwrap()));
+            }
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+#[test]
+fn a_revoked_publisher_is_in_every_account_but_the_clusters() {
+    let (_, mut registrar, mut operator) = generate();
+    let key = UserKey::generate().public();
+    operator.add_leaf(&region("eu"));
+    operator.revoke(key.clone());
+    registrar.learn(operator.realm().clone()).unwrap();
+    for (account, token) in registrar.hub_accounts(NOW_S).unwrap() {
+        let claims = claims(&token);
+        let revoked = claims["nats"]["revocations"].get(key.as_str());
+        assert_eq!(revoked.is_some(), account != registrar.realm().agents);
+    }
 }

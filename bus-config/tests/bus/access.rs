@@ -86,7 +86,7 @@ async fn a_cluster_can_not_read_by_leader_batch_or_payload() {
     let cluster = bus.cluster(&bus.eu).await;
     denied(read::last_by_subject(&cluster, Stream::Log, &subject("writ.root")).await);
 
-    let mut plain = bus.plain(&bus.eu.keys, "_INBOX.eu.eu-1").await;
+    let mut plain = bus.plain(&bus.eu.login, "_INBOX.eu.eu-1").await;
     let requests = [
         ("$JS.API.DIRECT.GET.WRIT", r#"{"last_by_subj":"writ.root"}"#),
         ("$JS.API.DIRECT.GET.WRIT", r#"{"multi_last":["writ.>"]}"#),
@@ -142,7 +142,7 @@ async fn a_wildcard_in_a_read_does_not_reach_out_of_the_scope() {
     let publisher = bus.publisher().await;
     let root = commit(&publisher, &batch_of(&MINE, "1", 0)).await;
     commit(&publisher, &batch_of(&OTHERS, "1", root)).await;
-    let plain = bus.plain(&bus.eu.keys, "_INBOX.eu.eu-1").await;
+    let plain = bus.plain(&bus.eu.login, "_INBOX.eu.eu-1").await;
     for asked in [
         "writ.event.*.eu.prod.*",
         "writ.event.policy.eu.prod.>",
@@ -184,7 +184,7 @@ async fn a_cluster_speaks_only_for_itself() {
     let denial = timeout(DEADLINE, denials.recv()).await.unwrap().unwrap();
     assert_eq!(denial.subject, "writ.live.beat");
 
-    let mut plain = bus.plain(&bus.eu.keys, "_INBOX.eu.eu-1").await;
+    let mut plain = bus.plain(&bus.eu.login, "_INBOX.eu.eu-1").await;
     for subject in [
         "writ.intent.policy.a",
         "writ.event.policy.eu.prod.a",
@@ -193,6 +193,10 @@ async fn a_cluster_speaks_only_for_itself() {
         "writ.root",
         "writ.live.policy.eu.prod.a",
         "writ.enrol.eu-1",
+        "writ.request.eu-1",
+        "writ.renew.us.stage.us-1",
+        "_INBOX.enrol.eu-1.x",
+        "$SYS.REQ.CLAIMS.UPDATE",
         "_INBOX.us.us-1.x",
     ] {
         plain
@@ -207,7 +211,7 @@ async fn a_cluster_speaks_only_for_itself() {
 #[tokio::test]
 async fn a_cluster_hears_only_its_own_scopes_and_answers() {
     let bus = Bus::start().await;
-    let mut plain = bus.plain(&bus.eu.keys, "_INBOX.eu.eu-1").await;
+    let mut plain = bus.plain(&bus.eu.login, "_INBOX.eu.eu-1").await;
     for subject in [
         "writ.live.>",
         "writ.live.*.us.prod.*",
@@ -219,6 +223,8 @@ async fn a_cluster_hears_only_its_own_scopes_and_answers() {
         "writ.intent.policy.a",
         "_INBOX.>",
         "_INBOX.us.us-1.>",
+        "_INBOX.enrol.us-1.>",
+        "$SYS.>",
         "$JS.>",
         ">",
     ] {

@@ -1,6 +1,7 @@
 //! A nats-server of one test: own folder, own keys, a port that the server picks.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
@@ -9,7 +10,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use nkeys::KeyPair;
 use tempfile::TempDir;
 use tokio::{
     process::{Child, Command},
@@ -18,10 +18,12 @@ use tokio::{
 use writ_bus::{
     Client, Options, accounts,
     batch::{self, Batch, Message, Outcome},
-    config::{ClusterUser, PublicKey, PublisherUser, ServerConfig},
+    config::ServerConfig,
     connect,
-    connection::FirstConnect,
+    connection::{FirstConnect, Login},
+    identity::{PublicKey, RegistrarKeys, Role},
     live::{Live, Signal},
+    registrar::Registrar,
     streams::{self, Settings},
 };
 use writ_core::{
@@ -29,6 +31,7 @@ use writ_core::{
     subject::{BusSubject, Sender},
 };
 use writ_sandbox::{
+    identity::BusKeys,
     parts::{Part, Parts},
     progress::Progress,
 };
@@ -47,15 +50,23 @@ pub(crate) const SETTINGS: Settings = Settings {
 /// A cluster of the test's fleet.
 pub(crate) struct Member {
     pub(crate) sender: Sender,
-    pub(crate) keys: KeyPair,
+    pub(crate) login: Login,
+}
+
+impl Member {
+    /// The key of its identity.
+    pub(crate) fn key(&self) -> PublicKey {
+        PublicKey::parse(&self.login.read().unwrap().summary().key).unwrap()
+    }
 }
 
 pub(crate) struct Bus {
     folder: Option<TempDir>,
     server: Child,
     pub(crate) config: ServerConfig,
-    installer: KeyPair,
-    publisher: KeyPair,
+    pub(crate) keys: BusKeys,
+    installer: Login,
+    publisher: Login,
     pub(crate) eu: Member,
     pub(crate) us: Member,
     url: String,
@@ -89,8 +100,12 @@ impl Bus {
             .prefix("writ-bus-")
             .tempdir()
             .unwrap();
-        let (installer, publisher) = (KeyPair::new_user(), KeyPair::new_user());
-        let (eu, us) = (member("eu-1", "eu", "prod"), member("us-1", "us", "stage"));
+        let keys = BusKeys::generate(&[Region::parse("eu").unwrap()]).unwrap();
+        let installer = Login::of(keys.user(&Role::Installer).unwrap());
+        let publisher = keys.publisher(&Name::parse("publisher-1").unwrap());
+        let publisher = Login::of(publisher.unwrap());
+        let eu = member(&keys, "eu-1", "eu", "prod");
+        let us = member(&keys, "us-1", "us", "stage");
         let mut config = ServerConfig {
             name: Name::parse("hub-1").unwrap(),
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -98,12 +113,7 @@ impl Bus {
             ports_dir: Some(folder.path().to_owned()),
             peers: None,
             leafs: None,
-            installer: public(&installer),
-            publishers: vec![PublisherUser {
-                name: Name::parse("publisher-1").unwrap(),
-                key: public(&publisher),
-            }],
-            clusters: vec![user(&eu), user(&us)],
+            accounts: keys.accounts(folder.path().join("accounts")).unwrap(),
         };
         complete(&mut config);
         std::fs::write(folder.path().join("nats.conf"), config.render().unwrap()).unwrap();
@@ -113,6 +123,7 @@ impl Bus {
             folder: Some(folder),
             server,
             config,
+            keys,
             installer,
             publisher,
             eu,
@@ -135,11 +146,11 @@ impl Bus {
 
     pub(crate) async fn cluster(&self, member: &Member) -> Client {
         let inbox = accounts::cluster_inbox(&member.sender.region, &member.sender.cluster);
-        open(&self.url, &member.keys, &inbox).await
+        open(&self.url, &member.login, &inbox).await
     }
 
     pub(crate) async fn client_with_inbox(&self, member: &Member, inbox: &str) -> Client {
-        open(&self.url, &member.keys, inbox).await
+        open(&self.url, &member.login, inbox).await
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -147,8 +158,8 @@ impl Bus {
     }
 
     /// A connection of the client library itself, for what writ-bus has no function for.
-    pub(crate) async fn plain(&self, keys: &KeyPair, inbox: &str) -> Plain {
-        plain(&self.url, keys, inbox).await
+    pub(crate) async fn plain(&self, login: &Login, inbox: &str) -> Plain {
+        plain(&self.url, login, inbox).await
     }
 
     /// Where it listens to leaf nodes; it says so in its log only.
@@ -174,24 +185,32 @@ impl Bus {
         self.plain(&self.installer, accounts::INSTALLER_INBOX).await
     }
 
+    /// The registrar, which tells the servers of whatever is put into the other end.
+    pub(crate) async fn start_registrar(
+        &self,
+    ) -> tokio::sync::watch::Sender<Option<BTreeSet<PublicKey>>> {
+        let folder = self.path().join("registrar");
+        self.keys
+            .store(&self.path().join("operator"), &folder)
+            .unwrap();
+        let keys = RegistrarKeys::load(&folder).unwrap();
+        let login = self.user(&Role::Registrar);
+        let inbox = format!("{}.1", accounts::REGISTRAR_INBOX);
+        let client = open(&self.url, &login, &inbox).await;
+        let registrar = Registrar::new(client, keys).await.unwrap();
+        let (sender, receiver) = tokio::sync::watch::channel(None);
+        tokio::spawn(registrar.run(receiver));
+        sender
+    }
+
+    /// A user of a role that there is one of.
+    pub(crate) fn user(&self, role: &Role) -> Login {
+        Login::of(self.keys.user(role).unwrap())
+    }
+
     pub(crate) async fn plain_publisher(&self) -> Plain {
         self.plain(&self.publisher, "_INBOX.publisher.publisher-1")
             .await
-    }
-
-    /// Writes the configuration again and has the server read it.
-    pub(crate) async fn reload(&mut self) {
-        std::fs::write(self.path().join("nats.conf"), self.config.render().unwrap()).unwrap();
-        let pid = self.server.id().unwrap();
-        let status = Command::new(find_server().await)
-            .arg("--signal")
-            .arg(format!("reload={pid}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .await
-            .unwrap();
-        assert!(status.success());
     }
 
     /// Kills the server and starts another on the same port, with nothing stored.
@@ -206,10 +225,7 @@ impl Bus {
         self.server.kill().await.unwrap();
         let address = self.url.strip_prefix("nats://").unwrap().parse().unwrap();
         self.config.listen = address;
-        let leafs = self.config.leafs.is_some().then(|| self.leaf_address());
-        if let (Some(leafs), Some(address)) = (&mut self.config.leafs, leafs) {
-            leafs.listen = address;
-        }
+        self.config.leafs = self.config.leafs.map(|_| self.leaf_address());
         for ports in std::fs::read_dir(self.path()).unwrap() {
             let path = ports.unwrap().path();
             if path
@@ -226,20 +242,41 @@ impl Bus {
 }
 
 /// A connection of the client library itself.
-pub(crate) async fn plain(url: &str, keys: &KeyPair, inbox: &str) -> Plain {
+pub(crate) async fn plain(url: &str, login: &Login, inbox: &str) -> Plain {
+    try_plain(url, login, inbox).await.unwrap()
+}
+
+/// A connection of the client library itself, if the server lets the user in.
+pub(crate) async fn try_plain(
+    url: &str,
+    login: &Login,
+    inbox: &str,
+) -> Result<Plain, async_nats::ConnectError> {
     let (sender, violations) = tokio::sync::mpsc::unbounded_channel();
-    let client = async_nats::ConnectOptions::with_nkey(keys.seed().unwrap())
+    let (lost, losses) = tokio::sync::mpsc::unbounded_channel();
+    let credentials = login.read().unwrap().to_file();
+    let client = async_nats::ConnectOptions::with_credentials(&credentials)
+        .unwrap()
         .custom_inbox_prefix(inbox)
         .event_callback(move |event| {
-            if let async_nats::Event::ServerError(error) = event {
-                let _ = sender.send(error.to_string());
+            match event {
+                async_nats::Event::ServerError(error) => {
+                    let _ = sender.send(error.to_string());
+                }
+                async_nats::Event::Disconnected => {
+                    let _ = lost.send(Instant::now());
+                }
+                _ => {}
             }
             std::future::ready(())
         })
         .connect(url)
-        .await
-        .unwrap();
-    Plain { client, violations }
+        .await?;
+    Ok(Plain {
+        client,
+        violations,
+        losses,
+    })
 }
 
 impl Drop for Bus {
@@ -256,9 +293,19 @@ impl Drop for Bus {
 pub(crate) struct Plain {
     pub(crate) client: async_nats::Client,
     pub(crate) violations: tokio::sync::mpsc::UnboundedReceiver<String>,
+    /// When the connection was lost, each time.
+    losses: tokio::sync::mpsc::UnboundedReceiver<Instant>,
 }
 
 impl Plain {
+    /// When the connection is lost, which it has to be.
+    pub(crate) async fn lost(&mut self) -> Instant {
+        timeout(DEADLINE, self.losses.recv())
+            .await
+            .expect("the connection stands")
+            .unwrap()
+    }
+
     /// The next violation, which has to come.
     pub(crate) async fn violation(&mut self) -> String {
         timeout(DEADLINE, self.violations.recv())
@@ -268,41 +315,37 @@ impl Plain {
     }
 }
 
-pub(crate) fn member(name: &str, region: &str, stage: &str) -> Member {
+pub(crate) fn member(keys: &BusKeys, name: &str, region: &str, stage: &str) -> Member {
     let sender = Sender {
         region: Region::parse(region).unwrap(),
         stage: Stage::parse(stage).unwrap(),
         cluster: ClusterName::parse(name).unwrap(),
     };
+    let credentials = keys.cluster(&sender.cluster, &sender.region, &sender.stage);
     Member {
         sender,
-        keys: KeyPair::new_user(),
+        login: Login::of(credentials.unwrap()),
     }
 }
 
-pub(crate) fn user(member: &Member) -> ClusterUser {
-    ClusterUser {
-        name: member.sender.cluster.clone(),
-        region: member.sender.region.clone(),
-        stage: member.sender.stage.clone(),
-        key: public(&member.keys),
-    }
+pub(crate) async fn open(url: &str, login: &Login, inbox: &str) -> Client {
+    try_open(url, login, inbox).await.unwrap()
 }
 
-pub(crate) fn public(keys: &KeyPair) -> PublicKey {
-    PublicKey::parse(&keys.public_key()).unwrap()
-}
-
-pub(crate) async fn open(url: &str, keys: &KeyPair, inbox: &str) -> Client {
+/// Connects, if the server lets the user in.
+pub(crate) async fn try_open(
+    url: &str,
+    login: &Login,
+    inbox: &str,
+) -> Result<Client, writ_bus::connection::Error> {
     connect(Options {
         url: url.to_owned(),
-        seed: keys.seed().unwrap(),
+        login: login.clone(),
         inbox: inbox.to_owned(),
         name: "test".to_owned(),
         first_connect: FirstConnect::Now,
     })
     .await
-    .unwrap()
 }
 
 pub(crate) async fn spawn(folder: &Path) -> Child {

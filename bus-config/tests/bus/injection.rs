@@ -34,7 +34,7 @@ async fn answers_to_a_clusters_requests_do_not_get_into_the_streams() {
         .await
         .unwrap();
 
-    let plain = bus.plain(&bus.eu.keys, "_INBOX.eu.eu-1").await;
+    let plain = bus.plain(&bus.eu.login, "_INBOX.eu.eu-1").await;
     let mut acks = 0;
     for target in TARGETS {
         for request in [
@@ -98,7 +98,7 @@ async fn a_publisher_that_follows_the_acks_sees_none_injected() {
         timeout(DEADLINE, tail.next()).await,
         Ok(Some(Ok(Entry::CaughtUp)))
     ));
-    let plain = bus.plain(&bus.eu.keys, "_INBOX.eu.eu-1").await;
+    let plain = bus.plain(&bus.eu.login, "_INBOX.eu.eu-1").await;
     for _ in 0..64 {
         plain
             .client
@@ -150,7 +150,7 @@ async fn what_a_cluster_can_inject_into_live_feeds_is_genuine_and_stays_among_cl
     read::get(&other, &subject("writ.root"), Via::Near)
         .await
         .unwrap();
-    let plain = bus.plain(&bus.eu.keys, "_INBOX.eu.eu-1").await;
+    let plain = bus.plain(&bus.eu.login, "_INBOX.eu.eu-1").await;
     plain
         .client
         .publish_with_reply(

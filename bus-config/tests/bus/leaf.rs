@@ -2,7 +2,6 @@
 
 use std::{fs, time::Duration};
 
-use nkeys::KeyPair;
 use tempfile::TempDir;
 use tokio::{
     process::Child,
@@ -10,8 +9,9 @@ use tokio::{
 };
 use writ_bus::{
     Client, accounts,
-    config::{LeafLink, Leafs},
-    leaf::LeafConfig,
+    connection::Login,
+    identity::Role,
+    leaf::{LeafConfig, Link},
     live::{self, Live, Signal},
     mirror,
     read::{self, Via},
@@ -21,35 +21,30 @@ use writ_core::name::Region;
 use writ_sandbox::relay::Relay;
 
 use crate::harness::{
-    Bus, DEADLINE, Member, Plain, batch_of, commit, member, next_message, open, plain, public,
-    spawn, subject, user, wait_for_url,
+    Bus, DEADLINE, Member, Plain, batch_of, commit, member, next_message, open, plain, spawn,
+    subject, wait_for_url,
 };
 
 /// A hub, and the leaf of region eu with two clusters.
-struct Scene {
-    bus: Bus,
-    link: Relay,
-    eu: Member,
-    other: Member,
-    installer: KeyPair,
+pub(crate) struct Scene {
+    pub(crate) bus: Bus,
+    pub(crate) link: Relay,
+    pub(crate) eu: Member,
+    pub(crate) other: Member,
+    installer: Login,
     _server: Child,
     folder: TempDir,
-    url: String,
+    pub(crate) url: String,
 }
 
-fn eu() -> Region {
+pub(crate) fn eu() -> Region {
     Region::parse("eu").unwrap()
 }
 
 impl Scene {
-    async fn start() -> Scene {
-        let key = KeyPair::new_user();
-        let links = vec![LeafLink {
-            region: eu(),
-            key: public(&key),
-        }];
+    pub(crate) async fn start() -> Scene {
         let listen = "127.0.0.1:0".parse().unwrap();
-        let bus = Bus::start_with(|config| config.leafs = Some(Leafs { listen, links })).await;
+        let bus = Bus::start_with(|config| config.leafs = Some(listen)).await;
         mirror::install_feed(&bus.installer().await, &eu())
             .await
             .unwrap();
@@ -59,17 +54,29 @@ impl Scene {
             .prefix("writ-leaf-")
             .tempdir()
             .unwrap();
-        let (one, other) = (member("eu-1", "eu", "prod"), member("eu-2", "eu", "prod"));
-        let installer = KeyPair::new_user();
+        let one = member(&bus.keys, "eu-1", "eu", "prod");
+        let other = member(&bus.keys, "eu-2", "eu", "prod");
+        let installer = bus.keys.user(&Role::LeafInstaller(eu())).unwrap();
+        let installer = Login::of(installer);
+        let realm = bus.keys.operator().realm();
+        let keep = |role: &Role, account, name: &str| {
+            let credentials = folder.path().join(name);
+            fs::write(&credentials, bus.keys.user(role).unwrap().to_file()).unwrap();
+            Link {
+                account,
+                credentials,
+            }
+        };
+        let accounts = folder.path().join("accounts");
         let config = LeafConfig {
             region: eu(),
             listen,
             store_dir: folder.path().join("store"),
             ports_dir: Some(folder.path().to_owned()),
             hub: vec![link.address()],
-            seed: key.seed().unwrap(),
-            installer: public(&installer),
-            clusters: vec![user(&one), user(&other)],
+            link: keep(&Role::Link(eu()), realm.core.clone(), "link.creds"),
+            claims: keep(&Role::ClaimsLink, realm.system.clone(), "claims.creds"),
+            accounts: bus.keys.leaf_accounts(&eu(), accounts).unwrap(),
         };
         fs::write(folder.path().join("nats.conf"), config.render().unwrap()).unwrap();
         let server = spawn(folder.path()).await;
@@ -93,9 +100,9 @@ impl Scene {
         }
     }
 
-    async fn cluster(&self, member: &Member) -> Client {
+    pub(crate) async fn cluster(&self, member: &Member) -> Client {
         let inbox = accounts::cluster_inbox(&member.sender.region, &member.sender.cluster);
-        open(&self.url, &member.keys, &inbox).await
+        open(&self.url, &member.login, &inbox).await
     }
 
     async fn listen(&self, client: &Client) -> Live {
@@ -105,8 +112,8 @@ impl Scene {
             .unwrap()
     }
 
-    async fn plain(&self, member: &Member, inbox: &str) -> Plain {
-        plain(&self.url, &member.keys, inbox).await
+    pub(crate) async fn plain(&self, member: &Member, inbox: &str) -> Plain {
+        plain(&self.url, &member.login, inbox).await
     }
 }
 

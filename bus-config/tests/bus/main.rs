@@ -3,12 +3,15 @@
 mod access;
 mod backup;
 mod batch;
+mod enrolment;
 mod harness;
 mod injection;
+mod joining;
 mod leaf;
 mod live;
 mod log;
+mod nonce;
 mod past;
 mod read;
-mod reload;
+mod revocation;
 mod streams;

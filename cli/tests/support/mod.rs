@@ -48,7 +48,11 @@ pub(crate) async fn run_interrupted(
     stdin: &str,
     interrupt: BoxFuture<'static, ()>,
 ) -> Ran {
-    let plain = |address: &str| format!("http://{}", address.trim());
+    // Nobody's certificates are at hand here; without an address there is nothing to say of it.
+    let plain = |address: &str| match address.trim() {
+        "" => String::new(),
+        address => format!("http://{address}"),
+    };
     let addresses: Vec<String> = address.split(',').map(plain).collect();
     let address = format!("--address={}", addresses.join(","));
     let words = ["writ", address.as_str()]

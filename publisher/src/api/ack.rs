@@ -23,7 +23,7 @@ use super::{
     access_service::{see_intent, unseen},
     convert, error,
 };
-use crate::caller::caller;
+use crate::{audit::note, caller::caller};
 
 /// Changes within this time come as one status: a fleet's answers to an edit come within milliseconds
 /// of each other.
@@ -101,6 +101,9 @@ impl AckService for Api {
 impl Api {
     /// Waits until the answer would not be older than what was asked for.
     async fn ready(&self, request: v1::StatusRequest) -> Result<Question, Status> {
+        if let Some(Of::Cluster(name) | Of::Policy(v1::PolicyVersion { name, .. })) = &request.of {
+            note_name(name);
+        }
         let question = Question::read(request.of)?;
         let at_least = request.at_least.as_ref();
         match &question {

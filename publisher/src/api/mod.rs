@@ -92,8 +92,8 @@ impl Api {
         past: Past,
         bundles: Bundles,
         stop: CancellationToken,
-        client: Client,
     ) -> Api {
+        let client = bundles.client.clone();
         let watches = Arc::new(Semaphore::new(WATCHES_MAX));
         let past_reads = Arc::new(Semaphore::new(past::READS_MAX));
         Api {

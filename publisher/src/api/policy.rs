@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     accept::{self, Submission},
-    audit::note,
+    audit::{note, note_name},
     caller::caller,
     view::View,
 };
@@ -159,7 +159,7 @@ pub(super) fn keep_seen(clusters: &mut Vec<String>, rights: &Rights<'_>, view: &
 
 /// The name of a request.
 pub(super) fn read_name(text: &str) -> Result<Name, Status> {
-    note(|noted| noted.name = Some(text.chars().take(100).collect()));
+    note_name(text);
     Name::parse(text).map_err(|problem| error::field("name", problem.to_string()))
 }
 

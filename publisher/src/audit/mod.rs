@@ -24,7 +24,7 @@ use writ_core::access::{Identity, Inlet};
 
 use crate::{gate::rate::Bucket, track};
 
-pub(crate) use notes::{Notes, note};
+pub(crate) use notes::{Notes, note, note_name};
 pub(crate) use record::Record;
 pub use writer::Error;
 pub(crate) use writer::Writer;
@@ -104,8 +104,14 @@ impl Audit {
         })
     }
 
-    /// Records a call of somebody who was not let in. Of a flood, some, and the number of the others.
-    pub(crate) fn denied(&self, call: &str, peer: Option<SocketAddr>, status: &Status) {
+    /// Records a call that was not let in. Of a flood, some, and the number of the others.
+    pub(crate) fn denied(
+        &self,
+        call: &str,
+        identity: Option<&Identity>,
+        peer: Option<SocketAddr>,
+        status: &Status,
+    ) {
         let is_one_of_many = {
             let bucket = &self.denied.bucket;
             !bucket
@@ -116,6 +122,8 @@ impl Audit {
         let record = Record {
             time_ms: track::wall_ms(),
             call: call.chars().filter(|c| !c.is_control()).take(200).collect(),
+            inlet: identity.map(|identity| identity.inlet.to_string()),
+            user: identity.map(|identity| identity.user.clone()),
             peer,
             outcome: word(status.code()),
             message: Some(status.message().to_owned()),

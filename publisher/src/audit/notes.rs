@@ -38,6 +38,14 @@ impl Notes {
     }
 }
 
+/// Longest name that is noted; a valid one has at most 63.
+const NAME_CHARS_MAX: usize = 100;
+
+/// Notes the name that a call is about, as it was given.
+pub(crate) fn note_name(name: &str) {
+    note(|noted| noted.name = Some(name.chars().take(NAME_CHARS_MAX).collect()));
+}
+
 /// Notes something of the call that is being served; nothing where there is none.
 pub(crate) fn note(add: impl FnOnce(&mut Noted)) {
     let _ = NOTES.try_with(|notes| {

@@ -227,14 +227,14 @@ impl Shared {
             Ok(identity) => identity,
             Err(denied) => {
                 let status = denied.status();
-                self.audit.denied(call, address, &status);
+                self.audit.denied(call, None, address, &status);
                 return Err(status);
             }
         };
         cry(&identity, call, address);
         if !self.rates.take(&identity.to_string(), Instant::now()) {
             let status = too_often();
-            self.audit.denied(call, address, &status);
+            self.audit.denied(call, Some(&identity), address, &status);
             return Err(status);
         }
         // What can't be recorded does not happen.
@@ -275,4 +275,29 @@ fn too_often() -> Status {
     let details = ErrorDetails::with_retry_info(Some(TOO_OFTEN_DELAY));
     let message = "too many calls of this caller; slow down";
     Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(args: &Args, listen: &str) -> Error {
+        let (audit, _records, _uncounted) = Audit::new();
+        let gate = Gate::new(args, listen.parse().unwrap(), audit);
+        gate.err().unwrap()
+    }
+
+    #[test]
+    fn there_is_no_plaintext_unasked_none_elsewhere_and_none_without_a_credential() {
+        let mut args = Args::default();
+        assert!(matches!(
+            refused(&args, "127.0.0.1:0"),
+            Error::NoCertificate
+        ));
+        args.insecure_plaintext = true;
+        for elsewhere in ["0.0.0.0:0", "10.0.0.1:7070", "[::]:0"] {
+            assert!(matches!(refused(&args, elsewhere), Error::NotLoopback(_)));
+        }
+        assert!(matches!(refused(&args, "127.0.0.1:0"), Error::NoWayIn));
+    }
 }

@@ -11,9 +11,9 @@ pub struct Args {
     /// The bus.
     #[arg(long, env = "WRIT_NATS_URL", value_name = "URL")]
     pub nats_url: String,
-    /// Seed of a publisher's identity on the bus (SU…).
+    /// Credentials of a publisher's identity on the bus.
     #[arg(long, value_name = "FILE")]
-    pub nats_nkey_file: PathBuf,
+    pub nats_credentials_file: PathBuf,
     /// Name of that publisher.
     #[arg(long, default_value = "publisher-1", value_name = "NAME")]
     pub name: Name,

@@ -23,7 +23,7 @@ use std::{
 use bytes::Bytes;
 use writ_bus::{
     Client,
-    connection::{FirstConnect, Options},
+    connection::{FirstConnect, Login, Options},
     log::{self as bus_log},
     read, secret,
     streams::Stream,
@@ -210,10 +210,9 @@ impl Tool {
         let path = args.trust_file.clone();
         let bytes = read_file(&path)?;
         let trust = Trust::from_file(&bytes).map_err(|source| Error::Trust { path, source })?;
-        let seed = secret::read(&args.nats_nkey_file)?;
         let options = Options {
             url: args.nats_url.clone(),
-            seed: seed.to_string(),
+            login: Login::File(args.nats_credentials_file.clone()),
             inbox: writ_bus::accounts::publisher_inbox(&args.name),
             name: "writ recover".to_owned(),
             first_connect: FirstConnect::Now,

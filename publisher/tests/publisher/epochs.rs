@@ -43,9 +43,10 @@ fn beat(number: u64, key: &SigningKey) -> Vec<u8> {
 }
 
 async fn bus(fleet: &Fleet) -> Client {
-    let seed = std::fs::read_to_string(fleet.folder.path().join("bus.seed")).unwrap();
     let inbox = accounts::publisher_inbox(&Name::parse("publisher-1").unwrap());
-    connect(&fleet.url, seed, inbox).await.unwrap()
+    connect(&fleet.url, fleet.publisher_login(), inbox)
+        .await
+        .unwrap()
 }
 
 async fn edits_refused(fleet: &Fleet) -> String {
@@ -259,8 +260,8 @@ fn recover_command(fleet: &Fleet, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_writ-recover"));
     command
         .args(["--nats-url", &fleet.url, "--listen-s", "1"])
-        .arg("--nats-nkey-file")
-        .arg(file("bus.seed"))
+        .arg("--nats-credentials-file")
+        .arg(file("bus.creds"))
         .arg("--signing-key-file")
         .arg(file("signing.key"))
         .arg("--trust-file")

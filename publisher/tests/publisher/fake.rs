@@ -83,15 +83,15 @@ pub(crate) struct FakeCluster {
 
 impl FakeCluster {
     pub(crate) async fn connect(fleet: &Fleet, name: &str) -> FakeCluster {
-        let (name, seed) = fleet
-            .bus_seeds
+        let (name, login) = fleet
+            .bus_logins
             .iter()
             .find(|(own, _)| own.as_str() == name)
             .cloned()
             .unwrap();
         let (region, stage) = (Region::parse("eu").unwrap(), Stage::parse("prod").unwrap());
         let inbox = accounts::cluster_inbox(&region, &name);
-        let client = connect(&fleet.url, seed, inbox)
+        let client = connect(&fleet.url, login, inbox)
             .await
             .expect("the bus lets it in");
         let sender = Sender {

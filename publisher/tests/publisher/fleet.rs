@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use nkeys::KeyPair;
 use tempfile::TempDir;
 use tokio::{
     process::{Child, Command},
@@ -21,8 +20,9 @@ use tonic::{
 };
 use writ_bus::{
     Client,
-    config::{ClusterUser, PublicKey, PublisherUser, ServerConfig},
-    connection::{FirstConnect, Options},
+    config::ServerConfig,
+    connection::{FirstConnect, Login, Options},
+    identity::Role,
     streams::{self, Settings},
 };
 use writ_core::{
@@ -38,6 +38,7 @@ use writ_proto::{
 };
 use writ_sandbox::{
     api::ApiKeys,
+    identity::BusKeys,
     parts::{Part, Parts},
     progress::Progress,
 };
@@ -61,7 +62,7 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
 pub(crate) struct Fleet {
     pub(crate) folder: TempDir,
     pub(crate) url: String,
-    pub(crate) bus_seeds: Vec<(ClusterName, String)>,
+    pub(crate) bus_logins: Vec<(ClusterName, Login)>,
     _server: Child,
     publisher: Option<Child>,
     pub(crate) api: ApiKeys,
@@ -86,10 +87,6 @@ pub(crate) fn ack_key(cluster: &str) -> SigningKey {
     SigningKey::from_seed(&[u8::try_from(10 + place).unwrap(); 32])
 }
 
-fn public(pair: &KeyPair) -> PublicKey {
-    PublicKey::parse(&pair.public_key()).unwrap()
-}
-
 impl Fleet {
     /// Starts everything.
     pub(crate) async fn start() -> Fleet {
@@ -104,14 +101,7 @@ impl Fleet {
             .prefix("writ-publisher-")
             .tempdir()
             .unwrap();
-        let [installer, publisher] = [KeyPair::new_user(), KeyPair::new_user()];
-        let pairs = CLUSTERS.map(|name| (ClusterName::parse(name).unwrap(), KeyPair::new_user()));
-        let user = |(name, pair): &(ClusterName, KeyPair)| ClusterUser {
-            name: name.clone(),
-            region: Region::parse("eu").unwrap(),
-            stage: Stage::parse("prod").unwrap(),
-            key: public(pair),
-        };
+        let keys = BusKeys::generate(&[]).unwrap();
         let ports = folder.path().join("ports");
         fs::create_dir(&ports).unwrap();
         let config = ServerConfig {
@@ -121,23 +111,16 @@ impl Fleet {
             ports_dir: Some(ports.clone()),
             peers: None,
             leafs: None,
-            installer: public(&installer),
-            publishers: vec![PublisherUser {
-                name: Name::parse("publisher-1").unwrap(),
-                key: public(&publisher),
-            }],
-            clusters: pairs.iter().map(user).collect(),
+            accounts: keys.accounts(folder.path().join("accounts")).unwrap(),
         };
         write(
             folder.path(),
             "nats.conf",
             config.render().unwrap().as_bytes(),
         );
-        write(
-            folder.path(),
-            "bus.seed",
-            publisher.seed().unwrap().as_bytes(),
-        );
+        let publisher = keys.publisher(&Name::parse("publisher-1").unwrap());
+        let publisher = publisher.unwrap().to_file();
+        write(folder.path(), "bus.creds", publisher.as_bytes());
         let seed = data_encoding::BASE64.encode(&[1; 32]);
         write(folder.path(), "signing.key", seed.as_bytes());
         let bundle = TrustBundle::first([signing_key().public()]);
@@ -157,22 +140,26 @@ impl Fleet {
             .spawn()
             .unwrap();
         let url = until("nats-server listens", async || read_url(&ports)).await;
+        let installer = Login::of(keys.user(&Role::Installer).unwrap());
         let installer = until("the installer connects", async || {
-            let seed = installer.seed().unwrap();
-            connect(&url, seed, writ_bus::accounts::INSTALLER_INBOX.to_owned()).await
+            let inbox = writ_bus::accounts::INSTALLER_INBOX.to_owned();
+            connect(&url, installer.clone(), inbox).await
         })
         .await;
         streams::install(&installer, Settings::with_replicas(1))
             .await
             .unwrap();
-        let bus_seeds = pairs
-            .into_iter()
-            .map(|(name, pair)| (name, pair.seed().unwrap()))
-            .collect();
+        let (region, stage) = (Region::parse("eu").unwrap(), Stage::parse("prod").unwrap());
+        let login = |name: &str| {
+            let name = ClusterName::parse(name).unwrap();
+            let credentials = keys.cluster(&name, &region, &stage).unwrap();
+            (name, Login::of(credentials))
+        };
+        let bus_logins = CLUSTERS.into_iter().map(login).collect();
         Fleet {
             folder,
             url,
-            bus_seeds,
+            bus_logins,
             _server: server,
             publisher: None,
             api,
@@ -200,8 +187,8 @@ impl Fleet {
                 "--pulse-period-s",
                 "1",
             ])
-            .arg("--nats-nkey-file")
-            .arg(file("bus.seed"))
+            .arg("--nats-credentials-file")
+            .arg(file("bus.creds"))
             .arg("--signing-key-file")
             .arg(file("signing.key"))
             .arg("--trust-file")
@@ -247,9 +234,9 @@ impl Fleet {
             .unwrap()
     }
 
-    /// The seed of the publisher's identity on the bus.
-    pub(crate) fn publisher_seed(&self) -> String {
-        fs::read_to_string(self.folder.path().join("bus.seed")).unwrap()
+    /// The publisher's identity on the bus.
+    pub(crate) fn publisher_login(&self) -> Login {
+        Login::File(self.folder.path().join("bus.creds"))
     }
 
     pub(crate) fn log(&self) -> String {
@@ -312,12 +299,12 @@ impl Interceptor for Bearer {
 }
 
 /// Connects to the bus; nothing while the server does not let one in.
-pub(crate) async fn connect(url: &str, seed: String, inbox: String) -> Option<Client> {
+pub(crate) async fn connect(url: &str, login: Login, inbox: String) -> Option<Client> {
     let (url, name) = (url.to_owned(), "test".to_owned());
     let first_connect = FirstConnect::Now;
     writ_bus::connect(Options {
         url,
-        seed,
+        login,
         inbox,
         name,
         first_connect,

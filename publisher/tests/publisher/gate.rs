@@ -360,6 +360,17 @@ async fn who_connects_and_says_nothing_is_gone_and_what_is_too_large_is_refused(
 
     let ended = timeout(Duration::from_secs(10), silent.read(&mut [0; 1])).await;
     assert!(matches!(ended, Ok(Ok(0) | Err(_))), "{ended:?}");
+
+    // The same, once TLS is there.
+    let ca = nobody.ca_file.unwrap();
+    let config = writ_connect::tls::client(Some(&ca), None, b"h2").unwrap();
+    let stream = TcpStream::connect(fleet.address()).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(config);
+    let name = "localhost".try_into().unwrap();
+    let mut silent = connector.connect(name, stream).await.unwrap();
+    let mut rest = Vec::new();
+    let ended = timeout(Duration::from_secs(10), silent.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "it is still there");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -381,4 +392,45 @@ async fn one_caller_who_calls_without_end_is_slowed_and_others_are_not() {
     who_am_i(fleet.channel_of(&fleet.api.administrator(""), None))
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_never_ends_is_ended() {
+    let fleet = Fleet::start().await;
+    let mut client = tonic::client::Grpc::new(fleet.channel());
+    client.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<v1::ApplyRequest, v1::EditResponse>::default();
+    let path = "/writ.v1.PolicyService/Apply".parse().unwrap();
+    let endless = tonic::Request::new(futures::stream::pending());
+    let call = client.client_streaming(endless, path, codec);
+    let status = timeout(DEADLINE, call).await.expect("an end").unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_and_authority_are_served_without_a_restart() {
+    let fleet = Fleet::start().await;
+    let before = fleet.api.user("robot", None).unwrap();
+    // What clients hold of the old authority stays where it is.
+    let kept = tempfile::tempdir().unwrap();
+    let copy = |file: &std::path::Path| {
+        let to = kept.path().join(file.file_name().unwrap());
+        std::fs::copy(file, &to).unwrap();
+        Some(to)
+    };
+    let before = writ_connect::Fleet {
+        ca_file: copy(before.ca_file.as_ref().unwrap()),
+        certificate_file: copy(before.certificate_file.as_ref().unwrap()),
+        key_file: copy(before.key_file.as_ref().unwrap()),
+        ..before
+    };
+    who_am_i(fleet.channel_of(&before, None)).await.unwrap();
+    let renewed = ApiKeys::make(&fleet.folder.path().join("api")).unwrap();
+    let after = renewed.user("other", None).unwrap();
+    crate::fleet::until("the new certificate is served", async || {
+        who_am_i(fleet.channel_of(&after, None)).await.ok()
+    })
+    .await;
+    let status = who_am_i(fleet.channel_of(&before, None)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
 }

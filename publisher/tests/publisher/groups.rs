@@ -40,8 +40,9 @@ async fn kept<T: log::Payload>(client: &Client, subject: &BusSubject) -> Vec<(u6
 /// Reads the log as a publisher.
 async fn reader(fleet: &Fleet) -> Client {
     let inbox = accounts::publisher_inbox(&Name::parse("publisher-1").unwrap());
-    let seed = fleet.publisher_seed();
-    connect(&fleet.url, seed, inbox).await.unwrap()
+    connect(&fleet.url, fleet.publisher_login(), inbox)
+        .await
+        .unwrap()
 }
 
 /// Sends edits at once; the answers by name.

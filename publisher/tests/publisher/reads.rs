@@ -271,9 +271,10 @@ async fn what_does_not_verify_in_the_log_is_alarmed_and_edits_go_on() {
         .unwrap();
     let first = first.into_inner().revision.unwrap();
     // A thief with the publisher's identity on the bus, and without its signing key.
-    let seed = std::fs::read_to_string(fleet.folder.path().join("bus.seed")).unwrap();
     let inbox = accounts::publisher_inbox(&Name::parse("publisher-1").unwrap());
-    let thief = connect(&fleet.url, seed, inbox).await.unwrap();
+    let thief = connect(&fleet.url, fleet.publisher_login(), inbox)
+        .await
+        .unwrap();
     let root = read::last_by_subject(&thief, Stream::Log, &BusSubject::Root)
         .await
         .unwrap()

@@ -32,6 +32,7 @@ use writ_core::name::{ClusterName, Region, Stage};
 use crate::api::ApiKeys;
 use crate::bus::Bus;
 use crate::cluster::Cluster;
+use crate::identity::BusKeys;
 use crate::keys::{ClusterKeys, PublisherKeys};
 use crate::kubernetes::Kubernetes;
 use crate::leaf::Leaf;
@@ -51,6 +52,7 @@ pub struct Fleet {
     registry: Registry,
     bus: Bus,
     kubernetes: Kubernetes,
+    bus_keys: BusKeys,
     publisher_keys: PublisherKeys,
     api: ApiKeys,
     parts: Parts,
@@ -158,12 +160,9 @@ impl Fleet {
             .kubernetes
             .cluster_folder(name.as_str())
             .join("subscriber");
-        let keys = ClusterKeys::make(name.clone(), region.clone(), stage.clone(), &folder)?;
-        let user = keys.user.clone();
-        let (cluster, ()) =
-            tokio::try_join!(start::start_cluster(&self.kubernetes, &name, 1), async {
-                Ok(self.bus.admit(user).await?)
-            },)?;
+        let (of_region, of_stage) = (region.clone(), stage.clone());
+        let keys = ClusterKeys::make(&self.bus_keys, name.clone(), of_region, of_stage, &folder)?;
+        let cluster = start::start_cluster(&self.kubernetes, &name, 1).await?;
         let member = self.starter().member(&self.registry, cluster, keys).await?;
         self.members.insert(name.clone(), member);
         self.write_access()?;

@@ -16,6 +16,7 @@ use super::{Error, Fleet, FleetOptions, PUBLISHER};
 use crate::api::ApiKeys;
 use crate::bus::Bus;
 use crate::cluster::Cluster;
+use crate::identity::BusKeys;
 use crate::keys::{ClusterKeys, PublisherKeys};
 use crate::kubernetes::Kubernetes;
 use crate::parts::Parts;
@@ -26,15 +27,22 @@ pub(super) async fn start(
     options: FleetOptions,
 ) -> Result<Fleet, Error> {
     let (folder, progress) = (state.path().to_owned(), &options.progress);
-    let publisher_keys = PublisherKeys::make(PUBLISHER, &folder.join("keys"))?;
+    let bus_keys = BusKeys::generate(&options.leaf_regions()).map_err(crate::keys::Error::from)?;
+    let publisher_keys = PublisherKeys::make(&bus_keys, PUBLISHER, &folder.join("keys"))?;
     let api = ApiKeys::make(&folder.join("api"))?;
-    let keys = cluster_keys(&options, &folder)?;
+    let keys = cluster_keys(&options, &bus_keys, &folder)?;
 
     let text = format!("{} clusters, each with its controllers", keys.len());
     let ((bus, publisher), (kubernetes, clusters)) = tokio::try_join!(
         progress.step(
             "bus and publisher",
-            start_bus(&options, &parts, &folder, (&publisher_keys, &api), &keys)
+            start_bus(
+                &options,
+                &parts,
+                &folder,
+                &bus_keys,
+                (&publisher_keys, &api)
+            )
         ),
         progress.step(&text, start_clusters(&options, &parts, &folder, &keys)),
     )?;
@@ -46,6 +54,7 @@ pub(super) async fn start(
         registry,
         bus,
         kubernetes,
+        bus_keys,
         publisher_keys,
         api,
         parts,
@@ -81,7 +90,11 @@ pub(super) fn cluster_name(
     Ok(name.map_err(crate::keys::Error::from)?)
 }
 
-fn cluster_keys(options: &FleetOptions, folder: &Path) -> Result<Vec<ClusterKeys>, Error> {
+fn cluster_keys(
+    options: &FleetOptions,
+    bus: &BusKeys,
+    folder: &Path,
+) -> Result<Vec<ClusterKeys>, Error> {
     let pairs = options.regions.iter().flat_map(|region| {
         options
             .stages
@@ -95,7 +108,7 @@ fn cluster_keys(options: &FleetOptions, folder: &Path) -> Result<Vec<ClusterKeys
                 .join("clusters")
                 .join(name.as_str())
                 .join("subscriber");
-            Ok(ClusterKeys::make(name, region, stage, &folder)?)
+            Ok(ClusterKeys::make(bus, name, region, stage, &folder)?)
         })
         .collect()
 }
@@ -104,13 +117,10 @@ async fn start_bus(
     options: &FleetOptions,
     parts: &Parts,
     folder: &Path,
+    bus_keys: &BusKeys,
     (publisher_keys, api): (&PublisherKeys, &ApiKeys),
-    keys: &[ClusterKeys],
 ) -> Result<(Bus, Publisher), Error> {
-    let users = keys.iter().map(|keys| keys.user.clone()).collect();
-    let publishers = vec![publisher_keys.user.clone()];
-    let leafs = options.leaf_regions();
-    let bus = Bus::start(&options.launcher, parts, folder, publishers, users, &leafs).await?;
+    let bus = Bus::start(&options.launcher, parts, folder, bus_keys).await?;
     let (launcher, periods) = (&options.launcher, options.periods);
     let publisher =
         Publisher::start(launcher, folder, bus.url(), (publisher_keys, api), periods).await?;

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tonic::transport::Channel;
 use writ_bus::{
     Client, accounts,
-    connection::{self, FirstConnect, Options},
+    connection::{self, FirstConnect, Login, Options},
 };
 use writ_core::{
     edit::{Intent, Kind},
@@ -66,7 +66,7 @@ impl Ground {
         let publisher = Name::parse("publisher-1").unwrap();
         let reader = connection::connect(Options {
             url: fleet.bus_url.clone(),
-            seed: std::fs::read_to_string(fleet.publisher_seed()).unwrap(),
+            login: Login::File(fleet.publisher_credentials()),
             inbox: accounts::publisher_inbox(&publisher),
             name: "reader".into(),
             first_connect: FirstConnect::Now,

@@ -7,7 +7,7 @@ use serde_json::json;
 use writ_bus::{
     accounts,
     batch::{self, Batch, Message, Outcome},
-    connection::{self, FirstConnect, Options},
+    connection::{self, FirstConnect, Login, Options},
     read,
     streams::Stream,
 };
@@ -26,10 +26,9 @@ use crate::harness::{PROD, policy, role, run};
 fn forged_events_are_never_applied_and_do_not_stop_what_is_genuine() {
     run(async |fleet| {
         let publisher = Name::parse("publisher-1").unwrap();
-        let seed = std::fs::read_to_string(fleet.publisher_seed()).unwrap();
         let client = connection::connect(Options {
             url: fleet.bus_url.clone(),
-            seed,
+            login: Login::File(fleet.publisher_credentials()),
             inbox: accounts::publisher_inbox(&publisher),
             name: "forger".into(),
             first_connect: FirstConnect::Now,

@@ -139,8 +139,8 @@ impl Shared {
     }
 
     /// Where the sandbox keeps the publisher's bus identity.
-    pub(crate) fn publisher_seed(&self) -> PathBuf {
-        self.dir.join("keys/publisher-1.seed")
+    pub(crate) fn publisher_credentials(&self) -> PathBuf {
+        self.dir.join("keys/publisher-1.creds")
     }
 
     pub(crate) fn policies(&self) -> PolicyServiceClient<Channel> {

@@ -13,14 +13,14 @@ async fn a_publisher_and_a_subscriber_refuse_key_files_that_others_may_read() {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         path.display().to_string()
     };
-    let (seed, signing) = (file("bus.seed"), file("signing"));
+    let (seed, signing) = (file("bus.creds"), file("signing"));
     file("ack.seed");
     let trust = file("trust");
     let dir = folder.path().display().to_string();
     let publisher = [
         "__publisher",
         "--nats-url=nats://127.0.0.1:1",
-        &format!("--nats-nkey-file={seed}"),
+        &format!("--nats-credentials-file={seed}"),
         &format!("--signing-key-file={signing}"),
         &format!("--trust-file={trust}"),
     ];

@@ -16,7 +16,7 @@ use tokio::process::Command;
 use writ_bus::{
     Client, accounts,
     batch::{Batch, Message, Outcome, commit},
-    connection::{FirstConnect, Options},
+    connection::{FirstConnect, Login, Options},
     read,
     streams::Stream,
 };
@@ -123,10 +123,9 @@ impl Scene {
 
     /// The bus, as whoever has stolen the publisher's identity on it sees it.
     pub(crate) async fn bus(&self) -> Client {
-        let seed = fs::read_to_string(self.key_file("publisher-1.seed")).unwrap();
         let options = Options {
             url: self.fleet.bus_url().to_owned(),
-            seed,
+            login: Login::File(self.key_file("publisher-1.creds")),
             inbox: accounts::publisher_inbox(&"publisher-1".parse().unwrap()),
             name: "thief".to_owned(),
             first_connect: FirstConnect::Now,

@@ -110,7 +110,7 @@ fn revoke_line(scene: &Scene, id: &str) -> String {
     let file = |flag: &str, name: &str| format!("--{flag} '{}'", scene.key_file(name).display());
     [
         format!("keys revoke {id} --nats-url {}", scene.fleet.bus_url()),
-        file("nats-nkey-file", "publisher-1.seed"),
+        file("nats-credentials-file", "publisher-1.creds"),
         file("signing-key-file", "publisher-1.good"),
         file("trust-file", "trust"),
         file("epochs-file", "offline.epochs"),

@@ -9,7 +9,11 @@ use std::time::{Duration, Instant};
 
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject};
 use serde_json::{Value, json};
-use writ_bus::{Options, accounts, connection::FirstConnect, mirror};
+use writ_bus::{
+    Options, accounts,
+    connection::{FirstConnect, Login},
+    mirror,
+};
 use writ_core::name::{ClusterName, Region};
 use writ_proto::v1::{ApplyRequest, policy_service_client::PolicyServiceClient};
 use writ_sandbox::{
@@ -168,10 +172,9 @@ fn where_the_mirror_is_behind_the_beat_the_hub_is_read() {
         until_role(&fleet, "leafed", &["get"], LIMIT).await;
 
         // The mirror stays where it is, while beats still come through the link.
-        let seed = std::fs::read_to_string(fleet.dir().join("keys/installer.seed")).unwrap();
         let hub = writ_bus::connect(Options {
             url: fleet.bus_url().to_owned(),
-            seed,
+            login: Login::File(fleet.dir().join("keys/installer.creds")),
             inbox: accounts::INSTALLER_INBOX.to_owned(),
             name: "test".to_owned(),
             first_connect: FirstConnect::Now,

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs};
 use writ_bus::{
     accounts,
     batch::{Batch, Message, Outcome, commit},
-    connection::{FirstConnect, Options},
+    connection::{FirstConnect, Login, Options},
     log as bus_log, read,
     streams::Stream,
 };
@@ -152,10 +152,9 @@ async fn write_rogue_epoch(scene: &Scene) {
 
 impl Scene {
     async fn bus(&self) -> writ_bus::Client {
-        let seed = fs::read_to_string(self.fleet.dir().join("keys/publisher-1.seed")).unwrap();
         let options = Options {
             url: self.fleet.bus_url().to_owned(),
-            seed,
+            login: Login::File(self.fleet.dir().join("keys/publisher-1.creds")),
             inbox: accounts::publisher_inbox(&"publisher-1".parse().unwrap()),
             name: "test".to_owned(),
             first_connect: FirstConnect::Now,

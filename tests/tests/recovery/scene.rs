@@ -207,13 +207,13 @@ impl Scene {
 
     /// Runs `writ backup` or `writ restore` as the bus's installer.
     pub(crate) async fn files(&self, verb: &str, folder: &str) {
-        let seed = self.fleet.dir().join("keys/installer.seed");
+        let seed = self.fleet.dir().join("keys/installer.creds");
         let folder = self.backups.path().join(folder);
         let line = [
             verb,
             "--nats-url",
             self.fleet.bus_url(),
-            "--nats-nkey-file",
+            "--nats-credentials-file",
             seed.to_str().unwrap(),
             folder.to_str().unwrap(),
         ];
@@ -234,8 +234,8 @@ impl Scene {
         let output: Output = Command::new(env!("CARGO_BIN_EXE_writ-under-test"))
             .arg("recover")
             .args(["--nats-url", self.fleet.bus_url(), "--listen-s", "4"])
-            .arg("--nats-nkey-file")
-            .arg(keys.join("publisher-1.seed"))
+            .arg("--nats-credentials-file")
+            .arg(keys.join("publisher-1.creds"))
             .arg("--signing-key-file")
             .arg(keys.join("publisher-1.signing"))
             .arg("--trust-file")
