@@ -23,7 +23,7 @@ use super::{
     access_service::{see_intent, unseen},
     convert, error,
 };
-use crate::{audit::note, caller::caller};
+use crate::{audit::note_name, caller::caller};
 
 /// Changes within this time come as one status: a fleet's answers to an edit come within milliseconds
 /// of each other.
