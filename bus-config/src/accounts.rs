@@ -204,6 +204,7 @@ pub(crate) fn publisher() -> Permissions {
     // Its own line of the audit, and all of them to read.
     publish.push(format!("writ.audit.{NAME}"));
     publish.push(format!("$JS.API.STREAM.MSG.GET.{AUDIT}"));
+    publish.push(format!("$JS.API.STREAM.INFO.{AUDIT}"));
     let subscribe = vec![
         "writ.live.beat".to_owned(),
         "writ.pulse.>".to_owned(),
