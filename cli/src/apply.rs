@@ -79,6 +79,14 @@ pub(crate) async fn run(
         return Ok(Exit::Done);
     }
 
+    let named = edits.iter().zip(&checked);
+    args.guards
+        .check(named.map(|(edit, of)| (edit.document.subject(), of)))?;
+    let edits: Vec<Prepared> = edits
+        .into_iter()
+        .map(|edit| edit.confirmed(args.guards.confirm()))
+        .collect();
+
     let changed = edits.iter().zip(&checked).filter(|(_, response)| {
         let is_known = response.generation > 0;
         is_known && !response.unchanged
@@ -115,8 +123,18 @@ impl Prepared {
             request_id: Uuid::new_v4().to_string(),
             reason: args.reason.clone(),
             dry_run: false,
+            confirm: 0,
+            override_guards: args.guards.override_guards,
+            propose: args.guards.propose && document.kind == Kind::ClusterPolicy,
+            proposal_expires_after_s: args.guards.expires_after_s(),
         };
         Self { document, request }
+    }
+
+    /// The same, with the number that was asked for.
+    fn confirmed(mut self, confirm: u32) -> Self {
+        self.request.confirm = confirm;
+        self
     }
 
     async fn send(&self, fleet: &Fleet, dry_run: bool) -> Result<v1::EditResponse, Answer> {
@@ -128,6 +146,13 @@ impl Prepared {
             Kind::Cluster => {
                 insist(|| {
                     let (mut client, request) = (fleet.clusters.clone(), request.clone());
+                    async move { client.apply(request).await }
+                })
+                .await
+            }
+            Kind::AccessRule | Kind::StageRules => {
+                insist(|| {
+                    let (mut client, request) = (fleet.access.clone(), request.clone());
                     async move { client.apply(request).await }
                 })
                 .await
@@ -219,7 +244,8 @@ fn told(document: &Document, answer: &Answer) -> Vec<Problem> {
         .collect()
 }
 
-/// Sends everything: the clusters, and when all of them are in the log, the policies for them.
+/// Sends everything: the clusters, and when all of them are in the log, the policies for them, and then
+/// what governs the next edits.
 async fn submit(
     fleet: &Fleet,
     edits: &[Prepared],
@@ -228,9 +254,9 @@ async fn submit(
     console: &mut Console,
     interrupt: &Interrupt,
 ) -> Option<Result<(), Answer>> {
-    let is_cluster = |edit: &Prepared| edit.document.kind == Kind::Cluster;
-    let clusters = edits.partition_point(is_cluster);
-    for range in [0..clusters, clusters..edits.len()] {
+    let up_to = |kind: Kind| edits.partition_point(|edit| edit.document.kind <= kind);
+    let (clusters, policies) = (up_to(Kind::Cluster), up_to(Kind::ClusterPolicy));
+    for range in [0..clusters, clusters..policies, policies..edits.len()] {
         let send = |index: usize| edits[index].send(fleet, false);
         let word = |index: usize, response: &v1::EditResponse| word(response, is_new[index]);
         match submit::submit(range, ledger, console, interrupt, send, word).await {
@@ -244,6 +270,7 @@ async fn submit(
 fn word(response: &v1::EditResponse, is_new: bool) -> &'static str {
     match (response.unchanged, is_new) {
         (true, _) => "unchanged",
+        (false, _) if response.proposed => "proposed",
         (false, true) => "created",
         (false, false) => "changed",
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::guards::Guards;
 use crate::input::Kind;
 
 /// Change who may do what on every cluster, in milliseconds, and see that it arrived.
@@ -100,6 +101,10 @@ pub(crate) enum Command {
     Render(Render),
     /// Turn what a cluster has into policies, by kubectl; nothing is changed.
     Import(Import),
+    /// Make the edit that a proposal stands for; it is shown first. Never one's own.
+    Approve(Approve),
+    /// Take a proposal away.
+    Reject(Reject),
     /// Log in at the fleet's issuer, or keep the token of --token-file for the fleet.
     Login(Login),
     /// Forget the token that is kept for the fleet.
@@ -264,6 +269,8 @@ pub(crate) struct Apply {
     /// Check everything on the publisher and store nothing.
     #[arg(long, conflicts_with = "wait")]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) guards: Guards,
     #[command(flatten)]
     pub(crate) waiting: Waiting,
     /// How to print what was done.
@@ -460,10 +467,43 @@ pub(crate) struct Delete {
     #[arg(long, conflicts_with = "wait")]
     pub(crate) dry_run: bool,
     #[command(flatten)]
+    pub(crate) guards: Guards,
+    #[command(flatten)]
     pub(crate) waiting: Waiting,
     /// How to print what was done.
     #[arg(short, long, value_enum)]
     pub(crate) output: Option<EditOutput>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Approve {
+    /// The policy whose proposal it is; NAME@GENERATION only if that is the proposal's generation.
+    #[arg(value_name = "NAME[@G]")]
+    pub(crate) name: Reference,
+    /// Repeat the number that a guard asked for.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) confirm: Option<u32>,
+    /// Added to the proposer's reason.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
+    /// Show the proposal, check everything on the publisher, and store nothing.
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+    /// How to print what was done.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<EditOutput>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reject {
+    /// The policy whose proposal it is; NAME@GENERATION only if that is the proposal's generation.
+    #[arg(value_name = "NAME[@G]")]
+    pub(crate) name: Reference,
+    /// Why.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
 }
 
 #[derive(Debug, Args)]
@@ -507,6 +547,8 @@ pub(crate) struct Rollback {
     #[arg(long, conflicts_with = "wait")]
     pub(crate) dry_run: bool,
     #[command(flatten)]
+    pub(crate) guards: Guards,
+    #[command(flatten)]
     pub(crate) waiting: Waiting,
     /// How to print what was done.
     #[arg(short, long, value_enum)]
@@ -541,13 +583,20 @@ pub(crate) enum Resource {
     /// Policies (also: policy, clusterpolicies, wpol).
     #[value(aliases = ["policy", "clusterpolicy", "clusterpolicies", "wpol", "clusterpolicies.writ.dev"])]
     Policies,
+    /// Who may do what, and what an edit of a stage needs (also: accessrule, stagerules).
+    #[value(aliases = ["accessrule", "accessrules", "stagerules"])]
+    Access,
+    /// Edits that wait for a second person (also: proposal); `writ reject` takes one away.
+    #[value(aliases = ["proposal"])]
+    Proposals,
 }
 
 impl Resource {
     pub(crate) fn kind(self) -> Kind {
         match self {
             Resource::Clusters => Kind::Cluster,
-            Resource::Policies => Kind::ClusterPolicy,
+            Resource::Policies | Resource::Proposals => Kind::ClusterPolicy,
+            Resource::Access => Kind::AccessRule,
         }
     }
 }
@@ -653,8 +702,11 @@ impl FromStr for Reference {
             Some(("clusterpolicy" | "clusterpolicies" | "policy" | "policies" | "wpol", rest)) => {
                 (Some(Kind::ClusterPolicy), rest)
             }
+            Some(("access", rest)) => (Some(Kind::AccessRule), rest),
             Some((kind, _)) => {
-                return Err(format!("`{kind}` is neither cluster nor clusterpolicy"));
+                return Err(format!(
+                    "`{kind}` is neither cluster, clusterpolicy nor access"
+                ));
             }
         };
         let (name, generation) = match rest.split_once('@') {
@@ -689,7 +741,7 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
 }
 
 /// `30s`, `5m`, `1h30m`, `500ms`; plain numbers are refused, since nobody agrees on their unit.
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     text.parse::<SignedDuration>()
         .ok()
         .and_then(|duration| Duration::try_from(duration).ok())

@@ -13,6 +13,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use writ_connect::{Way, channel};
+use writ_proto::v1::access_service_client::AccessServiceClient;
 use writ_proto::v1::ack_service_client::AckServiceClient;
 use writ_proto::v1::audit_service_client::AuditServiceClient;
 use writ_proto::v1::cluster_service_client::ClusterServiceClient;
@@ -54,6 +55,7 @@ pub(crate) struct Fleet {
     pub(crate) audit: AuditServiceClient<Line>,
     #[cfg(feature = "sandbox")]
     pub(crate) trust: TrustServiceClient<Line>,
+    pub(crate) access: AccessServiceClient<Line>,
 }
 
 /// A channel that shows who one is with every call.
@@ -90,6 +92,8 @@ pub(crate) async fn connect(global: &Global) -> Result<Fleet, Error> {
         #[cfg(feature = "sandbox")]
         trust: TrustServiceClient::new(line.clone()),
         history: HistoryServiceClient::new(line.clone())
+            .max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
+        access: AccessServiceClient::new(line.clone())
             .max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
         identity: IdentityServiceClient::new(line.clone()),
         tokens: TokenServiceClient::new(line.clone()),

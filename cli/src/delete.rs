@@ -23,8 +23,13 @@ pub(crate) async fn run(
     console: &mut Console,
     interrupt: &Interrupt,
 ) -> Result<Exit, Error> {
+    if args.resource == crate::args::Resource::Proposals {
+        return Err(Error::Usage(
+            "a proposal is rejected: writ reject NAME".to_owned(),
+        ));
+    }
     let kind = args.resource.kind();
-    let requests = requests(&args, kind)?;
+    let mut requests = requests(&args, kind)?;
     let nothing_sent = || Error::Interrupted("; nothing was deleted");
     let fleet = unless(interrupt, connect::connect(global))
         .await
@@ -56,13 +61,19 @@ pub(crate) async fn run(
     let mut ledger = Ledger::new(entries, args.dry_run, args.output);
     if args.dry_run {
         for (index, response) in checked.into_iter().enumerate() {
-            ledger.land(index, "deleted", response, console);
+            ledger.land(index, word(&args), response, console);
         }
         ledger.finish(console);
         return Ok(Exit::Done);
     }
+    let named = requests.iter().zip(&checked);
+    args.guards
+        .check(named.map(|(request, of)| (format!("{}/{}", kind.prefix(), request.name), of)))?;
+    for request in &mut requests {
+        request.confirm = args.guards.confirm();
+    }
     let send = |index: usize| send(&fleet, kind, &requests[index]);
-    let word = |_, _: &v1::EditResponse| "deleted";
+    let word = |_, _: &v1::EditResponse| word(&args);
     let all = 0..requests.len();
     let sent = submit::submit(all, &mut ledger, console, interrupt, send, word).await;
     let outcome = match sent {
@@ -77,6 +88,13 @@ pub(crate) async fn run(
     };
     ledger.finish(console);
     outcome
+}
+
+fn word(args: &Delete) -> &'static str {
+    match args.guards.propose {
+        true => "proposed to be deleted",
+        false => "deleted",
+    }
 }
 
 fn requests(args: &Delete, kind: Kind) -> Result<Vec<v1::DeleteRequest>, Error> {
@@ -105,6 +123,10 @@ fn requests(args: &Delete, kind: Kind) -> Result<Vec<v1::DeleteRequest>, Error> 
             request_id: Uuid::new_v4().to_string(),
             reason: args.reason.clone(),
             dry_run: false,
+            confirm: 0,
+            override_guards: args.guards.override_guards,
+            propose: args.guards.propose,
+            proposal_expires_after_s: args.guards.expires_after_s(),
         });
     }
     Ok(requests)
@@ -120,6 +142,13 @@ async fn send(
             insist(|| {
                 let (mut client, request) = (fleet.clusters.clone(), request.clone());
                 async move { client.remove(request).await }
+            })
+            .await
+        }
+        Kind::AccessRule | Kind::StageRules => {
+            insist(|| {
+                let (mut client, request) = (fleet.access.clone(), request.clone());
+                async move { client.delete(request).await }
             })
             .await
         }

@@ -16,6 +16,7 @@ use crate::console::Console;
 use crate::error::{Answer, Error};
 use crate::exit::Exit;
 use crate::follow::{self, Goal, GoalLevel, Outcome};
+use crate::guards::tell_reach;
 use crate::input::Kind;
 use crate::interrupt::{Interrupt, unless};
 use crate::output::json::{Document, Edit, Edits, Revision};
@@ -135,6 +136,7 @@ impl Ledger {
         };
         let reference = match response.generation {
             0 => entry.reference(),
+            generation if response.proposed => format!("proposal/{}@{generation}", entry.name),
             generation => format!("{}@{generation}", entry.reference()),
         };
         match self.output {
@@ -151,6 +153,7 @@ impl Ledger {
                 notice.message
             ));
         }
+        tell_reach(&entry.reference(), response, console);
         if !response.unknown_clusters.is_empty() {
             let names = response.unknown_clusters.join(", ");
             console.tell(format!(
@@ -366,6 +369,8 @@ fn edit(entry: &Entry) -> Edit {
         generation: None,
         revision: None,
         target_count: None,
+        losing_subject_count: None,
+        confirm_number: None,
         request_id: None,
         place: entry.place.clone(),
         error: None,
@@ -393,6 +398,8 @@ fn edit(entry: &Entry) -> Edit {
             edit.generation = Some(response.generation).filter(|generation| *generation > 0);
             edit.revision = Revision::from_proto(response.revision.as_ref());
             edit.target_count = Some(response.target_count);
+            edit.losing_subject_count = Some(response.losing_subject_count);
+            edit.confirm_number = Some(response.confirm_number).filter(|number| *number > 0);
             edit.request_id = Some(response.request_id.clone()).filter(|id| !id.is_empty());
             edit.notices = response
                 .notices

@@ -67,6 +67,12 @@ pub enum Error {
     /// The command line contradicts itself in a way that clap cannot see.
     #[error("{0}")]
     Usage(String),
+    /// A guard is not answered, and nothing was sent.
+    #[error("{0}")]
+    Guarded(String),
+    /// What was looked at is not what is there.
+    #[error("{0}")]
+    Conflict(String),
     /// There is no such thing, or it is not for this.
     #[error("{0}")]
     NotFound(String),
@@ -125,6 +131,8 @@ impl Error {
             Error::Connect { source, .. } if tls::is_refused(source) => Exit::Denied,
             Error::Login(_) => Exit::Denied,
             Error::Interrupted(_) => Exit::Interrupted,
+            Error::Guarded(_) => Exit::Guarded,
+            Error::Conflict(_) => Exit::Conflict,
             Error::Input { exit, .. } => *exit,
             Error::NotFound(_)
             | Error::Kubectl { .. }

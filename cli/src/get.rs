@@ -3,6 +3,7 @@
 //! Promises that `NAME@G` is never answered from a state before that generation. Reads whole lists
 //! page by page.
 
+mod access;
 mod at;
 
 use tonic::Status;
@@ -41,6 +42,12 @@ pub(crate) async fn run(
             }
             (None, Resource::Policies) => show_policies(&args, fleet, console).await,
             (None, Resource::Clusters) => show_clusters(&args, fleet, console).await,
+            (None, Resource::Access) => access::show_rules(&args, fleet, console).await,
+            (None, Resource::Proposals) => access::show_proposals(&args, fleet, console).await,
+            (Some(_), Resource::Access | Resource::Proposals) => Err(Error::Usage(
+                "--at is for policies and clusters; `writ history access/NAME` shows the edits of a rule"
+                    .to_owned(),
+            )),
         }
     };
     unless(interrupt, work)

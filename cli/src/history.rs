@@ -57,6 +57,7 @@ pub(crate) fn entry_kind(kind: Kind) -> i32 {
     match kind {
         Kind::Cluster => v1::EntryKind::Cluster.into(),
         Kind::ClusterPolicy => v1::EntryKind::Policy.into(),
+        Kind::AccessRule | Kind::StageRules => v1::EntryKind::Access.into(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::io;
 use std::process::ExitCode;
 
 mod apply;
+mod approve;
 mod args;
 mod audit;
 mod connect;
@@ -24,6 +25,7 @@ mod fleet;
 mod fleets;
 mod follow;
 mod get;
+mod guards;
 mod history;
 mod import;
 mod input;
@@ -109,6 +111,8 @@ pub async fn run(
         Command::Audit(command) => audit::run(&command, global, console, &interrupt).await,
         Command::Fleets(command) => fleets::run(&command, global, console),
         Command::Delete(args) => delete::run(args, global, console, &interrupt).await,
+        Command::Approve(args) => approve::run(args, global, console, &interrupt).await,
+        Command::Reject(args) => approve::reject(args, global, console, &interrupt).await,
         Command::Version => {
             console.say(format!("writ {}", env!("CARGO_PKG_VERSION")));
             Ok(Exit::Done)

@@ -80,6 +80,12 @@ pub(crate) async fn run(
         .await
         .ok_or_else(nothing_sent)?;
     }
+    args.guards
+        .check([(format!("{}/{name}", kind.prefix()), &checked)])?;
+    let request = v1::ApplyRequest {
+        confirm: args.guards.confirm(),
+        ..request
+    };
     ledger.entries[0].state = State::Sent;
     let outcome = match unless(interrupt, send(&fleet, kind, &request)).await {
         Some(Ok(response)) => {
@@ -131,6 +137,10 @@ async fn prepare(args: &Rollback, global: &Global) -> Result<Prepared, Error> {
             request_id: Uuid::new_v4().to_string(),
             reason,
             dry_run: false,
+            confirm: 0,
+            override_guards: args.guards.override_guards,
+            propose: args.guards.propose,
+            proposal_expires_after_s: args.guards.expires_after_s(),
         },
         difference: Difference::new(kind, name, &current, &wanted),
         was_deleted: current.manifest.is_empty(),
@@ -161,6 +171,13 @@ async fn send(
         Kind::Cluster => {
             insist(|| {
                 let (mut client, request) = (fleet.clusters.clone(), request.clone());
+                async move { client.apply(request).await }
+            })
+            .await
+        }
+        Kind::AccessRule | Kind::StageRules => {
+            insist(|| {
+                let (mut client, request) = (fleet.access.clone(), request.clone());
                 async move { client.apply(request).await }
             })
             .await

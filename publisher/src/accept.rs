@@ -4,7 +4,12 @@
 //! into the document.
 
 use uuid::Uuid;
-use writ_core::{access::Identity, edit::Kind, model::limits::REASON_MAX_BYTES, name::Name};
+use writ_core::{
+    access::{Identity, Proposal},
+    edit::Kind,
+    model::limits::REASON_MAX_BYTES,
+    name::Name,
+};
 use writ_proto::v1;
 
 use crate::error::EditError;
@@ -15,6 +20,12 @@ pub(crate) const MANIFEST_SIZE_MAX_BYTES: usize = 768 * 1024;
 
 /// Longest request id: a UUID with a prefix fits; ids are kept in roots.
 const REQUEST_ID_MAX_BYTES: usize = 128;
+
+/// How long a proposal waits where nobody says so: a week, so that it outlives a weekend.
+const PROPOSAL_TIME_S: u32 = 7 * 24 * 3600;
+
+/// How long it waits at most: what somebody looked at a month ago they have forgotten.
+const PROPOSAL_TIME_MAX_S: u32 = 30 * 24 * 3600;
 
 /// What an edit is to do.
 #[derive(Debug, Clone)]
@@ -31,6 +42,23 @@ pub(crate) enum Wish {
     },
 }
 
+/// By which way an edit is to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// At once.
+    Direct,
+    /// It waits for a second person.
+    Propose {
+        /// How long, milliseconds.
+        expires_after_ms: u64,
+    },
+    /// It is what a proposal stands for.
+    Approve {
+        /// The proposal's generation that was looked at.
+        generation: u64,
+    },
+}
+
 /// An edit as it was asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Submission {
@@ -42,10 +70,25 @@ pub(crate) struct Submission {
     pub(crate) is_repeatable: bool,
     pub(crate) reason: String,
     pub(crate) author: String,
+    /// Who asks. The author of an edit that is approved is who proposed it.
+    pub(crate) identity: Identity,
+    pub(crate) way: Way,
+    /// The number that the guards asked to be repeated; 0: none.
+    pub(crate) confirm: u32,
+    /// Whether guards are to be overridden, which only a break-glass administrator may.
+    pub(crate) overrides: bool,
     pub(crate) dry_run: bool,
 }
 
 impl Submission {
+    /// The kind of the name that the edit is made to: a proposal is one of its own.
+    pub(crate) fn edit_kind(&self) -> Kind {
+        match self.way {
+            Way::Propose { .. } => Kind::Proposal,
+            Way::Direct | Way::Approve { .. } => self.kind,
+        }
+    }
+
     /// The name that it says to be of; nobody has looked into it yet.
     pub(crate) fn named(&self) -> Option<String> {
         #[derive(serde::Deserialize)]
@@ -88,6 +131,10 @@ pub(crate) fn apply(
         is_repeatable,
         reason: reason(request.reason)?,
         author: caller.to_string(),
+        identity: caller.clone(),
+        way: way(request.propose, request.proposal_expires_after_s)?,
+        confirm: request.confirm,
+        overrides: request.override_guards,
         dry_run: request.dry_run,
     })
 }
@@ -109,7 +156,71 @@ pub(crate) fn delete(
         is_repeatable,
         reason: reason(request.reason)?,
         author: caller.to_string(),
+        identity: caller.clone(),
+        way: way(request.propose, request.proposal_expires_after_s)?,
+        confirm: request.confirm,
+        overrides: request.override_guards,
         dry_run: request.dry_run,
+    })
+}
+
+/// Accepts the approval of a proposal, as it is stored.
+pub(crate) fn approve(
+    proposal: &Proposal,
+    request: v1::ApproveRequest,
+    caller: &Identity,
+) -> Result<Submission, EditError> {
+    if request.generation == 0 {
+        let message = "is required: approve what was looked at, as NAME@GENERATION";
+        return Err(EditError::field("generation", message));
+    }
+    let (request_id, is_repeatable) = request_id(request.request_id)?;
+    let own = reason(request.reason)?;
+    let parts = [
+        proposal.reason.clone(),
+        format!("approved by {caller}"),
+        own,
+    ];
+    let parts: Vec<String> = parts.into_iter().filter(|text| !text.is_empty()).collect();
+    Ok(Submission {
+        kind: Kind::Policy,
+        wish: match &proposal.manifest {
+            Some(manifest) => Wish::Apply {
+                manifest: manifest.clone(),
+            },
+            None => Wish::Delete {
+                name: proposal.name.clone(),
+            },
+        },
+        base: Some(proposal.base),
+        request_id,
+        is_repeatable,
+        reason: parts.join("; "),
+        author: proposal.by.to_string(),
+        identity: caller.clone(),
+        way: Way::Approve {
+            generation: request.generation,
+        },
+        confirm: request.confirm,
+        overrides: false,
+        dry_run: request.dry_run,
+    })
+}
+
+fn way(propose: bool, expires_after_s: u32) -> Result<Way, EditError> {
+    if !propose {
+        return Ok(Way::Direct);
+    }
+    let seconds = match expires_after_s {
+        0 => PROPOSAL_TIME_S,
+        given => given,
+    };
+    if seconds > PROPOSAL_TIME_MAX_S {
+        let message = format!("the most are {PROPOSAL_TIME_MAX_S} seconds");
+        return Err(EditError::field("proposal_expires_after_s", message));
+    }
+    Ok(Way::Propose {
+        expires_after_ms: u64::from(seconds) * 1_000,
     })
 }
 

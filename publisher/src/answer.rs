@@ -12,6 +12,8 @@ use writ_core::{
 };
 
 use crate::{
+    accept::Way,
+    access::Weighed,
     error::EditError,
     history::Past,
     place::Placed,
@@ -31,6 +33,9 @@ pub(crate) struct Answer {
     pub(crate) target_count: usize,
     pub(crate) unknown_clusters: Vec<String>,
     pub(crate) request_id: String,
+    /// What the guards found.
+    pub(crate) weighed: Weighed,
+    pub(crate) proposed: bool,
 }
 
 /// What has to hold in the log for the edit to be made.
@@ -51,6 +56,14 @@ pub(crate) fn check(validated: &Validated, view: &View) -> Result<(), EditError>
         }
     }
     match (validated.document(), document.map(Arc::as_ref)) {
+        (Some(Document::Record(new)), Some(Document::Record(old)))
+            if new.document_kind() != old.document_kind() =>
+        {
+            Err(EditError::OtherKind {
+                name: name.to_string(),
+                is: old.document_kind().to_owned(),
+            })
+        }
         (None, None) => Err(EditError::NotFound {
             kind,
             name: name.to_string(),
@@ -72,6 +85,7 @@ pub(crate) fn check(validated: &Validated, view: &View) -> Result<(), EditError>
 pub(crate) fn answer_without_edit(
     validated: &Validated,
     placed: &Placed,
+    weighed: &Weighed,
     view: &View,
 ) -> Option<Answer> {
     let (kind, name) = (validated.submission.kind, &validated.name);
@@ -95,12 +109,15 @@ pub(crate) fn answer_without_edit(
         target_count,
         unknown_clusters: placed.unknown_clusters.clone(),
         request_id: validated.submission.request_id.clone(),
+        weighed: weighed.clone(),
+        proposed: is_proposal(validated),
     })
 }
 
 pub(crate) fn answer(
     validated: &Validated,
     placed: &Placed,
+    weighed: Weighed,
     revision: Revision,
     generation: Generation,
 ) -> Answer {
@@ -114,16 +131,24 @@ pub(crate) fn answer(
         target_count: placed.edit.targets.len(),
         unknown_clusters: placed.unknown_clusters.clone(),
         request_id: validated.submission.request_id.clone(),
+        weighed,
+        proposed: is_proposal(validated),
     }
 }
 
-/// The same request again gets the same answer; the same id for something else is refused.
+fn is_proposal(validated: &Validated) -> bool {
+    matches!(validated.submission.way, Way::Propose { .. })
+}
+
+/// The same request again, of the same caller, gets the same answer; the same id for something else is refused.
 pub(crate) fn repeat(validated: &Validated, past: &Past) -> Result<Answer, EditError> {
     let content = match &validated.content {
         Content::Put { manifest, .. } => Some(Hash::of(manifest.as_bytes())),
         Content::Delete => None,
     };
-    if content != past.content {
+    // What a proposal stores is not what was submitted.
+    let is_same = content == past.content || is_proposal(validated);
+    if !is_same || past.author != validated.submission.author {
         return Err(EditError::RequestIdTaken {
             request_id: past.request_id.clone(),
             name: validated.name.to_string(),
@@ -140,5 +165,7 @@ pub(crate) fn repeat(validated: &Validated, past: &Past) -> Result<Answer, EditE
         target_count: past.target_count,
         unknown_clusters: vec![],
         request_id: past.request_id.clone(),
+        weighed: Weighed::default(),
+        proposed: is_proposal(validated),
     })
 }

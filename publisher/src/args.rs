@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use writ_core::name::Name;
+use writ_core::{
+    access::{AccessSubject, Administrators},
+    name::Name,
+};
 
 use crate::GateArgs;
 
@@ -36,6 +39,13 @@ pub struct Args {
     /// File with the trust bundle: the keys of all publishers, under the offline key
     #[arg(long, value_name = "FILE")]
     pub trust_file: PathBuf,
+    /// A user who administers the fleet, whatever the access rules say, as INLET:USER; for the start, when
+    /// there are no rules yet
+    #[arg(long = "administrator", value_name = "INLET:USER", value_parser = parse_user)]
+    pub administrators: Vec<AccessSubject>,
+    /// A group that does, as INLET:GROUP, such as mtls:writ-administrators
+    #[arg(long = "administrator-group", value_name = "INLET:GROUP", value_parser = parse_group)]
+    pub administrator_groups: Vec<AccessSubject>,
     /// Name of this publisher; shown in every status, and bound to its identity on the bus
     #[arg(long, value_name = "NAME", default_value = "publisher-1", value_parser = parse_name)]
     pub name: Name,
@@ -51,6 +61,25 @@ pub struct Args {
     /// Who may call, and how
     #[command(flatten)]
     pub gate: GateArgs,
+}
+
+fn parse_user(text: &str) -> Result<AccessSubject, &'static str> {
+    AccessSubject::user(text).ok_or(SUBJECT)
+}
+
+fn parse_group(text: &str) -> Result<AccessSubject, &'static str> {
+    AccessSubject::group(text).ok_or(SUBJECT)
+}
+
+/// What is wrong with a subject.
+const SUBJECT: &str = "must be INLET:NAME with the inlet oidc, mtls or token";
+
+impl Args {
+    /// Whom this publisher takes for administrators.
+    pub(crate) fn administrators(&self) -> Administrators {
+        let all = self.administrators.iter().chain(&self.administrator_groups);
+        Administrators(all.cloned().collect())
+    }
 }
 
 fn parse_name(text: &str) -> Result<Name, writ_core::name::Error> {

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use writ_bus::Client;
-use writ_core::{edit::Intent, revision::Revision};
+use writ_core::{access::Administrators, edit::Intent, revision::Revision};
 
 use crate::{
     accept::Submission,
@@ -63,6 +63,7 @@ pub(crate) struct Committer {
     places: Arc<Semaphore>,
     histories: Arc<Histories>,
     leader: Leader,
+    administrators: Arc<Administrators>,
 }
 
 /// An edit that waits for its answer.
@@ -90,6 +91,7 @@ impl Committer {
         trusted: Trusted,
         views: Views,
         alarms: Alarms,
+        administrators: Arc<Administrators>,
     ) -> (Committer, Rounds) {
         let histories = Arc::new(Histories::new(client.clone(), trusted.clone(), alarms));
         let leader = Leader {
@@ -102,6 +104,7 @@ impl Committer {
             places: Arc::new(Semaphore::new(EDITS_WAITING_MAX)),
             histories: histories.clone(),
             leader: leader.clone(),
+            administrators: administrators.clone(),
         };
         let rounds = Rounds {
             signer,
@@ -109,6 +112,7 @@ impl Committer {
             waiting: VecDeque::new(),
             histories,
             leader,
+            administrators,
             sender: Sender {
                 client,
                 trusted,
@@ -154,13 +158,19 @@ impl Committer {
             return Err(EditError::Broken(reason.clone()));
         }
         let submission = &validated.submission;
-        let newest = view.intent(submission.kind, &validated.name);
+        let newest = view.intent(submission.edit_kind(), &validated.name);
         let request_id = submission
             .is_repeatable
             .then_some(submission.request_id.as_str());
         let past = find_past(&self.histories, newest.map(AsRef::as_ref), request_id).await;
         let past = past.map_err(|_| EditError::NotStored)?;
-        judge_dry_run(validated, past.as_ref(), &view, track::wall_ms())
+        judge_dry_run(
+            validated,
+            past.as_ref(),
+            &view,
+            &self.administrators,
+            track::wall_ms(),
+        )
     }
 }
 
@@ -183,6 +193,7 @@ pub(crate) struct Rounds {
     waiting: VecDeque<Waiting>,
     histories: Arc<Histories>,
     leader: Leader,
+    administrators: Arc<Administrators>,
     sender: Sender,
     views: Views,
     /// Batches in a row that lost against another publisher's.
@@ -224,7 +235,8 @@ impl Rounds {
         let waiting = self.still_in_time(&view);
         let pasts = self.find_pasts(&waiting, &view).await;
 
-        let mut draft = Draft::new(&view.state, &view, track::wall_ms());
+        let administrators = self.administrators.clone();
+        let mut draft = Draft::new(&view.state, &view, &administrators, track::wall_ms());
         let mut decided: Vec<Decided> = Vec::new();
         for (edit, past) in waiting.into_iter().zip(pasts) {
             let verdict = match past {
@@ -303,7 +315,9 @@ impl Rounds {
             let request_id = submission
                 .is_repeatable
                 .then(|| submission.request_id.clone());
-            let newest = view.intent(submission.kind, &edit.validated.name).cloned();
+            let newest = view
+                .intent(submission.edit_kind(), &edit.validated.name)
+                .cloned();
             async move { find_past(&histories, newest.as_deref(), request_id.as_deref()).await }
         };
         // Made before they are awaited, so that none borrows what waits.

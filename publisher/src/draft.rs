@@ -7,12 +7,16 @@
 use std::collections::BTreeSet;
 
 use writ_core::{
+    access::Administrators,
     edit::Kind,
     edit::{Group, State},
     name::Name,
+    root::EDITS_MAX,
 };
 
 use crate::{
+    accept::Way,
+    access::{self, Weighed},
     answer::{Answer, answer, answer_without_edit, check, repeat},
     error::EditError,
     guard,
@@ -40,17 +44,24 @@ pub(crate) struct Draft<'a> {
     /// Names of which an edit waits already, so that none of theirs overtakes it.
     held: BTreeSet<(Kind, Name)>,
     committed_ms: u64,
+    administrators: &'a Administrators,
     is_closed: bool,
 }
 
 impl<'a> Draft<'a> {
     /// An empty draft on a state, and the view that it belongs to.
-    pub(crate) fn new(state: &'a State, view: &View, committed_ms: u64) -> Draft<'a> {
+    pub(crate) fn new(
+        state: &'a State,
+        view: &View,
+        administrators: &'a Administrators,
+        committed_ms: u64,
+    ) -> Draft<'a> {
         Draft {
             group: Group::new(state),
             view: view.clone(),
             held: BTreeSet::new(),
             committed_ms,
+            administrators,
             is_closed: false,
         }
     }
@@ -62,7 +73,7 @@ impl<'a> Draft<'a> {
 
     /// Lets an edit wait, and all later ones of its name.
     pub(crate) fn hold(&mut self, validated: &Validated) -> Verdict {
-        let kind = validated.submission.kind;
+        let kind = validated.submission.edit_kind();
         self.held.insert((kind, validated.name.clone()));
         Verdict::Later
     }
@@ -74,7 +85,7 @@ impl<'a> Draft<'a> {
         past: Option<&Past>,
         alone: bool,
     ) -> Verdict {
-        let kind = validated.submission.kind;
+        let kind = validated.submission.edit_kind();
         let is_empty = self.group.edits().is_empty();
         let key = (kind, validated.name.clone());
         if self.is_closed || (alone && !is_empty) || self.held.contains(&key) {
@@ -83,33 +94,70 @@ impl<'a> Draft<'a> {
         if let Some(past) = past {
             return Verdict::Now(repeat(validated, past));
         }
-        let taken = |edit: &writ_core::root::RootEdit| edit.kind == kind && edit.name == key.1;
-        if self.group.edits().iter().any(taken) {
+        if self.has(kind, &key.1) {
             return self.hold(validated);
         }
-        let placed = match self.place(validated) {
+        let (placed, weighed) = match self.place(validated) {
             Ok(Ok(placed)) => placed,
             Ok(Err(answer)) => return Verdict::IfCurrent(Ok(answer)),
             Err(error) => return Verdict::IfCurrent(Err(error)),
         };
-        if !self.group.takes(&placed.edit) {
+        let also = match validated.submission.way {
+            Way::Approve { .. } => Some(place::approved(validated, &placed)),
+            Way::Direct | Way::Propose { .. } => None,
+        };
+        let is_full = also.as_ref().is_some_and(|also| {
+            self.group.edits().len() + 2 > EDITS_MAX || self.has(also.kind, &also.name)
+        });
+        if is_full || !self.group.takes(&placed.edit) {
             return self.hold(validated);
         }
         let (revision, generation) = self.group.add(&placed.edit);
         self.is_closed = alone;
-        let document = validated.document().cloned();
+        let document = match kind {
+            Kind::Proposal => placed.proposal.clone(),
+            _ => validated.document().cloned(),
+        };
         self.view.set_document(kind, key.1, document);
-        Verdict::IfCurrent(Ok(answer(validated, &placed, revision, generation)))
+        if let Some(also) = also {
+            self.group.add(&also);
+            self.view.set_document(also.kind, also.name, None);
+        }
+        let answer = answer(validated, &placed, weighed, revision, generation);
+        Verdict::IfCurrent(Ok(answer))
+    }
+
+    /// Whether the group has an edit of a name.
+    fn has(&self, kind: Kind, name: &Name) -> bool {
+        let mut taken = self.group.edits().iter();
+        taken.any(|edit| edit.kind == kind && edit.name == *name)
     }
 
     /// The edit with its place, or the answer where nothing has to be stored.
-    fn place(&self, validated: &Validated) -> Result<Result<place::Placed, Answer>, EditError> {
-        check(validated, &self.view)?;
-        guard::check(validated, &self.view)?;
-        let placed = place::place(validated, &self.view, self.committed_ms)?;
-        let answer = answer_without_edit(validated, &placed, &self.view);
-        Ok(answer.map_or(Ok(placed), Err))
+    fn place(
+        &self,
+        validated: &Validated,
+    ) -> Result<Result<(place::Placed, Weighed), Answer>, EditError> {
+        let (view, now_ms) = (&self.view, self.committed_ms);
+        let weighed = judge(validated, view, self.administrators, now_ms)?;
+        let placed = place::place(validated, view, now_ms)?;
+        let answer = answer_without_edit(validated, &placed, &weighed, view);
+        Ok(answer.map_or(Ok((placed, weighed)), Err))
     }
+}
+
+/// Whether the caller may, whether the edit fits what is there, and what the guards say.
+fn judge(
+    validated: &Validated,
+    view: &View,
+    administrators: &Administrators,
+    now_ms: u64,
+) -> Result<Weighed, EditError> {
+    // First: who may not is told nothing of what is there.
+    access::check_rights(validated, view, administrators, now_ms)?;
+    check(validated, view)?;
+    guard::check(validated, view)?;
+    access::weigh(validated, view)
 }
 
 /// Judges one edit by the log as it is, without a place in a group: a dry run.
@@ -117,14 +165,17 @@ pub(crate) fn judge_dry_run(
     validated: &Validated,
     past: Option<&Past>,
     view: &View,
+    administrators: &Administrators,
     now_ms: u64,
 ) -> Result<Answer, EditError> {
     if let Some(past) = past {
         return repeat(validated, past);
     }
-    check(validated, view)?;
-    guard::check(validated, view)?;
+    let weighed = judge(validated, view, administrators, now_ms)?;
     let placed = place::place(validated, view, now_ms)?;
     // A dry run never needs to store anything.
-    answer_without_edit(validated, &placed, view).ok_or(EditError::NotStored)
+    answer_without_edit(validated, &placed, &weighed, view).ok_or(EditError::NotStored)
 }
+
+#[cfg(test)]
+mod tests;

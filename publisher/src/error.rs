@@ -1,7 +1,12 @@
 //! Why an edit is refused: one closed list, from which the API's codes follow.
 
 use writ_bus::batch::Invalid;
-use writ_core::{edit::Kind, model::Violation, revision::Generation};
+use writ_core::{
+    access::{Confirm, Denied, NotApproved},
+    edit::Kind,
+    model::Violation,
+    revision::Generation,
+};
 
 use crate::view::{Behind, Broken};
 
@@ -75,6 +80,85 @@ pub(crate) enum EditError {
         other: String,
         /// The first such cluster.
         cluster: String,
+    },
+    /// The caller may not.
+    #[error("{0}")]
+    Denied(#[source] Denied),
+    /// Guards may be overridden by who broke the glass.
+    #[error("only a break-glass administrator overrides guards")]
+    NotBreakGlass,
+    /// It would leave nobody to administer the fleet.
+    #[error(
+        "{name} is the last rule with an administrator of the whole fleet: make another one first"
+    )]
+    LastAdministrator {
+        /// The rule.
+        name: String,
+    },
+    /// It is large, and nobody said that they know.
+    #[error(
+        "{name}: {}; repeat it with confirm {}{}",
+        .confirm.reasons.join(", and "),
+        .confirm.number,
+        if *.given > 0 { format!(" ({} was confirmed, and it has grown)", .given) } else { String::new() }
+    )]
+    NeedsConfirm {
+        /// What is edited.
+        name: String,
+        /// The number, and why.
+        confirm: Confirm,
+        /// The number that was given.
+        given: u32,
+    },
+    /// A second person is asked for.
+    #[error(
+        "{name} goes to stage {stage}, whose rules ask for a second person: propose the edit, and let somebody else approve it"
+    )]
+    NeedsApproval {
+        /// The policy.
+        name: String,
+        /// The stage.
+        stage: String,
+    },
+    /// A protected group would lose its last grant.
+    #[error("{name}: {}; the group is protected by the rules of the stage, grant it elsewhere first", shorten(.left))]
+    ProtectedGroups {
+        /// What is edited.
+        name: String,
+        /// Which, and where.
+        left: Vec<String>,
+    },
+    /// Somebody else's proposal waits for the same policy.
+    #[error("a proposal of {by} for {name} waits already: approve or reject it first")]
+    Proposed {
+        /// The policy.
+        name: String,
+        /// Whose.
+        by: String,
+    },
+    /// More proposals wait than anybody looks through.
+    #[error("{limit} proposals wait already: approve or reject some first")]
+    TooManyProposals {
+        /// How many may.
+        limit: usize,
+    },
+    /// A proposal can't be approved.
+    #[error("the proposal for {name} can't be approved: {source}")]
+    NotApproved {
+        /// The policy.
+        name: String,
+        /// Why.
+        source: NotApproved,
+    },
+    /// A record of another kind has the name.
+    #[error(
+        "{name} is {is} already, and a name stays what it is: delete it first, or take another name"
+    )]
+    OtherKind {
+        /// The name.
+        name: String,
+        /// What it is.
+        is: String,
     },
     /// The edit does not fit into one batch.
     #[error("the edit does not fit into one batch of the log: {0}")]

@@ -34,17 +34,19 @@ pub(crate) struct Past {
     pub(crate) request_id: String,
     pub(crate) revision: Revision,
     pub(crate) generation: Generation,
+    pub(crate) author: String,
     pub(crate) target_count: usize,
     /// Hash of the manifest; nothing for a deletion.
     pub(crate) content: Option<Hash>,
 }
 
 impl Past {
-    fn of(intent: &Intent) -> Past {
+    pub(crate) fn of(intent: &Intent) -> Past {
         Past {
             request_id: intent.request_id.clone(),
             revision: intent.revision,
             generation: intent.generation,
+            author: intent.author.clone(),
             target_count: intent.targets.len(),
             content: intent
                 .manifest

@@ -7,6 +7,7 @@
 //! Never holds state of its own: the log is the database, any publisher can go at any time.
 
 mod accept;
+mod access;
 mod alarm;
 mod answer;
 mod api;

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Value, json};
 use writ_core::{
     edit::Kind,
     edit::{Change, Edit},
-    model::{Cluster, ClusterSelector, Document, Mode},
+    model::{self, Cluster, ClusterSelector, Document, Mode},
     name::PolicyName,
     placement,
 };
 
 use crate::{
+    accept::Way,
+    access::current_policy_generation,
     error::EditError,
     validate::{Content, Validated},
     view::View,
@@ -29,6 +32,8 @@ pub(crate) struct Placed {
     pub(crate) edit: Edit,
     /// Names that the policy lists and the registry lacks.
     pub(crate) unknown_clusters: Vec<String>,
+    /// The edit is a proposal, and this is it.
+    pub(crate) proposal: Option<Document>,
 }
 
 /// Places an edit in the log as it is seen.
@@ -42,20 +47,66 @@ pub(crate) fn place(
         Content::Put { manifest, document } => put(manifest, document)?,
     };
     let submission = &validated.submission;
+    let committed_ms = stamp(view.newest_ms, committed_ms);
+    let (change, proposal) = match submission.way {
+        Way::Propose { expires_after_ms } => {
+            let expires_ms = committed_ms.saturating_add(expires_after_ms);
+            let manifest = proposal(validated, view, expires_ms);
+            let read = model::parse(&manifest).map_err(EditError::Invalid)?;
+            let manifest = manifest.to_string();
+            (Change::Record { manifest }, Some(read.document))
+        }
+        Way::Direct | Way::Approve { .. } => (change, None),
+    };
     let edit = Edit {
-        kind: submission.kind,
+        kind: submission.edit_kind(),
         name: validated.name.clone(),
         change,
         request_id: submission.request_id.clone(),
         author: submission.author.clone(),
         reason: validated.reason(),
         inlet: "grpc".to_owned(),
-        committed_ms: stamp(view.newest_ms, committed_ms),
+        committed_ms,
         targets: targets(validated, view).into_iter().collect(),
     };
     Ok(Placed {
         edit,
         unknown_clusters: unknown_clusters(validated, view),
+        proposal,
+    })
+}
+
+/// The edit that takes an approved proposal away, beside the one that it stood for.
+pub(crate) fn approved(validated: &Validated, placed: &Placed) -> Edit {
+    Edit {
+        kind: Kind::Proposal,
+        change: Change::Delete,
+        author: validated.submission.identity.to_string(),
+        reason: "approved".to_owned(),
+        targets: Vec::new(),
+        ..placed.edit.clone()
+    }
+}
+
+/// A proposal as it is kept: the whole document, and from what it was made.
+fn proposal(validated: &Validated, view: &View, expires_ms: u64) -> Value {
+    let submission = &validated.submission;
+    let document = match &validated.content {
+        Content::Put { manifest, .. } => serde_json::from_str(manifest).unwrap_or(Value::Null),
+        Content::Delete => Value::Null,
+    };
+    let by = &submission.identity;
+    json!({
+        "apiVersion": model::API_VERSION, "kind": "Proposal",
+        "metadata": {"name": validated.name},
+        "spec": {
+            "document": document,
+            "base": current_policy_generation(view, &validated.name),
+            "reason": validated.reason(),
+            "by": {"inlet": by.inlet.as_str(), "user": by.user, "groups": by.groups},
+            "confirm": submission.confirm,
+            "expiresMs": expires_ms,
+        },
     })
 }
 

@@ -228,12 +228,14 @@ pub(crate) async fn run_until(
     }
 
     let past = Past::new(client.clone(), trusted.clone(), alarms.clone());
+    let administrators = Arc::new(config.args.administrators());
     let (committer, rounds) = Committer::new(
         client.clone(),
         signer.clone(),
         trusted.clone(),
         views.clone(),
         alarms,
+        administrators.clone(),
     );
     tasks.spawn(async move {
         rounds.run().await;
@@ -255,7 +257,7 @@ pub(crate) async fn run_until(
     let name = config.args.name.to_string();
     let api = Api::new(
         name,
-        committer,
+        (committer, administrators),
         views,
         tracking,
         past,

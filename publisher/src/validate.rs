@@ -66,6 +66,12 @@ pub(crate) fn validate(submission: Submission) -> Result<Validated, EditError> {
             message,
         }]));
     }
+    if kind == Kind::Proposal {
+        return Err(EditError::Invalid(vec![Violation {
+            field: "kind".to_owned(),
+            message: "publishers write proposals: apply the policy with --propose".to_owned(),
+        }]));
+    }
     // Written again: white space is not kept, and a key that was given twice is kept once.
     let content = Content::Put {
         manifest: value.to_string(),

@@ -11,11 +11,12 @@ use std::{
 
 use tokio::{sync::watch, time::timeout};
 use writ_core::{
+    access::{AccessRule, Proposal, StageRules},
     edit::Kind,
     edit::{Intent, SeenRoot, State},
     envelope::KeyId,
     hash::Hash,
-    model::{Cluster, ClusterPolicy, Document},
+    model::{Cluster, ClusterPolicy, Document, Record},
     name::{ClusterName, Name, PolicyName},
     revision::{Generation, Revision},
 };
@@ -129,6 +130,58 @@ impl View {
                 Document::Cluster(cluster) => Some(cluster),
                 Document::Policy(_) | Document::Record(_) => None,
             })
+    }
+
+    /// The policies that are in force.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &ClusterPolicy> {
+        let all = self.documents_after(Kind::Policy, None);
+        all.filter_map(|(_, document)| match document.as_ref() {
+            Document::Policy(policy) => Some(policy),
+            Document::Cluster(_) | Document::Record(_) => None,
+        })
+    }
+
+    fn records(&self, kind: Kind) -> impl Iterator<Item = &Record> {
+        let all = self.documents_after(kind, None);
+        all.filter_map(|(_, document)| match document.as_ref() {
+            Document::Record(record) => Some(record),
+            Document::Cluster(_) | Document::Policy(_) => None,
+        })
+    }
+
+    /// The access rules.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &AccessRule> {
+        self.records(Kind::Access)
+            .filter_map(|record| match record {
+                Record::Rule(rule) => Some(rule),
+                _ => None,
+            })
+    }
+
+    /// The rules of stages.
+    pub(crate) fn stage_rules(&self) -> impl Iterator<Item = &StageRules> {
+        self.records(Kind::Access)
+            .filter_map(|record| match record {
+                Record::Stage(rules) => Some(rules),
+                _ => None,
+            })
+    }
+
+    /// The proposals that were neither approved nor rejected.
+    pub(crate) fn proposals(&self) -> impl Iterator<Item = &Proposal> {
+        self.records(Kind::Proposal)
+            .filter_map(|record| match record {
+                Record::Proposal(proposal) => Some(proposal),
+                _ => None,
+            })
+    }
+
+    /// The proposal for a policy.
+    pub(crate) fn proposal(&self, name: &Name) -> Option<&Proposal> {
+        match self.document(Kind::Proposal, name)?.as_ref() {
+            Document::Record(Record::Proposal(proposal)) => Some(proposal),
+            _ => None,
+        }
     }
 
     /// What is in force of a kind, after a name, sorted.

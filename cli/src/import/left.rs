@@ -115,7 +115,12 @@ fn is_of_kubernetes(object: &Value) -> bool {
         name == "default" && matches!(kinds::kind(object), "Namespace" | "ServiceAccount");
     let is_system =
         kinds::is_rbac(object) && (name.starts_with("system:") || name.starts_with("kubeadm:"));
+    // Above RBAC, so that a binding gives it nothing; and no policy may name it.
+    let is_of_masters = object["subjects"]
+        .as_array()
+        .is_some_and(|subjects| subjects.iter().any(|of| of["name"] == "system:masters"));
     object["metadata"]["labels"]["kubernetes.io/bootstrapping"] == "rbac-defaults"
+        || is_of_masters
         || is_default
         || is_system
 }

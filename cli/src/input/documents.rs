@@ -26,6 +26,10 @@ pub(crate) enum Kind {
     Cluster,
     /// A policy.
     ClusterPolicy,
+    /// Who may do what.
+    AccessRule,
+    /// What an edit of a stage needs.
+    StageRules,
 }
 
 impl Kind {
@@ -34,6 +38,8 @@ impl Kind {
         match self {
             Kind::Cluster => "Cluster",
             Kind::ClusterPolicy => "ClusterPolicy",
+            Kind::AccessRule => "AccessRule",
+            Kind::StageRules => "StageRules",
         }
     }
 
@@ -42,6 +48,7 @@ impl Kind {
         match self {
             Kind::Cluster => "cluster",
             Kind::ClusterPolicy => "clusterpolicy",
+            Kind::AccessRule | Kind::StageRules => "access",
         }
     }
 }
@@ -193,13 +200,15 @@ fn identify(place: Place, value: Value) -> Result<Document, Vec<Problem>> {
     let known = match kind {
         Some("Cluster") => Some(Kind::Cluster),
         Some("ClusterPolicy") => Some(Kind::ClusterPolicy),
+        Some("AccessRule") => Some(Kind::AccessRule),
+        Some("StageRules") => Some(Kind::StageRules),
         _ => None,
     };
     match fields.get("apiVersion").and_then(Value::as_str) {
         Some(API_VERSION) if known.is_some() => {}
         _ if kind.is_none() => problems.push(refuse(
             "kind",
-            "is missing: Cluster or ClusterPolicy".to_owned(),
+            "is missing: Cluster, ClusterPolicy, AccessRule or StageRules".to_owned(),
         )),
         None => problems.push(refuse("apiVersion", format!("is missing: {API_VERSION}"))),
         Some(other) if known.is_some() => {
@@ -211,7 +220,7 @@ fn identify(place: Place, value: Value) -> Result<Document, Vec<Problem>> {
         Some(other) => problems.push(refuse(
             "kind",
             format!(
-                "`{}` of {other} is not supported: Cluster and ClusterPolicy of {API_VERSION} \
+                "`{}` of {other} is not supported: Cluster, ClusterPolicy, AccessRule and StageRules of {API_VERSION} \
                  are, and lists of them; what the clusters shall hold goes into `spec.objects` \
                  of a ClusterPolicy",
                 kind.unwrap_or("")
@@ -354,7 +363,9 @@ mod tests {
     fn missing_kinds_versions_and_names_are_told() {
         assert_eq!(
             problems("metadata: {name: a}"),
-            ["f.yaml: document 1: kind: is missing: Cluster or ClusterPolicy"]
+            [
+                "f.yaml: document 1: kind: is missing: Cluster, ClusterPolicy, AccessRule or StageRules"
+            ]
         );
         assert_eq!(
             problems("kind: Cluster\nmetadata: {name: a}"),

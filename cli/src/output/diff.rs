@@ -147,7 +147,7 @@ fn title(name: &str, response: &v1::GetEditResponse) -> String {
 }
 
 /// The document with sorted keys; nothing for a deletion.
-fn yaml(json: &str) -> String {
+pub(crate) fn yaml(json: &str) -> String {
     manifest(json)
         .and_then(|value| serde_saphyr::to_string(&value).ok())
         .map(|text| format!("{}\n", text.trim_end()))

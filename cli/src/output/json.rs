@@ -137,6 +137,12 @@ pub(crate) struct Edit {
     pub(crate) revision: Option<Revision>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) target_count: Option<u32>,
+    /// How many subjects have less access somewhere afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) losing_subject_count: Option<u32>,
+    /// The number to repeat with --confirm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) confirm_number: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) request_id: Option<String>,
     /// Where it stood in the input.

@@ -19,6 +19,9 @@ const SUBSCRIBER_PREFIX: &str = "writ-subscriber";
 /// `extension-apiserver-authentication`), past RBAC and past the ceiling.
 const SYSTEM_NAMESPACE: &str = "kube-system";
 
+/// The group that is above RBAC: a grant to it gives nothing, and whoever reads it believes otherwise.
+const MASTERS: &str = "system:masters";
+
 /// Beginning of the names of bindings that grants are expanded into.
 pub(super) const GRANT_PREFIX: &str = "writ:";
 
@@ -121,6 +124,12 @@ pub(super) fn check_role_name(name: &str) -> Result<(), String> {
 pub(super) fn check_subject_name(name: &str) -> Result<(), String> {
     let own_user = format!("system:serviceaccount:{OWN_NAMESPACE}:");
     let own_group = format!("system:serviceaccounts:{OWN_NAMESPACE}");
+    if name == MASTERS {
+        return Err(format!(
+            "{} is asked nothing by an API server, no policy may name it",
+            quoted(name)
+        ));
+    }
     if name.starts_with(&own_user) || name == own_group {
         Err(format!(
             "{} is the subscriber itself, no policy may grant it anything",

@@ -10,14 +10,20 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use writ_core::{
+    access::Identity,
     edit::Kind,
     name::{ClusterName, Name, PolicyName},
     revision::Generation,
+    scope::Scope,
 };
 use writ_proto::v1::{self, ack_service_server::AckService, status_request::Of};
 
-use super::{Api, WATCHES_MAX, convert, error};
-use crate::audit::note_name;
+use super::{
+    Api, WATCHES_MAX,
+    access_service::{see_intent, unseen},
+    convert, error,
+};
+use crate::{audit::note_name, caller::caller};
 
 /// Changes within this time come as one status: a fleet's answers to an edit come within milliseconds
 /// of each other.
@@ -66,8 +72,9 @@ impl AckService for Api {
         &self,
         request: Request<v1::StatusRequest>,
     ) -> Result<Response<v1::StatusResponse>, Status> {
+        let caller = caller(&request);
         let question = self.ready(request.into_inner()).await?;
-        self.answer(&question).map(Response::new)
+        self.answer(&question, &caller).map(Response::new)
     }
 
     type WatchStatusStream = Answers;
@@ -79,12 +86,14 @@ impl AckService for Api {
         let permit = self.watches.clone().try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!("{WATCHES_MAX} watches are open already"))
         })?;
+        let caller = caller(&request);
         let question = self.ready(request.into_inner()).await?;
         // What does not exist is refused at once, not in the stream. Watched before it is asked.
         let changes = self.tracking.changes();
-        self.answer(&question)?;
+        self.answer(&question, &caller)?;
         let (sender, receiver) = mpsc::channel(STATUSES_WAITING_MAX);
-        tokio::spawn(self.clone().watch(question, changes, sender, permit));
+        let asked = (question, caller);
+        tokio::spawn(self.clone().watch(asked, changes, sender, permit));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }
@@ -113,7 +122,16 @@ impl Api {
         Ok(question)
     }
 
-    fn answer(&self, question: &Question) -> Result<v1::StatusResponse, Status> {
+    /// The answer as the caller may see it now: in a stream, rules that change count from then on.
+    fn answer(&self, question: &Question, caller: &Identity) -> Result<v1::StatusResponse, Status> {
+        let view = self.views.now();
+        let rights = self.rights(caller, &view)?;
+        let sees = |name: &str| {
+            let intent = Name::parse(name).ok();
+            let intent = intent.and_then(|name| view.intent(Kind::Policy, &name).cloned());
+            rights.are_unbounded()
+                || intent.is_some_and(|intent| see_intent(&rights, &intent, &view))
+        };
         let mut response = v1::StatusResponse::default();
         let revision = self.tracking.ask(|tracker, now| {
             match question {
@@ -127,18 +145,38 @@ impl Api {
                         };
                         Status::not_found(what)
                     })?;
-                    response.policies = vec![convert::policy_status(status, true)];
+                    if !sees(name.as_str()) {
+                        return Err(unseen(&rights, "policy", &Name::from(name)));
+                    }
+                    let mut status = convert::policy_status(status, true);
+                    if !rights.are_unbounded() {
+                        status.clusters.retain(|line| {
+                            let place = Scope::parse(&line.region, &line.stage);
+                            place.is_ok_and(|place| rights.see_cluster(&place))
+                        });
+                    }
+                    response.policies = vec![status];
                 }
                 Question::Cluster(name) => {
                     let status = tracker
                         .cluster_status(name, now)
                         .ok_or_else(|| Status::not_found(format!("there is no cluster {name}")))?;
-                    response.cluster = Some(convert::cluster_status(status));
+                    let mut status = convert::cluster_status(status);
+                    if !rights.are_unbounded() {
+                        let place = Scope::parse(&status.region, &status.stage);
+                        if !place.is_ok_and(|place| rights.see_cluster(&place)) {
+                            return Err(unseen(&rights, "cluster", &Name::from(name)));
+                        }
+                        status.exceptions.retain(|line| sees(&line.policy));
+                        status.drift.retain(|line| sees(&line.policy));
+                    }
+                    response.cluster = Some(status);
                 }
                 Question::AllPolicies => {
                     response.policies = tracker
                         .policies_status(now)
                         .map(|status| convert::policy_status(status, false))
+                        .filter(|status| sees(&status.policy))
                         .collect();
                 }
             }
@@ -151,14 +189,14 @@ impl Api {
     /// Sends a status now and after every change, until somebody ends it.
     async fn watch(
         self,
-        question: Question,
+        (question, caller): (Question, Identity),
         mut changes: watch::Receiver<u64>,
         sender: mpsc::Sender<Result<v1::StatusResponse, Status>>,
         _permit: OwnedSemaphorePermit,
     ) {
         loop {
             changes.mark_unchanged();
-            let answer = self.answer(&question);
+            let answer = self.answer(&question, &caller);
             let goes_on = answer.is_ok();
             if sender.send(answer).await.is_err() || !goes_on {
                 return;

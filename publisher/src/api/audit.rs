@@ -5,11 +5,11 @@ use std::{pin::Pin, time::Duration};
 use futures::{Stream, stream};
 use tonic::{Request, Response, Status};
 use writ_bus::audit::{self, Entry};
-use writ_core::access::{ADMINISTRATORS, Identity, Inlet};
+use writ_core::access::Identity;
 use writ_proto::v1::{self, audit_service_server::AuditService};
 
 use super::Api;
-use crate::{alarm::describe, caller::caller};
+use crate::{access, alarm::describe, caller::caller};
 
 /// Readers at once: each asks the stream's leader for one message after the other.
 pub(super) const READERS_MAX: usize = 8;
@@ -35,7 +35,7 @@ impl AuditService for Api {
         request: Request<v1::ReadAuditRequest>,
     ) -> Result<Response<Self::ReadAuditStream>, Status> {
         let caller = caller(&request);
-        if !is_administrator(&caller) {
+        if !self.administers(&caller) {
             let message = format!("{caller} may not read the audit: administrators may");
             return Err(Status::permission_denied(message));
         }
@@ -90,12 +90,10 @@ fn convert(entry: &Entry) -> v1::ReadAuditResponse {
     }
 }
 
-/// Who sees what everybody does: the break-glass administrator, and whom the fleet's own authority calls
-/// one.
-pub(super) fn is_administrator(caller: &Identity) -> bool {
-    match caller.inlet {
-        Inlet::BreakGlass => true,
-        Inlet::Certificate => caller.groups.contains(ADMINISTRATORS),
-        _ => false,
+impl Api {
+    /// Whether somebody administers the whole fleet, by the rules as this publisher has seen them.
+    pub(super) fn administers(&self, caller: &Identity) -> bool {
+        let view = self.views.now();
+        access::rights(caller, &self.administrators, &view).are_unbounded()
     }
 }

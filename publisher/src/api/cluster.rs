@@ -1,11 +1,12 @@
 //! ClusterService.
 
 use tonic::{Request, Response, Status};
-use writ_core::{edit::Kind, model::Document, name::ClusterName};
+use writ_core::{edit::Kind, model::Document, name::ClusterName, scope::Scope};
 use writ_proto::v1::{self, cluster_service_server::ClusterService};
 
 use super::{
     Api,
+    access_service::unseen,
     convert::{self, Detail},
     policy::{Filter, Page, read_name},
 };
@@ -35,20 +36,25 @@ impl ClusterService for Api {
         &self,
         request: Request<v1::GetRequest>,
     ) -> Result<Response<v1::GetClusterResponse>, Status> {
+        let caller = caller(&request);
         let request = request.into_inner();
         let name = read_name(&request.name)?;
         let (generation, at_least) = (request.at_least_generation, request.at_least.as_ref());
         let view = self
             .view_of(Kind::Cluster, &name, generation, at_least)
             .await?;
+        let rights = self.rights(&caller, &view)?;
         let found = view
             .document(Kind::Cluster, &name)
             .zip(view.intent(Kind::Cluster, &name));
         let Some((Document::Cluster(cluster), intent)) =
             found.map(|(document, intent)| (document.as_ref(), intent))
         else {
-            return Err(Status::not_found(format!("there is no cluster {name}")));
+            return Err(unseen(&rights, "cluster", &name));
         };
+        if !rights.see_cluster(&Scope::of(&cluster.region, &cluster.stage)) {
+            return Err(unseen(&rights, "cluster", &name));
+        }
         let cluster = self.cluster(intent, cluster, Detail::All);
         let as_of = Some(self.as_of(view.revision()));
         Ok(Response::new(v1::GetClusterResponse {
@@ -61,9 +67,11 @@ impl ClusterService for Api {
         &self,
         request: Request<v1::ListRequest>,
     ) -> Result<Response<v1::ListClustersResponse>, Status> {
+        let caller = caller(&request);
         let request = request.into_inner();
         let filter = Filter::read(&request)?;
         let view = self.view_at(request.at_least.as_ref()).await?;
+        let rights = self.rights(&caller, &view)?;
         let detail = if request.with_manifests {
             Detail::Manifest
         } else {
@@ -77,7 +85,8 @@ impl ClusterService for Api {
             else {
                 continue;
             };
-            if !filter.fits_cluster(cluster) {
+            let is_seen = rights.see_cluster(&Scope::of(&cluster.region, &cluster.stage));
+            if !is_seen || !filter.fits_cluster(cluster) {
                 continue;
             }
             let cluster = self.cluster(intent, cluster, detail);

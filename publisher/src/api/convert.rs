@@ -58,6 +58,20 @@ pub(crate) fn edit_response(answer: Answer) -> v1::EditResponse {
         unknown_clusters: answer.unknown_clusters,
         dry_run: answer.dry_run,
         request_id: answer.request_id,
+        losing_subject_count: answer.weighed.losing_count,
+        confirm_number: answer.weighed.confirm.as_ref().map_or(0, |of| of.number),
+        confirm_reasons: answer
+            .weighed
+            .confirm
+            .map(|of| of.reasons)
+            .unwrap_or_default(),
+        approval_stage: answer
+            .weighed
+            .approval
+            .map(|of| of.to_string())
+            .unwrap_or_default(),
+        proposed: answer.proposed,
+        overridden: answer.weighed.overridden,
     }
 }
 

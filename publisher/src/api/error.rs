@@ -4,13 +4,19 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt as _};
-use writ_core::model::Violation;
+use writ_core::{access::NotApproved, model::Violation};
 
 use crate::{alarm::describe, error::EditError, view::Behind};
 
 /// The guards, as the type of a `google.rpc.PreconditionFailure` names them.
 const PROTECTED: &str = "DELETION_PROTECTION";
 const CLAIMED: &str = "CLAIMED_BY_POLICY";
+const CONFIRM: &str = "CONFIRM";
+const APPROVAL: &str = "APPROVAL";
+const PROTECTED_GROUP: &str = "PROTECTED_GROUP";
+const LAST_ADMINISTRATOR: &str = "LAST_ADMINISTRATOR";
+const PROPOSED: &str = "PROPOSED_ALREADY";
+const NOT_APPROVED: &str = "NOT_APPROVED";
 
 /// After what time a client may ask again where too many edits wait: a few batches.
 const TOO_MANY_DELAY: Duration = Duration::from_millis(100);
@@ -33,6 +39,35 @@ pub(crate) fn edit(error: &EditError) -> Status {
         EditError::Claimed { other, object, .. } => {
             guarded(message, CLAIMED, other, std::slice::from_ref(object))
         }
+        EditError::Denied(_) | EditError::NotBreakGlass => Status::permission_denied(message),
+        EditError::NotApproved {
+            source: NotApproved::Own { .. },
+            ..
+        } => Status::permission_denied(message),
+        EditError::NotApproved {
+            source: NotApproved::Stale { .. },
+            ..
+        } => Status::aborted(message),
+        EditError::NotApproved { name, .. } => {
+            guarded(message.clone(), NOT_APPROVED, name, &[message])
+        }
+        EditError::LastAdministrator { name } => {
+            guarded(message.clone(), LAST_ADMINISTRATOR, name, &[message])
+        }
+        // The number stands where scripts find it.
+        EditError::NeedsConfirm { confirm, .. } => guarded(
+            message,
+            CONFIRM,
+            &confirm.number.to_string(),
+            &confirm.reasons,
+        ),
+        EditError::NeedsApproval { stage, .. } => {
+            guarded(message.clone(), APPROVAL, stage, &[message])
+        }
+        EditError::ProtectedGroups { name, left } => guarded(message, PROTECTED_GROUP, name, left),
+        EditError::Proposed { name, .. } => guarded(message.clone(), PROPOSED, name, &[message]),
+        EditError::TooManyProposals { .. } => Status::resource_exhausted(message),
+        EditError::OtherKind { .. } => Status::failed_precondition(message),
         EditError::NotFound { .. } => Status::not_found(message),
         EditError::BaseMoved { .. } => Status::aborted(message),
         EditError::RequestIdTaken { .. } => Status::already_exists(message),

@@ -8,6 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use writ_bus::streams::MESSAGES_PER_SUBJECT;
 use writ_core::{
+    access::{Identity, Rights},
     edit::Intent,
     edit::Kind,
     epoch::FIRST,
@@ -20,12 +21,14 @@ use writ_proto::v1::{self, history_service_server::HistoryService};
 
 use super::{
     Api,
+    access_service::{see_intent, unseen},
     convert::{self, Detail},
     error,
     past::{Entry, Held, Scene, unknown_entry, unread},
-    policy::{Filter, Page, read_name},
+    policy::{Filter, Page, keep_seen, read_name},
 };
 use crate::{
+    caller::caller,
     past::CHUNK_NAMES_MAX,
     render::{self, NAMESPACES_MAX, Namespaces},
 };
@@ -49,9 +52,12 @@ fn read_kind(kind: v1::EntryKind) -> Result<Kind, Status> {
     }
 }
 
-/// The answer for a name that the log does not know.
-fn never(kind: Kind, name: &Name, newest: Revision) -> Status {
+/// The answer for a name that the log does not know, or of which the caller may see no edit.
+fn never(rights: &Rights<'_>, kind: Kind, name: &Name, newest: Revision) -> Status {
     let epoch = newest.epoch;
+    if !rights.are_unbounded() {
+        return unseen(rights, &kind.to_string(), name);
+    }
     Status::not_found(if epoch > FIRST {
         format!(
             "the log knows of no {kind} {name}; it was recovered in epoch {epoch}, and whether it was \
@@ -101,6 +107,7 @@ impl HistoryService for Api {
         &self,
         request: Request<v1::ListEditsRequest>,
     ) -> Result<Response<v1::ListEditsResponse>, Status> {
+        let caller = caller(&request);
         let request = request.into_inner();
         let (kind, name) = (read_kind(request.kind())?, read_name(&request.name)?);
         let after: u64 = match request.page_token.as_str() {
@@ -112,6 +119,7 @@ impl HistoryService for Api {
         let (generation, at_least) = (request.at_least_generation, request.at_least.as_ref());
         let _turn = self.turn().await?;
         let view = self.view_of(kind, &name, generation, at_least).await?;
+        let rights = self.rights(&caller, &view)?;
         let mut page = Page::new(0);
         let mut response = v1::ListEditsResponse {
             as_of: Some(self.as_of(view.revision())),
@@ -119,15 +127,18 @@ impl HistoryService for Api {
             ..Default::default()
         };
         let mut before: Option<Before> = None;
+        let mut is_seen = after > 0 || rights.are_unbounded();
         let take = |intent: Intent| {
             if before.is_none() {
                 response.oldest_generation = intent.generation.0;
             }
-            let edit = convert::edit(&intent, kind_of(&intent, before.as_ref()));
+            let mut edit = convert::edit(&intent, kind_of(&intent, before.as_ref()));
             before = Some(Before::of(&intent));
-            if edit.generation <= after {
+            if edit.generation <= after || !see_intent(&rights, &intent, &view) {
                 return true;
             }
+            is_seen = true;
+            keep_seen(&mut edit.targets, &rights, &view);
             let size = prost::Message::encoded_len(&edit);
             let fits = page.takes(&edit.generation.to_string(), size);
             if fits {
@@ -137,8 +148,8 @@ impl HistoryService for Api {
         };
         let read = self.past.edits(kind, &name, take).await;
         read.map_err(|problem| unread(&problem))?;
-        if before.is_none() {
-            return Err(never(kind, &name, view.revision()));
+        if before.is_none() || !is_seen {
+            return Err(never(&rights, kind, &name, view.revision()));
         }
         response.next_page_token = page.next_token();
         Ok(Response::new(response))
@@ -148,6 +159,7 @@ impl HistoryService for Api {
         &self,
         request: Request<v1::GetEditRequest>,
     ) -> Result<Response<v1::GetEditResponse>, Status> {
+        let caller = caller(&request);
         let request = request.into_inner();
         let (kind, name) = (read_kind(request.kind())?, read_name(&request.name)?);
         let _turn = self.turn().await?;
@@ -155,9 +167,10 @@ impl HistoryService for Api {
         let view = self
             .view_of(kind, &name, request.generation, at_least)
             .await?;
+        let rights = self.rights(&caller, &view)?;
         let latest = view.generation(kind, &name);
         if latest.0 == 0 {
-            return Err(never(kind, &name, view.revision()));
+            return Err(never(&rights, kind, &name, view.revision()));
         }
         let wanted = if request.generation == 0 {
             latest.0
@@ -187,8 +200,13 @@ impl HistoryService for Api {
                 "{name}@{wanted} is not kept: {kept}"
             )));
         };
+        if !see_intent(&rights, &intent, &view) {
+            return Err(never(&rights, kind, &name, view.revision()));
+        }
+        let mut edit = convert::edit(&intent, kind_of(&intent, before.as_ref()));
+        keep_seen(&mut edit.targets, &rights, &view);
         Ok(Response::new(v1::GetEditResponse {
-            edit: Some(convert::edit(&intent, kind_of(&intent, before.as_ref()))),
+            edit: Some(edit),
             manifest: intent.manifest.unwrap_or_default(),
             latest_generation: latest.0,
             as_of: Some(self.as_of(view.revision())),
@@ -199,12 +217,14 @@ impl HistoryService for Api {
         &self,
         request: Request<v1::ListAtRequest>,
     ) -> Result<Response<v1::ListPoliciesAtResponse>, Status> {
+        let caller = caller(&request);
         let request = request.into_inner();
         let scene = self.listed_scene(&request).await?;
+        let rights = self.rights(&caller, &scene.view)?;
         let make = |held: &Held, filter: &Filter, detail| match held.document.as_ref() {
-            Document::Policy(policy) => filter
-                .fits_policy(&held.intent, policy)
-                .then(|| convert::policy(&held.intent, policy, detail)),
+            Document::Policy(policy) => (filter.fits_policy(&held.intent, policy)
+                && rights.see_policy(held.intent.name.as_str(), &held.intent.scopes))
+            .then(|| convert::policy(&held.intent, policy, detail)),
             Document::Cluster(_) | Document::Record(_) => None,
         };
         let listed = self.list_at(Kind::Policy, &request, &scene, make).await?;
@@ -222,12 +242,14 @@ impl HistoryService for Api {
         &self,
         request: Request<v1::ListAtRequest>,
     ) -> Result<Response<v1::ListClustersAtResponse>, Status> {
+        let caller = caller(&request);
         let request = request.into_inner();
         let scene = self.listed_scene(&request).await?;
+        let rights = self.rights(&caller, &scene.view)?;
         let make = |held: &Held, filter: &Filter, detail| match held.document.as_ref() {
-            Document::Cluster(cluster) => filter
-                .fits_cluster(cluster)
-                .then(|| convert::cluster(&held.intent, cluster, None, detail)),
+            Document::Cluster(cluster) => (filter.fits_cluster(cluster)
+                && rights.see_cluster(&Scope::of(&cluster.region, &cluster.stage)))
+            .then(|| convert::cluster(&held.intent, cluster, None, detail)),
             Document::Policy(_) | Document::Record(_) => None,
         };
         let listed = self.list_at(Kind::Cluster, &request, &scene, make).await?;
@@ -244,6 +266,7 @@ impl HistoryService for Api {
     type RenderStream = Parts;
 
     async fn render(&self, request: Request<v1::RenderRequest>) -> Result<Response<Parts>, Status> {
+        let caller = caller(&request);
         let request = request.into_inner();
         let cluster = Name::parse(&request.cluster)
             .map_err(|problem| error::field("cluster", problem.to_string()))?;
@@ -269,11 +292,15 @@ impl HistoryService for Api {
                 return Err(Status::not_found(format!("there was no cluster {cluster}")));
             }
         };
+        let rights = self.rights(&caller, &scene.view)?;
+        if !see_intent(&rights, &head.intent, &scene.view) {
+            return Err(unseen(&rights, "cluster", &cluster));
+        }
         let (sender, receiver) = mpsc::channel(PARTS_WAITING_MAX);
         let api = self.clone();
         tokio::spawn(async move {
             let ended = tokio::select! {
-                ended = api.render_to(&sender, &scene, &head, only) => ended,
+                ended = api.render_to(&sender, &scene, &head, only, &caller) => ended,
                 () = api.stop.cancelled() => {
                     Err(Status::unavailable("this publisher ends: ask again, or another"))
                 }
@@ -301,7 +328,9 @@ impl Api {
         scene: &Scene,
         head: &Held,
         only: Option<Name>,
+        caller: &Identity,
     ) -> Result<(), Status> {
+        let rights = self.rights(caller, &scene.view)?;
         let Document::Cluster(cluster) = head.document.as_ref() else {
             return Err(Status::internal("the entry is not a cluster"));
         };
@@ -324,6 +353,10 @@ impl Api {
         for chunk in told.chunks(CHUNK_NAMES_MAX) {
             for (_, entry) in self.look(scene, Kind::Policy, chunk).await? {
                 let Entry::Held(held) = entry else { continue };
+                // What goes to the cluster, and has a name that the caller may not see, is left out.
+                if !see_intent(&rights, &held.intent, &scene.view) {
+                    continue;
+                }
                 let Some(policy) = compiled(&held, &identity)? else {
                     continue;
                 };

@@ -1,5 +1,6 @@
 //! The gRPC API. Only translates: requests into submissions and questions, answers into messages.
 
+mod access_service;
 mod ack;
 mod audit;
 mod cluster;
@@ -19,16 +20,23 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::server::Router};
 use tower::layer::util::{Identity as NoLayer, Stack};
 use writ_bus::Client;
-use writ_core::{edit::Kind, name::Name, revision::Revision};
+use writ_core::{
+    access::{Administrators, Identity, Rights},
+    edit::Kind,
+    name::Name,
+    revision::Revision,
+};
 use writ_proto::v1::{
-    self, ack_service_server::AckServiceServer, audit_service_server::AuditServiceServer,
-    cluster_service_server::ClusterServiceServer, history_service_server::HistoryServiceServer,
-    identity_service_server::IdentityServiceServer, policy_service_server::PolicyServiceServer,
-    token_service_server::TokenServiceServer, trust_service_server::TrustServiceServer,
+    self, access_service_server::AccessServiceServer, ack_service_server::AckServiceServer,
+    audit_service_server::AuditServiceServer, cluster_service_server::ClusterServiceServer,
+    history_service_server::HistoryServiceServer, identity_service_server::IdentityServiceServer,
+    policy_service_server::PolicyServiceServer, token_service_server::TokenServiceServer,
+    trust_service_server::TrustServiceServer,
 };
 
 use crate::{
     accept::MANIFEST_SIZE_MAX_BYTES,
+    access,
     bundle::Bundles,
     commit::Committer,
     gate::Check,
@@ -63,6 +71,7 @@ const WATCHES_MAX: usize = 256;
 pub(crate) struct Api {
     publisher: String,
     committer: Committer,
+    administrators: Arc<Administrators>,
     views: Views,
     tracking: Tracking,
     stop: CancellationToken,
@@ -77,7 +86,7 @@ pub(crate) struct Api {
 impl Api {
     pub(crate) fn new(
         publisher: String,
-        committer: Committer,
+        (committer, administrators): (Committer, Arc<Administrators>),
         views: Views,
         tracking: Tracking,
         past: Past,
@@ -90,6 +99,7 @@ impl Api {
         Api {
             publisher,
             committer,
+            administrators,
             views,
             tracking,
             stop,
@@ -112,6 +122,17 @@ impl Api {
                 .broken()
                 .map(|broken| broken.to_string())
                 .unwrap_or_default(),
+        }
+    }
+
+    /// What a caller may do by a view; somebody without any rule is told so.
+    fn rights<'a>(&self, identity: &'a Identity, view: &'a View) -> Result<Rights<'a>, Status> {
+        let rights = access::rights(identity, &self.administrators, view);
+        match rights.are_none() {
+            false => Ok(rights),
+            true => Err(Status::permission_denied(format!(
+                "{identity} may not read: no access rule is for them; ask an administrator for one"
+            ))),
         }
     }
 
@@ -154,6 +175,8 @@ pub(crate) async fn router(
         PolicyServiceServer::new(api.clone()).max_decoding_message_size(REQUEST_SIZE_MAX_BYTES);
     let clusters =
         ClusterServiceServer::new(api.clone()).max_decoding_message_size(REQUEST_SIZE_MAX_BYTES);
+    let access =
+        AccessServiceServer::new(api.clone()).max_decoding_message_size(REQUEST_SIZE_MAX_BYTES);
     let acks =
         AckServiceServer::new(api.clone()).max_decoding_message_size(QUESTION_SIZE_MAX_BYTES);
     let tokens =
@@ -171,6 +194,7 @@ pub(crate) async fn router(
     reporter.set_serving::<AckServiceServer<Api>>().await;
     reporter.set_serving::<HistoryServiceServer<Api>>().await;
     reporter.set_serving::<TrustServiceServer<Api>>().await;
+    reporter.set_serving::<AccessServiceServer<Api>>().await;
     reporter.set_serving::<IdentityServiceServer<Api>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -191,6 +215,7 @@ pub(crate) async fn router(
         .add_service(acks)
         .add_service(history)
         .add_service(trust)
+        .add_service(access)
         .add_service(identity)
         .add_service(audit)
         .add_service(tokens)

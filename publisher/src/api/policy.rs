@@ -2,17 +2,18 @@
 
 use tonic::{Request, Response, Status};
 use writ_core::{
-    access::Identity,
+    access::{Identity, Rights},
     edit::Intent,
     edit::Kind,
     model::{Cluster, ClusterPolicy, Document},
-    name::{Name, Region, Stage},
+    name::{ClusterName, Name, Region, Stage},
     scope::Scope,
 };
 use writ_proto::v1::{self, policy_service_server::PolicyService};
 
 use super::{
     Api,
+    access_service::unseen,
     convert::{self, Detail},
     error,
 };
@@ -20,6 +21,7 @@ use crate::{
     accept::{self, Submission},
     audit::{note, note_name},
     caller::caller,
+    view::View,
 };
 
 /// Entries of a page where the client names no number.
@@ -143,6 +145,18 @@ impl Filter {
     }
 }
 
+/// Takes the clusters out of a list of names that the caller may not see, those that are gone included.
+pub(super) fn keep_seen(clusters: &mut Vec<String>, rights: &Rights<'_>, view: &View) {
+    if rights.are_unbounded() {
+        return;
+    }
+    clusters.retain(|name| {
+        let name = ClusterName::parse(name).ok();
+        let cluster = name.and_then(|name| view.cluster(&name));
+        cluster.is_some_and(|of| rights.see_cluster(&Scope::of(&of.region, &of.stage)))
+    });
+}
+
 /// The name of a request.
 pub(super) fn read_name(text: &str) -> Result<Name, Status> {
     note_name(text);
@@ -173,21 +187,28 @@ impl PolicyService for Api {
         &self,
         request: Request<v1::GetRequest>,
     ) -> Result<Response<v1::GetPolicyResponse>, Status> {
+        let caller = caller(&request);
         let request = request.into_inner();
         let name = read_name(&request.name)?;
         let (generation, at_least) = (request.at_least_generation, request.at_least.as_ref());
         let view = self
             .view_of(Kind::Policy, &name, generation, at_least)
             .await?;
+        let rights = self.rights(&caller, &view)?;
         let found = view
             .document(Kind::Policy, &name)
             .zip(view.intent(Kind::Policy, &name));
         let Some((Document::Policy(policy), intent)) =
             found.map(|(document, intent)| (document.as_ref(), intent))
         else {
-            return Err(Status::not_found(format!("there is no policy {name}")));
+            return Err(unseen(&rights, "policy", &name));
         };
-        let policy = Some(convert::policy(intent, policy, Detail::All));
+        if !rights.see_policy(name.as_str(), &intent.scopes) {
+            return Err(unseen(&rights, "policy", &name));
+        }
+        let mut policy = convert::policy(intent, policy, Detail::All);
+        keep_seen(&mut policy.targets, &rights, &view);
+        let policy = Some(policy);
         let as_of = Some(self.as_of(view.revision()));
         Ok(Response::new(v1::GetPolicyResponse { policy, as_of }))
     }
@@ -196,9 +217,11 @@ impl PolicyService for Api {
         &self,
         request: Request<v1::ListRequest>,
     ) -> Result<Response<v1::ListPoliciesResponse>, Status> {
+        let caller = caller(&request);
         let request = request.into_inner();
         let filter = Filter::read(&request)?;
         let view = self.view_at(request.at_least.as_ref()).await?;
+        let rights = self.rights(&caller, &view)?;
         let detail = if request.with_manifests {
             Detail::Manifest
         } else {
@@ -212,7 +235,8 @@ impl PolicyService for Api {
             else {
                 continue;
             };
-            if !filter.fits_policy(intent, policy) {
+            let is_seen = rights.see_policy(name.as_str(), &intent.scopes);
+            if !is_seen || !filter.fits_policy(intent, policy) {
                 continue;
             }
             let policy = convert::policy(intent, policy, detail);

@@ -11,7 +11,7 @@ use writ_core::{
 };
 use writ_proto::v1::{self, token_service_server::TokenService};
 
-use super::{Api, audit::is_administrator, convert, error, policy::read_name};
+use super::{Api, convert, error, policy::read_name};
 use crate::{caller::caller, gate::SERVICE_TOKEN_PREFIX, track};
 
 /// Tokens that are listed.
@@ -31,7 +31,7 @@ impl TokenService for Api {
         request: Request<v1::CreateTokenRequest>,
     ) -> Result<Response<v1::CreateTokenResponse>, Status> {
         let caller = caller(&request);
-        allow(&caller)?;
+        self.allow(&caller)?;
         let request = request.into_inner();
         let name = read_name(&request.name)?;
         if !(LIFETIME_MIN_S..=LIFETIME_MAX_S).contains(&request.lifetime_s) {
@@ -74,7 +74,7 @@ impl TokenService for Api {
         &self,
         request: Request<v1::ListTokensRequest>,
     ) -> Result<Response<v1::ListTokensResponse>, Status> {
-        allow(&caller(&request))?;
+        self.allow(&caller(&request))?;
         let view = self.views.now();
         let tokens = view.documents_after(Kind::Token, None);
         let tokens = tokens.filter_map(|(name, document)| {
@@ -100,7 +100,7 @@ impl TokenService for Api {
         request: Request<v1::RevokeTokenRequest>,
     ) -> Result<Response<v1::EditResponse>, Status> {
         let caller = caller(&request);
-        allow(&caller)?;
+        self.allow(&caller)?;
         let request = request.into_inner();
         let delete = v1::DeleteRequest {
             name: request.name,
@@ -111,10 +111,14 @@ impl TokenService for Api {
     }
 }
 
-fn allow(caller: &writ_core::access::Identity) -> Result<(), Status> {
-    if is_administrator(caller) {
-        return Ok(());
+impl Api {
+    fn allow(&self, caller: &writ_core::access::Identity) -> Result<(), Status> {
+        if self.administers(caller) {
+            return Ok(());
+        }
+        let message = format!(
+            "{caller} may not handle service tokens: administrators of the whole fleet may"
+        );
+        Err(Status::permission_denied(message))
     }
-    let message = format!("{caller} may not handle service tokens: administrators may");
-    Err(Status::permission_denied(message))
 }

@@ -1,11 +1,14 @@
 //! The trust bundle over the API.
 
 use tonic::{Request, Response, Status};
-use writ_core::trust::{Key, Standing};
+use writ_core::{
+    access::Action,
+    trust::{Key, Standing},
+};
 use writ_proto::v1::{self, trust_service_server::TrustService};
 
 use super::{Api, convert};
-use crate::{alarm::describe, bundle::Error};
+use crate::{alarm::describe, bundle::Error, caller::caller};
 
 /// A trust file of as many keys as a bundle may have is a tenth of that.
 pub(super) const FILE_SIZE_MAX_BYTES: usize = 64 * 1024;
@@ -16,7 +19,9 @@ impl TrustService for Api {
         &self,
         request: Request<v1::GetTrustRequest>,
     ) -> Result<Response<v1::Trust>, Status> {
+        let caller = caller(&request);
         let view = self.view_at(request.get_ref().at_least.as_ref()).await?;
+        self.rights(&caller, &view)?;
         Ok(Response::new(self.trust(view.revision())))
     }
 
@@ -24,6 +29,12 @@ impl TrustService for Api {
         &self,
         request: Request<v1::ApplyTrustRequest>,
     ) -> Result<Response<v1::Trust>, Status> {
+        let caller = caller(&request);
+        let view = self.views.now();
+        let rights = self.rights(&caller, &view)?;
+        // The offline key signed it; who may bring it is asked all the same.
+        let decided = rights.decide(Action::Fleet);
+        decided.map_err(|denied| Status::permission_denied(denied.to_string()))?;
         let file = request.into_inner().file;
         let revision = self
             .bundles

@@ -1,5 +1,6 @@
 //! The publisher as a process, against a real nats-server. Each test has its own of both.
 
+mod access;
 mod acks;
 mod audit;
 mod edits;

@@ -63,6 +63,8 @@ async fn the_first_answer_after_a_restart_is_the_whole_one_at_every_publisher() 
     }
     let request = v1::ApplyRequest {
         manifest: policy("payments", "devs").to_string(),
+        // So many clusters are asked about.
+        confirm: u32::try_from(CLUSTERS).unwrap(),
         ..Default::default()
     };
     let made = hub.policies(1).apply(request).await.unwrap().into_inner();

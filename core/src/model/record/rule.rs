@@ -2,8 +2,8 @@
 //! bound nothing.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
 
+use super::read_set;
 use crate::access::{
     ANY, AccessRule, AccessSubject, Bounds, GrantedRule, MayGrant, Prefixes, Role,
 };
@@ -181,31 +181,6 @@ fn read_rules(fields: &Fields<'_>, report: &mut Report) -> Vec<GrantedRule> {
         rules.push(granted);
     }
     rules
-}
-
-/// A list without doubles; nothing where it is not given, and refused where it is given empty.
-fn read_set<T: Ord, E: Display>(
-    fields: &Fields<'_>,
-    key: &str,
-    parse: impl Fn(&str) -> Result<T, E>,
-    report: &mut Report,
-) -> Option<BTreeSet<T>> {
-    if fields.is_empty(key) {
-        report.refuse(fields.path(key), "must not be empty, leave it out");
-    }
-    fields.get(key)?;
-    let mut set = BTreeSet::new();
-    for (path, text) in fields.texts(key, report) {
-        match parse(text) {
-            Ok(value) => {
-                if !set.insert(value) {
-                    report.refuse(path, format!("{} is listed twice", quoted(text)));
-                }
-            }
-            Err(error) => report.refuse(path, error.to_string()),
-        }
-    }
-    Some(set)
 }
 
 /// A beginning of what somebody is called; `*` stands for any, and only alone.

@@ -72,6 +72,36 @@ fn grants_are_refused() {
             "the subscriber itself",
         ),
         (
+            subject(json!({"user": "system:serviceaccount:writ-system:other"})),
+            "spec.grants[0].subjects[0].user",
+            "the subscriber itself",
+        ),
+        (
+            subject(json!({"group": "system:serviceaccounts:writ-system"})),
+            "spec.grants[0].subjects[0].group",
+            "the subscriber itself",
+        ),
+        (
+            subject(json!({"serviceAccount": "writ-system/writ-subscriber"})),
+            account,
+            "holds the subscriber itself",
+        ),
+        (
+            subject(json!({"group": "system:masters"})),
+            "spec.grants[0].subjects[0].group",
+            "no policy may name it",
+        ),
+        (
+            grant("clusterRole", json!("writ-subscriber")),
+            "spec.grants[0].clusterRole",
+            "a role of Writ itself",
+        ),
+        (
+            grant("clusterRole", json!("system:node")),
+            "spec.grants[0].clusterRole",
+            "belongs to Kubernetes",
+        ),
+        (
             subject(json!({"serviceAccount": "bot"})),
             account,
             "must be NAMESPACE/NAME",
