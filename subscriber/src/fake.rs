@@ -131,7 +131,12 @@ impl ClusterApi for Fake {
         };
         match refused {
             Some(kind) => Err(Error::new(kind, "apply", at, "not as expected")),
-            None => Ok(self.write(at, content)),
+            None => {
+                let written = self.write(at, content);
+                // Away since: it was written, and nobody answers.
+                self.answer("apply", at)?;
+                Ok(written)
+            }
         }
     }
 

@@ -188,6 +188,19 @@ impl<C: ClusterApi> Registry<C> {
         if known.is_some_and(|kept| kept.sent == sent) {
             return Ok(Mirrored::Written);
         }
+        // Until an answer comes it may be there or not: what is put back from now on is this, and nothing
+        // older.
+        let (uid, resource_version) = known.map_or_else(Default::default, |kept| {
+            (kept.uid.clone(), kept.resource_version.clone())
+        });
+        let begun = Kept {
+            mirror: mirror.clone(),
+            sent: None,
+            uid,
+            resource_version,
+            found: Value::Null,
+        };
+        self.kept.insert(name.clone(), begun);
         let written = self
             .api
             .apply(&cluster_reference(&name), &content, Expect::Own)
@@ -209,18 +222,25 @@ impl<C: ClusterApi> Registry<C> {
     /// Deletes the mirror of an entry that left the registry. Only ever called for a name that the
     /// log says is gone.
     pub async fn remove(&mut self, name: &ClusterName) -> Result<(), cluster::Error> {
-        if let Some(kept) = self.kept.get(name).filter(|kept| !kept.uid.is_empty()) {
-            if !self.permission.is_given() {
-                let (at, message) = (cluster_reference(name), "nothing may be written now");
+        let at = cluster_reference(name);
+        if let Some(kept) = self.kept.get(name) {
+            let may_write = self.permission.is_given();
+            if !kept.uid.is_empty() && !may_write {
                 return Err(cluster::Error::new(
                     cluster::ErrorKind::Unavailable,
                     "delete",
                     at,
-                    message,
+                    "nothing may be written now",
                 ));
             }
-            self.delete(&cluster_reference(name), &kept.uid, &kept.resource_version)
-                .await?;
+            if !kept.uid.is_empty() {
+                self.delete(&at, &kept.uid, &kept.resource_version).await?;
+            } else if may_write
+                && let Some(now) = self.api.get(&at).await?.and_then(ObservedObject::read)
+            {
+                // Written, and the answer was lost.
+                self.delete(&at, &now.uid, &now.resource_version).await?;
+            }
         }
         self.kept.remove(name);
         Ok(())

@@ -119,6 +119,23 @@ fn a_removal_is_forgotten_only_once_what_was_seen_is_kept() {
 }
 
 #[test]
+fn a_registry_entry_is_removed_only_once_what_was_seen_is_kept() {
+    let entry = documents::cluster("us-prod-1", ("us", "prod"), "gold", "fleet");
+    let mut scene = Scene::holding(&[entry]);
+    let kept = scene.follower.seen().clone();
+    scene.commit(&documents::delete(Kind::Cluster, "us-prod-1"));
+    scene.beat().unwrap();
+    scene.read_all();
+    // Its mirror is the only record of it: without that and what was seen, a restart would mirror an
+    // older entry again.
+    scene.follower.on_kept(&kept);
+    assert!(scene.act_unkept().is_empty());
+    let seen = scene.follower.seen().clone();
+    scene.follower.on_kept(&seen);
+    assert_eq!(scene.act_unkept(), ["remove us-prod-1", "forget us-prod-1"]);
+}
+
+#[test]
 fn a_removal_is_not_forgotten_before_it_is_confirmed() {
     let mut scene = Scene::holding(&[local("a")]);
     scene.edit_live(&documents::delete(Kind::Policy, "a"));
