@@ -174,12 +174,19 @@ mod tests {
 
     /// The plan that removes the binding, of which an object of that uid was found.
     fn removal(uid: &str) -> Plan {
+        removal_of(&recorded(), uid)
+    }
+
+    fn removal_of(recorded: &[InventoryItem], uid: &str) -> Plan {
         let policy = PolicyName::parse("payments").unwrap();
         let labels = json!({"writ.dev/managed": "true", "writ.dev/policy": "payments"});
         let metadata = json!({"uid": uid, "resourceVersion": "1", "labels": labels});
         let found: Value = json!({"metadata": metadata});
         let observed = Observed {
-            objects: BTreeMap::from([(binding(), ObservedObject::read(found))]),
+            objects: BTreeMap::from([
+                (binding(), ObservedObject::read(found)),
+                (temporary_reference(&binding()), None),
+            ]),
             ..Observed::default()
         };
         let wanted = Wanted {
@@ -189,7 +196,7 @@ mod tests {
             adopt: Adopt::Never,
             drift: OnDrift::PutBack,
         };
-        plan(&wanted, &recorded(), &observed, &Limits::NONE)
+        plan(&wanted, recorded, &observed, &Limits::NONE)
     }
 
     #[test]
@@ -210,6 +217,14 @@ mod tests {
         };
         assert_eq!(made.steps().count(), 1);
         assert_eq!(confirmed(&recorded(), &made, &report), recorded());
+    }
+
+    #[test]
+    fn a_binding_that_was_replaced_by_a_process_that_died_then_is_removed_all_the_same() {
+        let mut recorded = recorded();
+        recorded.push(InventoryItem::intended(temporary_reference(&binding())));
+        let made = removal_of(&recorded, "another");
+        assert_eq!((made.steps().count(), made.held.len()), (1, 0));
     }
 
     fn standing_in(uid: &str) -> InventoryItem {

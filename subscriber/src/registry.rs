@@ -52,12 +52,14 @@ struct Kept {
     resource_version: String,
     /// The mirror as it was found at the start, until what it should say is known.
     found: Value,
+    /// Its entry left the registry, and it is to be deleted.
+    is_leaving: bool,
 }
 
 impl Kept {
     /// Whether it was to be written and could not be.
     fn is_late(&self) -> bool {
-        self.sent.is_none() && !self.mirror.document.is_null()
+        self.sent.is_none() && !self.mirror.document.is_null() && !self.is_leaving
     }
 }
 
@@ -113,6 +115,7 @@ impl<C: ClusterApi> Registry<C> {
                         uid,
                         resource_version,
                         found,
+                        is_leaving: false,
                     };
                     kept.insert(mirror.name.clone(), entry);
                     mirrors.push(mirror);
@@ -179,6 +182,7 @@ impl<C: ClusterApi> Registry<C> {
                 uid,
                 resource_version,
                 found: Value::Null,
+                is_leaving: false,
             };
             self.kept.insert(name, waiting);
             return Ok(Mirrored::Later);
@@ -199,6 +203,7 @@ impl<C: ClusterApi> Registry<C> {
             uid,
             resource_version,
             found: Value::Null,
+            is_leaving: false,
         };
         self.kept.insert(name.clone(), begun);
         let written = self
@@ -214,6 +219,7 @@ impl<C: ClusterApi> Registry<C> {
                 uid,
                 resource_version,
                 found: Value::Null,
+                is_leaving: false,
             },
         );
         Ok(Mirrored::Written)
@@ -223,6 +229,10 @@ impl<C: ClusterApi> Registry<C> {
     /// log says is gone.
     pub async fn remove(&mut self, name: &ClusterName) -> Result<(), cluster::Error> {
         let at = cluster_reference(name);
+        if let Some(kept) = self.kept.get_mut(name) {
+            // The answer may be lost: what a watch then tells of is no change to be put back.
+            kept.is_leaving = true;
+        }
         if let Some(kept) = self.kept.get(name) {
             let may_write = self.permission.is_given();
             if !kept.uid.is_empty() && !may_write {
@@ -313,7 +323,8 @@ impl<C: ClusterApi> Registry<C> {
         let name = ClusterName::parse(&reference.name).ok()?;
         let kept = self.kept.get(&name)?;
         let same = resource_version == Some(kept.resource_version.as_str());
-        (kept.is_late() || (kept.sent.is_some() && !same)).then_some(name)
+        let is_changed = kept.is_late() || (kept.sent.is_some() && !same);
+        (is_changed && !kept.is_leaving).then_some(name)
     }
 }
 

@@ -297,6 +297,8 @@ impl Follower {
         match past {
             // Nothing of ours is there.
             None if removed => return None,
+            // Its mirror may have been deleted with the entry.
+            None if word.kept && !self.is_listed(key, word) => return None,
             // Already so.
             Some(past)
                 if past.done
@@ -346,6 +348,12 @@ impl Follower {
         past.zip(self.cut.as_ref()).is_some_and(|(past, cut)| {
             past.as_of <= cut.revision && self.keeps(cut) || !stands(Guard::RemovalMemory)
         })
+    }
+
+    /// Whether the cut lists a name by this very word.
+    fn is_listed(&self, key: &Key, word: &Word) -> bool {
+        let listed = self.cut.as_ref().and_then(|cut| cut.listed.get(key));
+        listed.is_some_and(|(revision, _)| *revision == word.revision)
     }
 
     /// Whether a restart would still keep out all that is older than a log state.

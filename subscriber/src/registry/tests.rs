@@ -178,3 +178,21 @@ async fn a_mirror_that_was_made_without_an_answer_is_removed_with_its_entry() {
     registry.remove(&name()).await.unwrap();
     assert_eq!(api.peek(&cluster_reference(&name())), None);
 }
+
+#[tokio::test]
+async fn a_mirror_that_was_deleted_without_an_answer_is_not_put_back() {
+    let api = Fake::default();
+    let mut registry = load(&api).await;
+    registry.permission().set(true);
+    registry.write(mirror()).await.unwrap();
+    api.lose_answers_of_deletions(true);
+    assert!(registry.remove(&name()).await.is_err());
+    api.lose_answers_of_deletions(false);
+    let event = Event::Touched {
+        reference: cluster_reference(&name()),
+        resource_version: None,
+    };
+    registry.handle(&event).await.unwrap();
+    assert_eq!(api.peek(&cluster_reference(&name())), None);
+    registry.remove(&name()).await.unwrap();
+}
