@@ -6,15 +6,12 @@
 //! subjects and would otherwise store its answers under any name that a cluster asks for.
 //! Never: builds a subject from anything but checked names.
 
-use writ_core::{
-    name::{ClusterName, Name, Region, Stage},
-    scope::Scope,
-    subject::Sender,
-};
+use writ_core::name::{ALL, ClusterName, Name, Region, Stage};
 
 use crate::{
+    identity::AccountKey,
     mirror,
-    streams::{ACKS, LOG},
+    streams::{ACKS, AUDIT, LOG},
 };
 
 /// The account that holds the streams, and the publishers.
@@ -23,16 +20,47 @@ pub const CORE: &str = "CORE";
 /// The account of the subscribers.
 pub const AGENTS: &str = "AGENTS";
 
+/// The account of the servers themselves.
+pub const SYSTEM: &str = "SYS";
+
 /// The JetStream domain of the servers that hold the streams; readers behind a leaf name it to reach
 /// past the leaf's mirror.
 pub const HUB_DOMAIN: &str = "hub";
 
 /// What the subscribers' account may reach in the streams' account and be answered.
-/// Enrolment answers to `writ.enrol.<cluster>`; offers are for a log that was lost.
-pub const SERVICES: [&str; 4] = ["writ.ack.>", "writ.pulse.>", "writ.offer.>", "writ.enrol.*"];
+/// Offers are for a log that was lost. Who enrols asks `writ.enrol.<cluster>` with a token's right,
+/// `writ.request.<cluster>` without a secret, and `writ.renew.<region>.<stage>.<cluster>` as that cluster.
+pub const SERVICES: [&str; 6] = [
+    "writ.ack.>",
+    "writ.pulse.>",
+    "writ.offer.>",
+    "writ.enrol.*",
+    "writ.request.*",
+    "writ.renew.>",
+];
+
+/// Where a publisher answers whoever enrols, asks or renews: `_INBOX.enrol.<cluster>.<id>`, made of the
+/// cluster's name and an id in the request. Never the request's reply subject, which nobody checks.
+pub const ENROL_ANSWERS: &str = "_INBOX.enrol.>";
+
+/// The prefix of the answers to one cluster that enrols, asks or renews.
+pub fn enrol_inbox(cluster: &ClusterName) -> String {
+    enrol_inbox_of(cluster.as_str())
+}
+
+fn enrol_inbox_of(cluster: &str) -> String {
+    format!("_INBOX.enrol.{cluster}")
+}
+
+/// The second tokens of inboxes that are not regions. A region of such a name would have clusters whose
+/// inboxes are others'.
+pub const INBOX_WORDS: [&str; 5] = writ_core::name::RESERVED;
 
 /// What flows from the streams' account to the subscribers'.
 pub const LIVE: &str = "writ.live.>";
+
+/// All streams that flow from the streams' account to the subscribers'.
+pub(crate) const FLOWS: [&str; 2] = [LIVE, ENROL_ANSWERS];
 
 /// The stored subjects that the subscribers' account reads, one Direct Get a subject.
 pub(crate) const READABLE: [&str; 4] = ["writ.event.>", "writ.index.>", "writ.base.>", "writ.root"];
@@ -47,6 +75,28 @@ pub struct Permissions {
     pub publish: Vec<String>,
     /// Subjects that the user may subscribe to.
     pub subscribe: Vec<String>,
+}
+
+impl Permissions {
+    /// A template's permissions for one user, as a server works them out.
+    pub(crate) fn of(&self, name: &str, place: Option<(&Region, &Stage)>) -> Permissions {
+        let fill = |subjects: &[String]| {
+            let fill = |subject: &String| {
+                let subject = subject.replace(NAME, name);
+                match place {
+                    Some((region, stage)) => subject
+                        .replace(REGION, region.as_str())
+                        .replace(STAGE, stage.as_str()),
+                    None => subject,
+                }
+            };
+            subjects.iter().map(fill).collect()
+        };
+        Permissions {
+            publish: fill(&self.publish),
+            subscribe: fill(&self.subscribe),
+        }
+    }
 }
 
 /// A Direct Get that the subscribers' account imports: the subject that its users ask, and the one
@@ -87,27 +137,38 @@ pub fn publisher_inbox(publisher: &Name) -> String {
 /// The prefix of the inboxes of the installer's connection.
 pub const INSTALLER_INBOX: &str = "_INBOX.installer";
 
-/// The permissions of one cluster's subscriber. The kind stands as `*`, so that a new kind of event
+/// The prefix of the inboxes of whoever takes backups.
+pub const BACKUP_INBOX: &str = "_INBOX.backup";
+
+/// The prefix of the inboxes of the registrar's connection.
+pub const REGISTRAR_INBOX: &str = "_INBOX.registrar";
+
+/// How a role's template names what is the user's own. The server puts it in.
+pub(crate) const NAME: &str = "{{name()}}";
+const REGION: &str = "{{tag(region)}}";
+const STAGE: &str = "{{tag(stage)}}";
+
+/// The permissions of a cluster's subscriber. The kind stands as `*`, so that a new kind of event
 /// needs no new permission.
-pub fn cluster(region: &Region, stage: &Stage, cluster: &ClusterName) -> Permissions {
-    let sender = Sender {
-        region: region.clone(),
-        stage: stage.clone(),
-        cluster: cluster.clone(),
-    };
-    let scopes = Scope::listened_by(region, stage);
+pub(crate) fn cluster() -> Permissions {
+    let (region, stage, cluster) = (REGION, STAGE, NAME);
+    let sender = format!("{region}.{stage}.{cluster}");
+    let scopes = [(region, stage), (region, ALL), (ALL, stage), (ALL, ALL)]
+        .map(|(region, stage)| format!("{region}.{stage}"));
     let mut subscribe: Vec<String> = scopes
         .iter()
         .map(|scope| format!("writ.live.*.{scope}.*"))
         .collect();
     subscribe.push("writ.live.beat".to_owned());
     subscribe.push("writ.live.recall".to_owned());
-    subscribe.push(format!("{}.>", cluster_inbox(region, cluster)));
+    subscribe.push(format!("_INBOX.{region}.{cluster}.>"));
+    subscribe.push(format!("{}.>", enrol_inbox_of(cluster)));
 
     let mut publish = vec![
         format!("writ.ack.{sender}"),
         format!("writ.pulse.{sender}"),
         format!("writ.offer.{sender}"),
+        format!("writ.renew.{sender}"),
     ];
     for prefix in DIRECT_GET_PREFIXES {
         for scope in &scopes {
@@ -120,9 +181,25 @@ pub fn cluster(region: &Region, stage: &Stage, cluster: &ClusterName) -> Permiss
     Permissions { publish, subscribe }
 }
 
+/// The permissions of whoever holds the token of a cluster that enrols: to ask as that cluster.
+pub(crate) fn enrolment() -> Permissions {
+    Permissions {
+        publish: vec![format!("writ.enrol.{NAME}")],
+        subscribe: vec![format!("{}.>", enrol_inbox_of(NAME))],
+    }
+}
+
+/// The permissions of whoever asks to be let in without a secret.
+pub(crate) fn request() -> Permissions {
+    Permissions {
+        publish: vec![format!("writ.request.{NAME}")],
+        subscribe: vec![format!("{}.>", enrol_inbox_of(NAME))],
+    }
+}
+
 /// The permissions of a publisher: it writes the log and the beat, reads both streams, and makes
 /// consumers; it can't create, change or purge a stream.
-pub fn publisher(name: &Name) -> Permissions {
+pub(crate) fn publisher() -> Permissions {
     let mut publish: Vec<String> = [
         "writ.intent.>",
         "writ.event.>",
@@ -131,6 +208,7 @@ pub fn publisher(name: &Name) -> Permissions {
         "writ.root",
         "writ.live.beat",
         "writ.live.recall",
+        ENROL_ANSWERS,
     ]
     .map(str::to_owned)
     .into();
@@ -145,11 +223,17 @@ pub fn publisher(name: &Name) -> Permissions {
     // The batch form, for reads of the past; it names its subjects in the payload, which nobody checks,
     // so that it is for publishers alone.
     publish.push(format!("$JS.API.DIRECT.GET.{LOG}"));
+    // Its own line of the audit, and all of them to read.
+    publish.push(format!("writ.audit.{NAME}"));
+    publish.push(format!("$JS.API.STREAM.MSG.GET.{AUDIT}"));
     let subscribe = vec![
         "writ.live.beat".to_owned(),
         "writ.pulse.>".to_owned(),
         "writ.offer.>".to_owned(),
-        format!("{}.>", publisher_inbox(name)),
+        "writ.enrol.*".to_owned(),
+        "writ.request.*".to_owned(),
+        "writ.renew.>".to_owned(),
+        format!("_INBOX.publisher.{NAME}.>"),
     ];
     Permissions { publish, subscribe }
 }
@@ -204,6 +288,8 @@ pub fn link(region: &Region) -> Permissions {
         format!("writ.pulse.{region}.*.*"),
         format!("writ.offer.{region}.*.*"),
         "writ.enrol.*".to_owned(),
+        "writ.request.*".to_owned(),
+        format!("writ.renew.{region}.*.*"),
         format!("{hub}.{LOG}.writ.root"),
     ];
     for scope in scopes {
@@ -220,6 +306,7 @@ pub fn link(region: &Region) -> Permissions {
         .collect();
     subscribe.push("writ.live.beat".to_owned());
     subscribe.push("writ.live.recall".to_owned());
+    subscribe.push(ENROL_ANSWERS.to_owned());
     subscribe.push(mirror::deliver_subject(region));
     // Where JetStream answers a server's own requests.
     subscribe.push("$JSC.R.>".to_owned());
@@ -228,19 +315,83 @@ pub fn link(region: &Region) -> Permissions {
     Permissions { publish, subscribe }
 }
 
-/// The permissions of the installer, the one user that creates, changes and purges the streams, and
-/// the consumers that feed the mirrors of regions.
-pub fn installer<'a>(regions: impl IntoIterator<Item = &'a Region>) -> Permissions {
-    let streams = [LOG, ACKS].iter().flat_map(|stream| {
-        ["INFO", "CREATE", "UPDATE", "PURGE"].map(|verb| format!("$JS.API.STREAM.{verb}.{stream}"))
+/// What the streams' account exports to links beside what it exports to all: each link's account
+/// imports its own region's alone.
+pub(crate) const LINK_EXPORTS: [&str; 2] = ["$JS.API.CONSUMER.RESET.WRIT.*", "$JS.FC.WRIT.*.>"];
+
+/// The streams that feed mirrors. As for [`LINK_EXPORTS`].
+pub(crate) const MIRROR_EXPORT: &str = "writ.mirror.*";
+
+/// The permissions of the installer, the one user that creates, changes, purges, backs up and restores
+/// the streams, and the consumers that feed the mirrors of regions.
+pub(crate) fn installer() -> Permissions {
+    let streams = [LOG, ACKS, AUDIT].iter().flat_map(|stream| {
+        let api = ["INFO", "CREATE", "UPDATE", "PURGE", "SNAPSHOT", "RESTORE"]
+            .map(|verb| format!("$JS.API.STREAM.{verb}.{stream}"));
+        // Where pieces of a snapshot are confirmed, and where they are sent to be restored.
+        let pieces = ["ACK", "RESTORE"].map(|verb| format!("$JS.SNAPSHOT.{verb}.{stream}.>"));
+        api.into_iter().chain(pieces)
     });
-    let feeds = regions.into_iter().flat_map(|region| {
-        let consumer = mirror::consumer_name(region);
-        ["INFO", "CREATE", "DELETE"].map(|verb| format!("$JS.API.CONSUMER.{verb}.{LOG}.{consumer}"))
-    });
+    let feeds = ["INFO", "CREATE", "DELETE"];
+    let feeds = feeds.map(|verb| format!("$JS.API.CONSUMER.{verb}.{LOG}.*"));
     Permissions {
         publish: streams.chain(feeds).collect(),
         subscribe: vec![format!("{INSTALLER_INBOX}.>")],
+    }
+}
+
+/// The permissions of who makes a mirror, at the leaf.
+pub(crate) fn leaf_installer() -> Permissions {
+    let verbs = ["INFO", "CREATE", "UPDATE", "PURGE"];
+    Permissions {
+        publish: verbs
+            .map(|verb| format!("$JS.API.STREAM.{verb}.{LOG}"))
+            .into(),
+        subscribe: vec![format!("{INSTALLER_INBOX}.>")],
+    }
+}
+
+/// The permissions of whoever takes backups: snapshots of the streams, which come to its inbox. It restores
+/// and purges nothing, but is not harmless: who asks for a snapshot names the subject that its pieces are
+/// delivered to, and nobody checks that name. Sixty-four pieces under a name of the log evict its history.
+pub(crate) fn backup() -> Permissions {
+    let streams = [LOG, ACKS].iter().flat_map(|stream| {
+        ["INFO", "SNAPSHOT"].map(|verb| format!("$JS.API.STREAM.{verb}.{stream}"))
+    });
+    let flow = std::iter::once("$JS.SNAPSHOT.ACK.>".to_owned());
+    Permissions {
+        publish: streams.chain(flow).collect(),
+        subscribe: vec![format!("{BACKUP_INBOX}.>")],
+    }
+}
+
+/// Where every server hears of accounts that are new or changed.
+pub(crate) const CLAIMS_UPDATE: &str = "$SYS.REQ.CLAIMS.UPDATE";
+
+/// Where every server hears of one account. The subscribers' account comes by this one, because it is
+/// all that leafs may hear of the system account.
+pub(crate) fn claims_update(account: &AccountKey) -> String {
+    format!("$SYS.REQ.ACCOUNT.{account}.CLAIMS.UPDATE")
+}
+
+/// The permissions of the registrar in the system account: to push accounts, to hear when anybody
+/// does, and what the servers answer.
+pub(crate) fn registrar(agents: &AccountKey) -> Permissions {
+    let pushed = [CLAIMS_UPDATE.to_owned(), claims_update(agents)];
+    let mut subscribe = pushed.to_vec();
+    subscribe.push(format!("{REGISTRAR_INBOX}.>"));
+    Permissions {
+        publish: pushed.into(),
+        subscribe,
+    }
+}
+
+/// The permissions of a leaf's link to the system account: to hear of the subscribers' account, and to
+/// answer the registrar.
+pub(crate) fn claims_link(agents: &AccountKey) -> Permissions {
+    Permissions {
+        publish: vec![format!("{REGISTRAR_INBOX}.>")],
+        subscribe: vec![claims_update(agents)],
     }
 }
 
@@ -250,11 +401,7 @@ mod tests {
 
     #[test]
     fn a_cluster_reads_its_four_scopes_and_no_other() {
-        let permissions = cluster(
-            &Region::parse("eu").unwrap(),
-            &Stage::parse("prod").unwrap(),
-            &ClusterName::parse("eu-prod-1").unwrap(),
-        );
+        let permissions = cluster();
         let near: Vec<_> = permissions
             .publish
             .iter()
@@ -264,13 +411,13 @@ mod tests {
         assert_eq!(
             near,
             [
-                "writ.event.*.eu.prod.*",
-                "writ.event.*.eu.all.*",
-                "writ.event.*.all.prod.*",
+                "writ.event.*.{{tag(region)}}.{{tag(stage)}}.*",
+                "writ.event.*.{{tag(region)}}.all.*",
+                "writ.event.*.all.{{tag(stage)}}.*",
                 "writ.event.*.all.all.*"
             ]
         );
-        assert_eq!(permissions.publish.len(), 3 + 2 * 13);
+        assert_eq!(permissions.publish.len(), 4 + 2 * 13);
         assert!(
             permissions
                 .publish

@@ -153,7 +153,8 @@ impl Batch {
                 BusSubject::Intent { .. }
                 | BusSubject::Event { .. }
                 | BusSubject::Index(_)
-                | BusSubject::Base(_) => {}
+                | BusSubject::Base(_)
+                | BusSubject::Trust => {}
                 BusSubject::Root => return Err(Invalid::Root),
                 _ => return Err(Invalid::Subject(message.subject.clone())),
             }

@@ -11,9 +11,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nkeys::{KeyPair, KeyPairType};
 use writ_core::name::{ClusterName, Name, Region, Stage};
 
+pub use crate::identity::PublicKey;
 use crate::{
     accounts::{self, AGENTS, CORE, HUB_DOMAIN, LIVE, LinkService, Permissions, SERVICES},
     mirror,
@@ -29,9 +29,6 @@ const ROUTE_SECRET_LENGTH_MIN: usize = 22;
 /// Why a configuration can't be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Not the public key of a NATS user (`U…`).
-    #[error("{0:?} is not the public nkey of a user")]
-    Key(String),
     /// A path that could end its quotation, or is not text.
     #[error("{} can't stand in a server configuration", .0.display())]
     Path(PathBuf),
@@ -57,34 +54,6 @@ pub enum Error {
     /// Two users with one key: the server would give one of them the other's permissions.
     #[error("the key {0} belongs to two users")]
     KeyTwice(PublicKey),
-}
-
-/// The public half of a NATS user's key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PublicKey(String);
-
-impl PublicKey {
-    /// Checks the text: prefix, checksum, and that it is a user's.
-    pub fn parse(text: &str) -> Result<PublicKey, Error> {
-        match KeyPair::from_public_key(text) {
-            // The decoded key is written back, so that only its canonical text gets through.
-            Ok(key) if key.key_pair_type() == KeyPairType::User && key.public_key() == text => {
-                Ok(PublicKey(text.to_owned()))
-            }
-            _ => Err(Error::Key(text.to_owned())),
-        }
-    }
-
-    /// The key as text, `U…`.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for PublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// A publisher's user.
@@ -243,7 +212,7 @@ impl ServerConfig {
             file,
             "the installer",
             &self.installer,
-            &accounts::installer(self.links().into_iter().map(|link| &link.region)),
+            &accounts::installer(),
         );
         let mut publishers: Vec<_> = self.publishers.iter().collect();
         publishers.sort_by(|a, b| a.name.cmp(&b.name));
@@ -252,7 +221,7 @@ impl ServerConfig {
                 file,
                 user.name.as_str(),
                 &user.key,
-                &accounts::publisher(&user.name),
+                &accounts::publisher().of(user.name.as_str(), None),
             );
         }
         file.close("]");
@@ -359,7 +328,8 @@ pub(crate) fn render_cluster_users(file: &mut File, clusters: &[ClusterUser]) {
     let mut clusters: Vec<_> = clusters.iter().collect();
     clusters.sort_by(|a, b| a.name.cmp(&b.name));
     for user in clusters {
-        let permissions = accounts::cluster(&user.region, &user.stage, &user.name);
+        let place = Some((&user.region, &user.stage));
+        let permissions = accounts::cluster().of(user.name.as_str(), place);
         render_user(file, user.name.as_str(), &user.key, &permissions);
     }
     file.close("]");

@@ -130,7 +130,7 @@ impl LeafConfig {
             file,
             "the installer",
             &self.installer,
-            &accounts::installer([]),
+            &accounts::leaf_installer(),
         );
         file.close("]");
         file.close("}");

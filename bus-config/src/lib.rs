@@ -8,15 +8,19 @@
 //! Never: looks into a payload. Bytes go in and come out; signatures and their meaning are core's.
 
 pub mod accounts;
+pub mod audit;
+pub mod backup;
 pub mod batch;
 pub mod config;
 pub mod connection;
+pub mod identity;
 pub mod leaf;
 pub mod live;
 pub mod log;
 pub mod mirror;
 pub mod past;
 pub mod read;
+pub mod secret;
 pub mod streams;
 
 mod api;

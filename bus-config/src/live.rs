@@ -57,6 +57,7 @@ pub async fn listen_as_cluster(
         .iter()
         .map(|feed| format!("writ.live.{feed}.*"))
         .collect();
+    subjects.push(BusSubject::LiveTrust.to_string());
     subjects.push(BusSubject::Beat.to_string());
     subjects.push(BusSubject::Recall.to_string());
     listen(client, subjects).await

@@ -1,4 +1,4 @@
-//! The two streams: what they hold and how they are set.
+//! The streams: what they hold and how they are set.
 //!
 //! Owns their settings, creating them, and checking that what exists is what is meant.
 //! Promises: an existing stream is never changed; where it differs, the error names the fields.
@@ -23,6 +23,9 @@ pub const LOG: &str = "WRIT";
 /// The stream of the clusters' acknowledgements.
 pub const ACKS: &str = "WRIT_ACKS";
 
+/// The stream of who called what.
+pub const AUDIT: &str = "WRIT_AUDIT";
+
 /// Messages kept of each subject: the reach of a rollback, and of an audit that was not exported.
 pub const MESSAGES_PER_SUBJECT: i64 = 64;
 
@@ -34,21 +37,27 @@ pub const ACK_BYTES_MAX: i32 = 128 * 1024;
 /// server's default, stated so that it can be checked.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
-/// Which of the two.
+/// Which of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stream {
     /// [`LOG`].
     Log,
     /// [`ACKS`].
     Acks,
+    /// [`AUDIT`].
+    Audit,
 }
 
 impl Stream {
+    /// All of them.
+    pub const ALL: [Stream; 3] = [Stream::Log, Stream::Acks, Stream::Audit];
+
     /// Its name on the server.
     pub fn as_str(self) -> &'static str {
         match self {
             Stream::Log => LOG,
             Stream::Acks => ACKS,
+            Stream::Audit => AUDIT,
         }
     }
 
@@ -63,6 +72,7 @@ impl Stream {
                 "writ.root",
             ],
             Stream::Acks => &["writ.ack.>"],
+            Stream::Audit => &["writ.audit.*"],
         }
     }
 }
@@ -82,6 +92,8 @@ pub struct Settings {
     pub log_bytes_max: i64,
     /// Size at which the acknowledgements are refused.
     pub acks_bytes_max: i64,
+    /// Size at which the oldest of the audit is discarded, which is to be exported before.
+    pub audit_bytes_max: i64,
 }
 
 impl Settings {
@@ -92,6 +104,7 @@ impl Settings {
             replicas,
             log_bytes_max: 2 << 30,
             acks_bytes_max: 512 << 20,
+            audit_bytes_max: 512 << 20,
         }
     }
 }
@@ -124,7 +137,7 @@ pub enum Error {
 
 /// Creates what is missing and checks the rest. Installing twice is the same as once.
 pub async fn install(client: &Client, settings: Settings) -> Result<(), Error> {
-    for stream in [Stream::Log, Stream::Acks] {
+    for stream in Stream::ALL {
         let wanted = config(stream, settings);
         if info(client, stream).await?.is_none() {
             let verb = format!("STREAM.CREATE.{stream}");
@@ -140,9 +153,9 @@ pub async fn install(client: &Client, settings: Settings) -> Result<(), Error> {
     check(client, settings).await
 }
 
-/// Checks that both streams exist as they are meant to.
+/// Checks that all streams exist as they are meant to.
 pub async fn check(client: &Client, settings: Settings) -> Result<(), Error> {
-    for stream in [Stream::Log, Stream::Acks] {
+    for stream in Stream::ALL {
         let found = info(client, stream).await?.ok_or(Error::Missing(stream))?;
         let fields = differences(&config(stream, settings), &found.config);
         if !fields.is_empty() {
@@ -235,6 +248,17 @@ fn config(stream: Stream, settings: Settings) -> Config {
             description: Some("Writ: what the clusters acknowledged".to_owned()),
             max_bytes: settings.acks_bytes_max,
             max_message_size: ACK_BYTES_MAX,
+            ..common
+        },
+        // A record of calls must not end because nobody fetches it; what is discarded unexported shows,
+        // because lines are numbered.
+        Stream::Audit => Config {
+            description: Some("Writ: who called what".to_owned()),
+            max_bytes: settings.audit_bytes_max,
+            max_message_size: -1,
+            max_messages_per_subject: -1,
+            discard: DiscardPolicy::Old,
+            allow_direct: false,
             ..common
         },
     }

@@ -12,8 +12,8 @@ use tonic::Code;
 use uuid::Uuid;
 use writ_proto::v1;
 
-use crate::args::Apply;
-use crate::connect::{self, Fleet, insist, signed_off};
+use crate::args::{Apply, Global};
+use crate::connect::{self, Fleet, insist};
 use crate::console::Console;
 use crate::edits::{Entry, Ledger};
 use crate::enforce;
@@ -30,7 +30,7 @@ const CHECKS_AT_ONCE: usize = 16;
 /// Runs the command.
 pub(crate) async fn run(
     args: Apply,
-    address: Option<&str>,
+    global: &Global,
     stdin: &mut (dyn Read + Send),
     console: &mut Console,
     interrupt: &Interrupt,
@@ -48,7 +48,7 @@ pub(crate) async fn run(
         .collect();
 
     let nothing_sent = || Error::Interrupted("; nothing was stored");
-    let fleet = unless(interrupt, connect::connect(address))
+    let fleet = unless(interrupt, connect::connect(global))
         .await
         .ok_or_else(nothing_sent)??;
     let checked = unless(interrupt, check(&fleet, &edits))
@@ -128,14 +128,14 @@ impl Prepared {
             Kind::Cluster => {
                 insist(|| {
                     let (mut client, request) = (fleet.clusters.clone(), request.clone());
-                    async move { client.apply(signed_off(request)).await }
+                    async move { client.apply(request).await }
                 })
                 .await
             }
             Kind::ClusterPolicy => {
                 insist(|| {
                     let (mut client, request) = (fleet.policies.clone(), request.clone());
-                    async move { client.apply(signed_off(request)).await }
+                    async move { client.apply(request).await }
                 })
                 .await
             }

@@ -33,10 +33,19 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 there are differences (diff; an observi
 changed), 4 time ran out or still pending, 5 refused on a cluster, 6 only silent clusters are missing,
 7 the base generation is not current, 8 not allowed, 9 a guard said no, 130 interrupted.";
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// Where the publisher listens, as HOST:PORT or http://HOST:PORT; several with commas between them,
-    /// of which one that answers is asked.
+    /// The fleet: a name (see `writ fleet`), or the path of a fleet's file.
+    #[arg(
+        long,
+        global = true,
+        env = "WRIT_FLEET",
+        value_name = "NAME|FILE",
+        hide_env_values = true
+    )]
+    pub(crate) fleet: Option<String>,
+    /// Where the publisher listens, as HOST:PORT; several with commas between them, of which one that
+    /// answers is asked. http://HOST:PORT, on the loopback alone, is without TLS.
     #[arg(
         long,
         global = true,
@@ -45,6 +54,24 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) address: Option<String>,
+    /// A file with the token to show; without it, what `writ login` kept. WRIT_TOKEN holds one itself.
+    #[arg(
+        long,
+        global = true,
+        env = "WRIT_TOKEN_FILE",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The authority of the publishers' certificates, in PEM; without it, those of this machine.
+    #[arg(
+        long,
+        global = true,
+        env = "WRIT_CA_FILE",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -73,11 +100,150 @@ pub(crate) enum Command {
     Render(Render),
     /// Turn what a cluster has into policies, by kubectl; nothing is changed.
     Import(Import),
+    /// Log in at the fleet's issuer, or keep the token of --token-file for the fleet.
+    Login(Login),
+    /// Forget the token that is kept for the fleet.
+    Logout,
+    /// Show who one is to the publisher, and how that was shown.
+    Whoami(Whoami),
+    /// Tokens for pipelines and machines that have no other way to say who they are.
+    #[command(subcommand)]
+    Token(Token),
+    /// Keep the record of every call, and check what is kept.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// The fleets that this user knows.
+    #[command(name = "fleet", subcommand)]
+    Fleets(Fleets),
     /// Show which version this is.
     Version,
     #[cfg(feature = "sandbox")]
     #[command(flatten)]
     Fleet(crate::fleet::Command),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// Do not ask the publisher afterwards who one is to it.
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Whoami {
+    /// How to print it.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<DocumentOutput>,
+}
+
+/// What is done with service tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Give out a token; it is printed once, and kept nowhere.
+    Create(CreateToken),
+    /// List what tokens there are.
+    List,
+    /// Take a token away at once.
+    Revoke {
+        /// Its name.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Why.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+    },
+    /// Make the administrator's emergency token, and the file with its hash for the publishers. Needs no
+    /// network.
+    BreakGlass {
+        /// The file for --break-glass-file of the publishers.
+        #[arg(long, value_name = "FILE")]
+        hash_file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateToken {
+    /// Its name; whoever shows it is `token:NAME`.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// A group that its bearer is in; may be repeated.
+    #[arg(long = "group", value_name = "GROUP")]
+    pub(crate) groups: Vec<String>,
+    /// For how long it is taken, at most 366 days.
+    #[arg(long = "for", default_value = "90d", value_parser = parse_duration, value_name = "DURATION")]
+    pub(crate) lifetime: Duration,
+    /// Why.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
+}
+
+/// What is done with the record of calls.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Write it into a folder, a file for each day and a line for each call; goes on where it was.
+    Export(ExportAudit),
+    /// Check that no line is missing, doubled or changed. Needs no network.
+    Verify {
+        /// The folder.
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportAudit {
+    /// The folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Go on with what is added, until Ctrl-C or SIGTERM.
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+/// What is done with the fleets that this user knows.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Fleets {
+    /// Write down a fleet under a name.
+    Add(Box<AddFleet>),
+    /// List the fleets by name; the one that is used without --fleet is marked.
+    List,
+    /// Use this fleet where --fleet names none.
+    Use {
+        /// Its name.
+        name: String,
+    },
+    /// Forget a fleet, and the token that is kept for it.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddFleet {
+    /// The name: letters, digits, `-`, `_` and `.`.
+    pub(crate) name: String,
+    /// The name that the publishers' certificates are for, where it is not the host of the address.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) server_name: Option<String>,
+    /// A client certificate, in PEM, by which a machine says who it is.
+    #[arg(long, value_name = "FILE", requires = "key_file")]
+    pub(crate) cert_file: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// The issuer at which `writ login` logs in.
+    #[arg(long, value_name = "URL", requires = "client_id")]
+    pub(crate) issuer: Option<String>,
+    /// What the issuer knows the command line as.
+    #[arg(long, value_name = "ID", requires = "issuer")]
+    pub(crate) client_id: Option<String>,
+    /// What is asked of the issuer; without it, `openid profile email offline_access`.
+    #[arg(long, value_name = "SCOPES", requires = "issuer")]
+    pub(crate) scopes: Option<String>,
+    /// The authority of the issuer's certificate; without it, those of this machine.
+    #[arg(long, value_name = "FILE", requires = "issuer")]
+    pub(crate) issuer_ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -6,8 +6,8 @@
 use uuid::Uuid;
 use writ_proto::v1;
 
-use crate::args::Delete;
-use crate::connect::{self, Fleet, insist, signed_off};
+use crate::args::{Delete, Global};
+use crate::connect::{self, Fleet, insist};
 use crate::console::Console;
 use crate::edits::{Entry, Ledger};
 use crate::error::{Answer, Error};
@@ -19,14 +19,14 @@ use crate::submit;
 /// Runs the command.
 pub(crate) async fn run(
     args: Delete,
-    address: Option<&str>,
+    global: &Global,
     console: &mut Console,
     interrupt: &Interrupt,
 ) -> Result<Exit, Error> {
     let kind = args.resource.kind();
     let requests = requests(&args, kind)?;
     let nothing_sent = || Error::Interrupted("; nothing was deleted");
-    let fleet = unless(interrupt, connect::connect(address))
+    let fleet = unless(interrupt, connect::connect(global))
         .await
         .ok_or_else(nothing_sent)??;
 
@@ -119,14 +119,14 @@ async fn send(
         Kind::Cluster => {
             insist(|| {
                 let (mut client, request) = (fleet.clusters.clone(), request.clone());
-                async move { client.remove(signed_off(request)).await }
+                async move { client.remove(request).await }
             })
             .await
         }
         Kind::ClusterPolicy => {
             insist(|| {
                 let (mut client, request) = (fleet.policies.clone(), request.clone());
-                async move { client.delete(signed_off(request)).await }
+                async move { client.delete(request).await }
             })
             .await
         }

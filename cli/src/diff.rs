@@ -1,6 +1,6 @@
 //! `diff`: what two generations of one name say differently.
 
-use crate::args::{Diff, DocumentOutput};
+use crate::args::{Diff, DocumentOutput, Global};
 use crate::connect;
 use crate::console::Console;
 use crate::error::Error;
@@ -12,14 +12,14 @@ use crate::output::diff::Difference;
 /// Runs the command. [`Exit::Differs`] where there is a difference.
 pub(crate) async fn run(
     args: Diff,
-    address: Option<&str>,
+    global: &Global,
     console: &mut Console,
     interrupt: &Interrupt,
 ) -> Result<Exit, Error> {
     let kind = history::kind_of(&args.name);
     let name = &args.name.name;
     let work = async {
-        let fleet = connect::connect(address).await?;
+        let fleet = connect::connect(global).await?;
         // `NAME@G` is the newer one, as `show` would have it.
         let named = Some(args.name.generation).filter(|generation| *generation > 0);
         let wanted = args.to.or(named).unwrap_or(0);

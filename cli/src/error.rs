@@ -9,6 +9,7 @@ use std::fmt;
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
+use writ_connect::tls;
 
 use crate::exit::Exit;
 use crate::input;
@@ -19,7 +20,7 @@ use crate::input;
 pub enum Error {
     /// Nobody said where the publisher is.
     #[error(
-        "no publisher address: give --address HOST:PORT or set WRIT_ADDRESS\n  \
+        "no fleet: name one with --fleet or WRIT_FLEET (`writ fleet add`), or give --address HOST:PORT\n  \
          for a fleet on this machine: `writ sandbox up --detach --dir DIR`, then `. DIR/env`"
     )]
     AddressMissing,
@@ -31,6 +32,18 @@ pub enum Error {
         /// What is wrong about it.
         why: &'static str,
     },
+    /// The fleet, or what is kept for it.
+    #[error("{what}")]
+    Setup {
+        /// What was tried, for instance "the fleet `eu` is not usable".
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The issuer did not say who one is.
+    #[error("not logged in: {0}")]
+    Login(String),
     /// Nobody answers there.
     #[error(
         "could not reach the publisher at {address} (is it running? `writ sandbox up` starts a fleet)"
@@ -109,11 +122,14 @@ impl Error {
         match self {
             Error::AddressMissing | Error::AddressInvalid { .. } | Error::Usage(_) => Exit::Usage,
             Error::Call { answer, .. } | Error::Partial { answer, .. } => answer.exit(),
+            Error::Connect { source, .. } if tls::is_refused(source) => Exit::Denied,
+            Error::Login(_) => Exit::Denied,
             Error::Interrupted(_) => Exit::Interrupted,
             Error::Input { exit, .. } => *exit,
             Error::NotFound(_)
             | Error::Kubectl { .. }
             | Error::Connect { .. }
+            | Error::Setup { .. }
             | Error::Answer(_)
             | Error::Output(_)
             | Error::Fleet { .. } => Exit::Failed,
@@ -180,6 +196,16 @@ impl Answer {
     /// Reads a status and its details; details that are not understood are left out, never an error
     /// of their own.
     pub fn from_status(status: &Status) -> Self {
+        // A publisher's TLS says so before any call, and HTTP/2 only that the connection broke.
+        if tls::is_refused(status) {
+            return Self {
+                code: Code::Unauthenticated,
+                message: "the publisher does not take this client certificate".to_owned(),
+                violations: Vec::new(),
+                may_repeat: false,
+                is_uncertain: false,
+            };
+        }
         let details = status.get_error_details();
         let violations = details
             .bad_request()
@@ -346,7 +372,7 @@ mod tests {
     fn a_missing_address_names_the_way_out() {
         let text = Error::AddressMissing.explain();
         assert!(
-            text.contains("WRIT_ADDRESS") && text.contains("writ sandbox up"),
+            text.contains("WRIT_FLEET") && text.contains("writ sandbox up"),
             "{text}"
         );
     }

@@ -1,7 +1,7 @@
 //! A whole fleet on this machine, from the other crates.
 //!
 //! Owns the commands that are only there with the feature `sandbox`: the sandbox, the demo
-//! and the recovery of a lost log for people, and the hidden ones by which the fleet starts its publishers and subscribers from this
+//! and backup, restore and the recovery of a lost log for people, and the hidden ones by which the fleet starts its publishers and subscribers from this
 //! same executable. Everything they do is in `writ-sandbox`, `writ-publisher` and
 //! `writ-subscriber`; this file passes arguments and turns errors into exits.
 
@@ -12,11 +12,13 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use writ_core::name::{Region, Stage};
 
+use crate::args::Global;
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 
+mod keys;
 mod sandbox;
 
 /// Starts another program in this process's place; see [`before_runtime`].
@@ -31,6 +33,13 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Rebuild a log that was lost or restored from what the clusters hold.
     Recover(Box<writ_publisher::recover::Args>),
+    /// Save the log and the acks of a running bus as files.
+    Backup(writ_publisher::backup::Args),
+    /// Give the log and the acks of a backup to a bus that has none.
+    Restore(writ_publisher::backup::Args),
+    /// The publishers' signing keys: list, rotate, revoke.
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Run a publisher.
     #[command(name = "__publisher", hide = true)]
     Publisher(Box<writ_publisher::Args>),
@@ -112,6 +121,7 @@ pub(crate) fn before_runtime() -> Option<ExitCode> {
 /// Runs one of the commands.
 pub(crate) async fn run(
     command: Command,
+    global: &Global,
     console: &mut Console,
     interrupt: &Interrupt,
 ) -> Result<Exit, Error> {
@@ -134,6 +144,19 @@ pub(crate) async fn run(
                 Err(error) => Err(failed("the log was not recovered", error)),
             }
         }
+        Command::Backup(args) => {
+            let saved = Box::pin(writ_publisher::backup::save(&args)).await;
+            let saved = saved.map_err(|error| failed("the bus was not backed up", error))?;
+            console.write(&saved.text());
+            Ok(Exit::Done)
+        }
+        Command::Restore(args) => {
+            let restored = Box::pin(writ_publisher::backup::restore(&args)).await;
+            let restored = restored.map_err(|error| failed("the bus was not restored", error))?;
+            console.write(&restored.text());
+            Ok(Exit::Done)
+        }
+        Command::Keys(command) => keys::run(command, global, console, interrupt).await,
         Command::Publisher(args) => {
             log_to_stderr();
             Box::pin(writ_publisher::run(*args))

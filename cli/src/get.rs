@@ -8,7 +8,7 @@ mod at;
 use tonic::Status;
 use writ_proto::v1;
 
-use crate::args::{Get, GetOutput, Resource};
+use crate::args::{Get, GetOutput, Global, Resource};
 use crate::connect::{self, Fleet};
 use crate::console::Console;
 use crate::error::Error;
@@ -23,7 +23,7 @@ const PAGES_MAX: usize = 10_000;
 /// Runs the command.
 pub(crate) async fn run(
     args: Get,
-    address: Option<&str>,
+    global: &Global,
     console: &mut Console,
     interrupt: &Interrupt,
 ) -> Result<Exit, Error> {
@@ -31,7 +31,7 @@ pub(crate) async fn run(
         reference.expect(args.resource.kind())?;
     }
     let work = async {
-        let fleet = connect::connect(address).await?;
+        let fleet = connect::connect(global).await?;
         match (args.at, args.resource) {
             (Some(when), Resource::Policies) => {
                 at::show_policies(&args, when, fleet, console).await

@@ -5,7 +5,7 @@
 
 use writ_proto::v1;
 
-use crate::args::{DocumentOutput, History, Reference};
+use crate::args::{DocumentOutput, Global, History, Reference};
 use crate::connect::{self, Fleet};
 use crate::console::Console;
 use crate::error::Error;
@@ -20,12 +20,12 @@ const PAGES_MAX: usize = 64;
 /// Runs the command.
 pub(crate) async fn run(
     args: History,
-    address: Option<&str>,
+    global: &Global,
     console: &mut Console,
     interrupt: &Interrupt,
 ) -> Result<Exit, Error> {
     let work = async {
-        let fleet = connect::connect(address).await?;
+        let fleet = connect::connect(global).await?;
         read(fleet, &args.name).await
     };
     let told = unless(interrupt, work)

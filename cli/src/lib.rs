@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 mod apply;
 mod args;
+mod audit;
 mod connect;
 mod console;
 mod delete;
@@ -20,18 +21,22 @@ mod exit;
 mod explain;
 #[cfg(feature = "sandbox")]
 mod fleet;
+mod fleets;
 mod follow;
 mod get;
 mod history;
 mod import;
 mod input;
 mod interrupt;
+mod login;
 mod output;
 mod render;
 mod rollback;
 mod status;
 mod submit;
+mod tokens;
 mod wait;
+mod whoami;
 mod why;
 
 pub use args::Cli;
@@ -84,26 +89,32 @@ pub async fn run(
     console: &mut Console,
     interrupt: Interrupt,
 ) -> Exit {
-    let address = cli.global.address.as_deref();
+    let global = &cli.global;
     let outcome = match cli.command {
-        Command::Apply(args) => apply::run(args, address, stdin, console, &interrupt).await,
-        Command::Get(args) => get::run(args, address, console, &interrupt).await,
-        Command::Status(args) => status::run(args, address, console, &interrupt).await,
-        Command::Wait(args) => wait::run(args, address, console, &interrupt).await,
-        Command::Why(args) => why::run(args, address, console, &interrupt).await,
+        Command::Apply(args) => apply::run(args, global, stdin, console, &interrupt).await,
+        Command::Get(args) => get::run(args, global, console, &interrupt).await,
+        Command::Status(args) => status::run(args, global, console, &interrupt).await,
+        Command::Wait(args) => wait::run(args, global, console, &interrupt).await,
+        Command::Why(args) => why::run(args, global, console, &interrupt).await,
         Command::Explain(args) => explain::run(&args, console),
-        Command::History(args) => history::run(args, address, console, &interrupt).await,
-        Command::Diff(args) => diff::run(args, address, console, &interrupt).await,
-        Command::Rollback(args) => rollback::run(args, address, console, &interrupt).await,
-        Command::Render(args) => render::run(args, address, console, &interrupt).await,
+        Command::History(args) => history::run(args, global, console, &interrupt).await,
+        Command::Diff(args) => diff::run(args, global, console, &interrupt).await,
+        Command::Rollback(args) => rollback::run(args, global, console, &interrupt).await,
+        Command::Render(args) => render::run(args, global, console, &interrupt).await,
         Command::Import(args) => import::run(args, console, &interrupt).await,
-        Command::Delete(args) => delete::run(args, address, console, &interrupt).await,
+        Command::Login(args) => login::login(&args, global, console, &interrupt).await,
+        Command::Logout => login::logout(global, console),
+        Command::Whoami(args) => whoami::run(&args, global, console, &interrupt).await,
+        Command::Token(command) => tokens::run(&command, global, console, &interrupt).await,
+        Command::Audit(command) => audit::run(&command, global, console, &interrupt).await,
+        Command::Fleets(command) => fleets::run(&command, global, console),
+        Command::Delete(args) => delete::run(args, global, console, &interrupt).await,
         Command::Version => {
             console.say(format!("writ {}", env!("CARGO_PKG_VERSION")));
             Ok(Exit::Done)
         }
         #[cfg(feature = "sandbox")]
-        Command::Fleet(command) => fleet::run(command, console, &interrupt).await,
+        Command::Fleet(command) => fleet::run(command, global, console, &interrupt).await,
     };
     let outcome = match (outcome, console.out_error()) {
         (Ok(_), Some(error)) => Err(Error::Output(error)),

@@ -6,7 +6,7 @@
 
 use writ_proto::v1::{self, render_response::Part};
 
-use crate::args::{DocumentOutput, Render};
+use crate::args::{DocumentOutput, Global, Render};
 use crate::connect;
 use crate::console::Console;
 use crate::error::Error;
@@ -24,7 +24,7 @@ const UNKNOWN_SHOWN_MAX: usize = 20;
 /// Runs the command.
 pub(crate) async fn run(
     args: Render,
-    address: Option<&str>,
+    global: &Global,
     console: &mut Console,
     interrupt: &Interrupt,
 ) -> Result<Exit, Error> {
@@ -39,7 +39,7 @@ pub(crate) async fn run(
         policy: policy.to_owned(),
         at_least: None,
     };
-    let rendering = unless(interrupt, read(request, address))
+    let rendering = unless(interrupt, read(request, global))
         .await
         .ok_or(Error::Interrupted(""))??;
     if !rendering.unknown.is_empty() {
@@ -64,8 +64,8 @@ pub(crate) async fn run(
     Ok(Exit::Done)
 }
 
-async fn read(request: v1::RenderRequest, address: Option<&str>) -> Result<Rendering, Error> {
-    let fleet = connect::connect(address).await?;
+async fn read(request: v1::RenderRequest, global: &Global) -> Result<Rendering, Error> {
+    let fleet = connect::connect(global).await?;
     let what = format!("cluster/{} could not be rendered", request.cluster);
     let failed = |status: tonic::Status| Error::call(what.clone(), &status);
     let answers = fleet.history.clone().render(request).await;

@@ -6,8 +6,8 @@
 use uuid::Uuid;
 use writ_proto::v1;
 
-use crate::args::Rollback;
-use crate::connect::{self, Fleet, insist, signed_off};
+use crate::args::{Global, Rollback};
+use crate::connect::{self, Fleet, insist};
 use crate::console::Console;
 use crate::edits::{Entry, Ledger, State};
 use crate::enforce;
@@ -21,12 +21,12 @@ use crate::output::diff::Difference;
 /// Runs the command.
 pub(crate) async fn run(
     args: Rollback,
-    address: Option<&str>,
+    global: &Global,
     console: &mut Console,
     interrupt: &Interrupt,
 ) -> Result<Exit, Error> {
     let nothing_sent = || Error::Interrupted("; nothing was stored");
-    let prepared = unless(interrupt, prepare(&args, address))
+    let prepared = unless(interrupt, prepare(&args, global))
         .await
         .ok_or_else(nothing_sent)??;
     let Prepared {
@@ -105,10 +105,10 @@ struct Prepared {
     was_deleted: bool,
 }
 
-async fn prepare(args: &Rollback, address: Option<&str>) -> Result<Prepared, Error> {
+async fn prepare(args: &Rollback, global: &Global) -> Result<Prepared, Error> {
     let kind = history::kind_of(&args.name);
     let name = &args.name.name;
-    let fleet = connect::connect(address).await?;
+    let fleet = connect::connect(global).await?;
     let wanted = history::edit(&fleet, kind, name, args.to).await?;
     if wanted.manifest.is_empty() {
         return Err(Error::Usage(format!(
@@ -161,14 +161,14 @@ async fn send(
         Kind::Cluster => {
             insist(|| {
                 let (mut client, request) = (fleet.clusters.clone(), request.clone());
-                async move { client.apply(signed_off(request)).await }
+                async move { client.apply(request).await }
             })
             .await
         }
         Kind::ClusterPolicy => {
             insist(|| {
                 let (mut client, request) = (fleet.policies.clone(), request.clone());
-                async move { client.apply(signed_off(request)).await }
+                async move { client.apply(request).await }
             })
             .await
         }

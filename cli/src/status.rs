@@ -8,7 +8,7 @@ use std::time::Duration;
 use writ_proto::v1;
 use writ_proto::v1::status_request::Of;
 
-use crate::args::{GetOutput, Status};
+use crate::args::{GetOutput, Global, Status};
 use crate::connect::{self, Fleet};
 use crate::console::Console;
 use crate::error::{Answer, Error};
@@ -25,13 +25,13 @@ const CLEAR: &str = "\x1b[H\x1b[J";
 /// Runs the command.
 pub(crate) async fn run(
     args: Status,
-    address: Option<&str>,
+    global: &Global,
     console: &mut Console,
     interrupt: &Interrupt,
 ) -> Result<Exit, Error> {
     let (request, subject) = request(&args)?;
     let work = async {
-        let fleet = connect::connect(address).await?;
+        let fleet = connect::connect(global).await?;
         if args.watch {
             watch(fleet, request, &subject, args.output, console).await
         } else {

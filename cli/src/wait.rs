@@ -2,7 +2,7 @@
 
 use writ_proto::v1;
 
-use crate::args::{Wait, WaitLevel};
+use crate::args::{Global, Wait, WaitLevel};
 use crate::connect;
 use crate::console::Console;
 use crate::edits::{all, tell_outcome};
@@ -15,7 +15,7 @@ use crate::interrupt::{Interrupt, unless};
 /// Runs the command.
 pub(crate) async fn run(
     args: Wait,
-    address: Option<&str>,
+    global: &Global,
     console: &mut Console,
     interrupt: &Interrupt,
 ) -> Result<Exit, Error> {
@@ -40,7 +40,7 @@ pub(crate) async fn run(
         ));
     }
     let work = async {
-        let fleet = connect::connect(address).await?;
+        let fleet = connect::connect(global).await?;
         all(&fleet, versions, goal, args.timeout, console).await
     };
     let outcomes = unless(interrupt, work).await;

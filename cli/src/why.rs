@@ -6,7 +6,7 @@
 use writ_proto::v1;
 use writ_proto::v1::status_request::Of;
 
-use crate::args::{DocumentOutput, Reference, Why};
+use crate::args::{DocumentOutput, Global, Reference, Why};
 use crate::connect::{self, Fleet};
 use crate::console::Console;
 use crate::error::Error;
@@ -18,7 +18,7 @@ use crate::output::why::Finding;
 /// Runs the command.
 pub(crate) async fn run(
     args: Why,
-    address: Option<&str>,
+    global: &Global,
     console: &mut Console,
     interrupt: &Interrupt,
 ) -> Result<Exit, Error> {
@@ -27,7 +27,7 @@ pub(crate) async fn run(
         policy.expect(Kind::ClusterPolicy)?;
     }
     let work = async {
-        let fleet = connect::connect(address).await?;
+        let fleet = connect::connect(global).await?;
         find(&args, fleet).await
     };
     let finding = unless(interrupt, work)

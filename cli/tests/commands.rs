@@ -444,7 +444,7 @@ async fn without_a_publisher_the_way_out_is_named() {
     assert!(
         refused
             .err
-            .contains("could not reach the publisher at http://127.0.0.1:"),
+            .contains("could not reach the publisher at 127.0.0.1:"),
         "{}",
         refused.err
     );

@@ -8,8 +8,12 @@ use std::{collections::BTreeMap, fmt};
 
 use ed25519_dalek::Signer;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
-use crate::guard::{Guard, stands};
+use crate::{
+    guard::{Guard, stands},
+    revision::Revision,
+};
 
 /// Most signatures that an envelope may carry. One is usual; two exist while a key is rotated.
 pub const SIGNATURES_MAX: usize = 8;
@@ -142,11 +146,10 @@ impl SigningKey {
 
     /// A key from the base64 form of its seed, as key files hold it.
     pub fn from_base64(text: &str) -> Result<SigningKey, Error> {
-        let bytes = data_encoding::BASE64
-            .decode(text.trim().as_bytes())
-            .map_err(|_| Error::NotAKey)?;
-        let seed: [u8; 32] = bytes.try_into().map_err(|_| Error::NotAKey)?;
-        Ok(SigningKey::from_seed(&seed))
+        let bytes = data_encoding::BASE64.decode(text.trim().as_bytes());
+        let bytes = Zeroizing::new(bytes.map_err(|_| Error::NotAKey)?);
+        let seed: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| Error::NotAKey)?;
+        Ok(SigningKey::from_seed(seed))
     }
 
     /// The public half.
@@ -184,12 +187,46 @@ pub struct Envelope {
 /// The keys whose signatures count, for one purpose: publishers' keys for the log, a cluster's own
 /// ack key for its acks, the offline key for trust bundles. Purposes never share a keyring.
 #[derive(Debug, Clone, Default)]
-pub struct Keyring(BTreeMap<KeyId, PublicKey>);
+pub struct Keyring(BTreeMap<KeyId, Trusted>);
+
+/// A key of a keyring.
+#[derive(Debug, Clone)]
+struct Trusted {
+    key: PublicKey,
+    /// It has retired: what it signed counts up to here.
+    until: Option<Revision>,
+}
 
 impl Keyring {
     /// A keyring of some keys.
     pub fn new(keys: impl IntoIterator<Item = PublicKey>) -> Keyring {
-        Keyring(keys.into_iter().map(|key| (key.id(), key)).collect())
+        let mut keyring = Keyring::default();
+        for key in keys {
+            keyring.add(key);
+        }
+        keyring
+    }
+
+    /// Adds a key that counts for everything.
+    pub fn add(&mut self, key: PublicKey) {
+        self.0.insert(key.id(), Trusted { key, until: None });
+    }
+
+    /// Adds a key that has retired: it counts for what is of a revision up to `until`.
+    pub fn add_until(&mut self, key: PublicKey, until: Revision) {
+        let until = Some(until);
+        self.0.insert(key.id(), Trusted { key, until });
+    }
+
+    /// Whether a key's signature counts over something of a revision, or over what is of none;
+    /// nothing where the key is not here. To be asked by whoever decodes what was verified.
+    pub fn admits(&self, id: KeyId, revision: Option<Revision>) -> Option<bool> {
+        let trusted = self.0.get(&id)?;
+        Some(
+            trusted
+                .until
+                .is_none_or(|until| revision.is_some_and(|at| at <= until)),
+        )
     }
 
     /// Whether no signature at all would count.
@@ -315,7 +352,7 @@ pub fn verify(
         .signatures
         .iter()
         .find_map(|s| Some((trusted.0.get(&s.key_id)?, s)));
-    let Some((key, signature)) = known else {
+    let Some((trusted, signature)) = known else {
         return Err(Error::UntrustedKey(
             envelope.signatures.iter().map(|s| s.key_id).collect(),
         ));
@@ -324,16 +361,20 @@ pub fn verify(
     let parsed = ed25519_dalek::Signature::from_slice(&signature.bytes).map_err(bad)?;
     let message = pre_authentication_encoding(expected.as_str(), &envelope.payload);
     #[cfg(feature = "mutations")]
-    if crate::memo::fits(&key.to_bytes(), &message, &signature.bytes) {
+    if crate::memo::fits(&trusted.key.to_bytes(), &message, &signature.bytes) {
         return Ok(Verified {
             value: envelope.payload,
             key_id: signature.key_id,
         });
     }
     // Strict: also refuses the second encodings that plain verification lets through.
-    key.0.verify_strict(&message, &parsed).map_err(bad)?;
+    trusted
+        .key
+        .0
+        .verify_strict(&message, &parsed)
+        .map_err(bad)?;
     #[cfg(feature = "mutations")]
-    crate::memo::note(&key.to_bytes(), &message, &signature.bytes);
+    crate::memo::note(&trusted.key.to_bytes(), &message, &signature.bytes);
     Ok(Verified {
         value: envelope.payload,
         key_id: signature.key_id,

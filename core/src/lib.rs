@@ -30,3 +30,4 @@ pub mod root;
 pub mod scope;
 pub mod subject;
 pub mod tracker;
+pub mod trust;

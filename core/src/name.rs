@@ -11,6 +11,10 @@ pub const LABEL_LENGTH_MAX_BYTES: usize = 63;
 /// The word that stands for every region or every stage; therefore no region or stage has that name.
 pub const ALL: &str = "all";
 
+/// First words of inboxes, and last words of enrolment's subjects, that are not a region's or a cluster's:
+/// `_INBOX.<region>.<cluster>` would be in the reach of two. No region and no cluster has such a name.
+pub const RESERVED: [&str; 5] = ["enrol", "publisher", "installer", "backup", "registrar"];
+
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -28,6 +32,11 @@ pub enum Error {
     /// The reserved word [`ALL`] as a region or stage.
     #[error("\"all\" is reserved: it stands for every region or every stage")]
     Reserved,
+    /// One of [`RESERVED`] as a region or a cluster.
+    #[error(
+        "{0:?} is reserved: the bus itself uses it in inboxes and subjects, choose another name"
+    )]
+    ReservedWord(String),
 }
 
 /// Checks a text against RFC 1123's label grammar.
@@ -55,6 +64,24 @@ fn check_place(text: &str) -> Result<(), Error> {
     } else {
         Ok(())
     }
+}
+
+fn check_unreserved(text: &str) -> Result<(), Error> {
+    if RESERVED.contains(&text) {
+        Err(Error::ReservedWord(text.to_owned()))
+    } else {
+        Ok(())
+    }
+}
+
+fn check_region(text: &str) -> Result<(), Error> {
+    check_place(text)?;
+    check_unreserved(text)
+}
+
+fn check_cluster(text: &str) -> Result<(), Error> {
+    check_label(text)?;
+    check_unreserved(text)
 }
 
 macro_rules! checked_name {
@@ -120,9 +147,9 @@ macro_rules! checked_name {
 }
 
 checked_name!(
-    /// Name of a registry entry.
+    /// Name of a registry entry; none of [`RESERVED`].
     ClusterName,
-    check_label
+    check_cluster
 );
 checked_name!(
     /// Name of a policy.
@@ -135,9 +162,9 @@ checked_name!(
     check_label
 );
 checked_name!(
-    /// A region; never `all`.
+    /// A region; never `all`, and none of [`RESERVED`].
     Region,
-    check_place
+    check_region
 );
 checked_name!(
     /// A stage; never `all`.
@@ -200,5 +227,18 @@ mod tests {
         assert!(PolicyName::parse("all").is_ok());
         assert_eq!(Region::parse("all"), Err(Error::Reserved));
         assert_eq!(Stage::parse("all"), Err(Error::Reserved));
+    }
+
+    #[test]
+    fn what_the_bus_uses_itself_is_no_region_and_no_cluster() {
+        for word in RESERVED {
+            let error = ClusterName::parse(word).unwrap_err();
+            assert_eq!(error, Error::ReservedWord(word.to_owned()));
+            assert!(error.to_string().contains("choose another name"), "{error}");
+            assert!(Region::parse(word).is_err(), "{word}");
+            assert!(Region::parse(&format!("{word}-1")).is_ok(), "{word}");
+            assert!(ClusterName::parse(&format!("eu-{word}")).is_ok(), "{word}");
+            assert!(Stage::parse(word).is_ok() && PolicyName::parse(word).is_ok());
+        }
     }
 }

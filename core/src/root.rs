@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
+    edit::Kind,
     hash::Hash,
     name::Name,
     revision::{Generation, Revision},
-    scope::{Feed, Kind},
+    scope::Feed,
 };
 
 /// Most edits that a batch may carry, so that a root stays small and readers can find their own.
@@ -47,6 +48,9 @@ pub struct Root {
     pub edits: Vec<RootEdit>,
     /// From the second epoch on: the signed opening of its epoch (see [`crate::epoch`]), as it came.
     pub opening: Option<Arc<[u8]>>,
+    /// Version of the trust bundle that is in force (see [`crate::trust`]); 0: the one that whoever
+    /// reads this was given at its start.
+    pub trust: u64,
 }
 
 impl Default for Revision {

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::{
+    edit,
     name::{ClusterName, Name, Region, Stage},
     scope::{Feed, Kind, Scope},
 };
@@ -14,7 +15,7 @@ pub enum BusSubject {
     /// `writ.intent.<kind>.<name>`: the edit as submitted, for publishers.
     Intent {
         /// Kind of what is edited.
-        kind: Kind,
+        kind: edit::Kind,
         /// Its name.
         name: Name,
     },
@@ -49,10 +50,12 @@ pub enum BusSubject {
     /// `writ.offer.<region>.<stage>.<cluster>`: what a cluster holds of the log, as publishers signed it;
     /// not stored.
     Offer(Sender),
-    /// Not a subject of the bus: the payload type is bound to this text where a document is signed
-    /// that travels beside the bus (the trust bundle).
+    /// `writ.event.trust.all.all.bundle`: the publishers' keys, signed offline. It stands where events of
+    /// the whole fleet stand, so that every cluster may hear and read it, and is of no feed.
     Trust,
-    /// Not a subject of the bus either: the opening of an epoch, which travels inside roots.
+    /// `writ.live.trust.all.all.bundle`: the same message republished after its commit.
+    LiveTrust,
+    /// Not a subject of the bus: the opening of an epoch, which travels inside roots.
     Opening,
 }
 
@@ -102,6 +105,7 @@ impl BusSubject {
     pub fn signed_name(&self) -> BusSubject {
         match self {
             BusSubject::Live { feed, name } => BusSubject::event(feed, name),
+            BusSubject::LiveTrust => BusSubject::Trust,
             other => other.clone(),
         }
     }
@@ -121,12 +125,13 @@ impl BusSubject {
         };
         Some(match *tokens.as_slice() {
             ["writ", "root"] => BusSubject::Root,
-            ["writ", "trust"] => BusSubject::Trust,
+            ["writ", "event", "trust", "all", "all", "bundle"] => BusSubject::Trust,
+            ["writ", "live", "trust", "all", "all", "bundle"] => BusSubject::LiveTrust,
             ["writ", "opening"] => BusSubject::Opening,
             ["writ", "live", "beat"] => BusSubject::Beat,
             ["writ", "live", "recall"] => BusSubject::Recall,
             ["writ", "intent", kind, name] => BusSubject::Intent {
-                kind: Kind::parse(kind)?,
+                kind: edit::Kind::parse(kind)?,
                 name: Name::parse(name).ok()?,
             },
             ["writ", "event", kind, region, stage, name] => BusSubject::Event {
@@ -167,7 +172,8 @@ impl fmt::Display for BusSubject {
             BusSubject::Pulse(sender) => write!(f, "writ.pulse.{sender}"),
             BusSubject::Recall => f.write_str("writ.live.recall"),
             BusSubject::Offer(sender) => write!(f, "writ.offer.{sender}"),
-            BusSubject::Trust => f.write_str("writ.trust"),
+            BusSubject::Trust => f.write_str("writ.event.trust.all.all.bundle"),
+            BusSubject::LiveTrust => f.write_str("writ.live.trust.all.all.bundle"),
             BusSubject::Opening => f.write_str("writ.opening"),
         }
     }
@@ -183,12 +189,17 @@ mod tests {
             "writ.root",
             "writ.live.beat",
             "writ.intent.policy.payments",
+            "writ.intent.access.editors",
+            "writ.intent.token.ci",
+            "writ.intent.proposal.payments",
             "writ.event.policy.eu.prod.payments",
             "writ.live.cluster.all.all.eu-prod-1",
             "writ.index.policy.all.stage",
             "writ.base.cluster.eu.all",
             "writ.ack.eu.prod.eu-prod-1",
             "writ.pulse.eu.prod.eu-prod-1",
+            "writ.event.trust.all.all.bundle",
+            "writ.live.trust.all.all.bundle",
             "writ.live.recall",
             "writ.offer.eu.prod.eu-prod-1",
         ] {
@@ -205,6 +216,10 @@ mod tests {
             "writ.event.policy.eu.prod",
             "writ.event.policy.eu.prod.a.b",
             "writ.event.node.eu.prod.a",
+            "writ.event.access.all.all.a",
+            "writ.index.token.all.all",
+            "writ.event.trust.eu.all.bundle",
+            "writ.event.trust.all.all.other",
             "writ.event.policy.eu.prod.*",
             "writ.event.policy.eu.>.a",
             "writ.ack.all.prod.a",

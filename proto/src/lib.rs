@@ -4,6 +4,7 @@
 //! conversions between the latter and the core's types. Promises that what is decoded here was parsed whole; never
 //! verifies a signature (the core does) and never opens a socket.
 
+pub mod audit;
 pub mod log;
 pub mod offer;
 pub mod trust;

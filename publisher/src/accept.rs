@@ -3,9 +3,8 @@
 //! Promises that what goes on is within its limits and has an author and a request id. Never looks
 //! into the document.
 
-use tonic::metadata::MetadataMap;
 use uuid::Uuid;
-use writ_core::{model::limits::REASON_MAX_BYTES, name::Name, scope::Kind};
+use writ_core::{access::Identity, edit::Kind, model::limits::REASON_MAX_BYTES, name::Name};
 use writ_proto::v1;
 
 use crate::error::EditError;
@@ -16,13 +15,6 @@ pub(crate) const MANIFEST_SIZE_MAX_BYTES: usize = 768 * 1024;
 
 /// Longest request id: a UUID with a prefix fits; ids are kept in roots.
 const REQUEST_ID_MAX_BYTES: usize = 128;
-
-/// Longest user name kept as author.
-const USER_MAX_CHARS: usize = 128;
-
-/// The metadata key in which a client names its user. Nobody checks it before the API has users, and
-/// the author says so.
-pub(crate) const USER_METADATA: &str = "writ-user";
 
 /// What an edit is to do.
 #[derive(Debug, Clone)]
@@ -53,11 +45,32 @@ pub(crate) struct Submission {
     pub(crate) dry_run: bool,
 }
 
+impl Submission {
+    /// The name that it says to be of; nobody has looked into it yet.
+    pub(crate) fn named(&self) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        struct Document {
+            metadata: Metadata,
+        }
+        #[derive(serde::Deserialize)]
+        struct Metadata {
+            name: String,
+        }
+        match &self.wish {
+            Wish::Delete { name } => Some(name.to_string()),
+            Wish::Apply { manifest } => {
+                let document: Document = serde_json::from_str(manifest).ok()?;
+                Some(document.metadata.name.chars().take(100).collect())
+            }
+        }
+    }
+}
+
 /// Accepts an apply.
 pub(crate) fn apply(
     kind: Kind,
     request: v1::ApplyRequest,
-    metadata: &MetadataMap,
+    caller: &Identity,
 ) -> Result<Submission, EditError> {
     let size = request.manifest.len();
     if size > MANIFEST_SIZE_MAX_BYTES {
@@ -74,7 +87,7 @@ pub(crate) fn apply(
         request_id,
         is_repeatable,
         reason: reason(request.reason)?,
-        author: author(metadata),
+        author: caller.to_string(),
         dry_run: request.dry_run,
     })
 }
@@ -83,7 +96,7 @@ pub(crate) fn apply(
 pub(crate) fn delete(
     kind: Kind,
     request: v1::DeleteRequest,
-    metadata: &MetadataMap,
+    caller: &Identity,
 ) -> Result<Submission, EditError> {
     let name =
         Name::parse(&request.name).map_err(|error| EditError::field("name", error.to_string()))?;
@@ -95,7 +108,7 @@ pub(crate) fn delete(
         request_id,
         is_repeatable,
         reason: reason(request.reason)?,
-        author: author(metadata),
+        author: caller.to_string(),
         dry_run: request.dry_run,
     })
 }
@@ -125,32 +138,9 @@ fn reason(given: String) -> Result<String, EditError> {
     Ok(given)
 }
 
-/// The API has no users yet: whoever reaches it may edit, and the author says that nobody checked.
-fn author(metadata: &MetadataMap) -> String {
-    let user = metadata
-        .get(USER_METADATA)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let user: String = user
-        .chars()
-        .filter(char::is_ascii_graphic)
-        .take(USER_MAX_CHARS)
-        .collect();
-    let user = if user.is_empty() { "unknown" } else { &user };
-    format!("unauthenticated:{user}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_author_is_marked_as_unchecked_and_cannot_hold_control_characters() {
-        let mut metadata = MetadataMap::new();
-        assert_eq!(author(&metadata), "unauthenticated:unknown");
-        metadata.insert(USER_METADATA, "al ice".parse().unwrap());
-        assert_eq!(author(&metadata), "unauthenticated:alice");
-    }
 
     #[test]
     fn a_missing_request_id_is_chosen_and_a_bad_one_refused() {

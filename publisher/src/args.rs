@@ -4,10 +4,12 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use writ_core::name::Name;
 
+use crate::GateArgs;
+
 /// Command-line arguments of a publisher.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Where the API listens; port 0 takes a free one. Loopback only: the API has no users yet
+    /// Where the API listens; port 0 takes a free one
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -42,6 +44,9 @@ pub struct Args {
     /// Seconds between two pulses of a cluster that has not stated its own period yet
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub pulse_period_s: u64,
+    /// Who may call, and how
+    #[command(flatten)]
+    pub gate: GateArgs,
 }
 
 fn parse_name(text: &str) -> Result<Name, writ_core::name::Error> {

@@ -11,15 +11,15 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use writ_bus::{Client, live};
-use writ_core::{beat::Beat, envelope::SigningKey, name::Name};
+use writ_core::{beat::Beat, name::Name};
 use writ_proto::log;
 
-use crate::{alarm::describe, hear::HeardBeat, track, view::Views};
+use crate::{alarm::describe, hear::HeardBeat, track, trust::Signer, view::Views};
 
 /// What beats.
 pub(crate) struct Heart {
     pub(crate) client: Client,
-    pub(crate) key: SigningKey,
+    pub(crate) signer: Signer,
     pub(crate) views: Views,
     pub(crate) name: Name,
     pub(crate) period: Duration,
@@ -55,7 +55,7 @@ impl Heart {
     }
 
     async fn send(&self, beat: &Beat) {
-        let sealed = log::seal(beat, &self.key);
+        let sealed = log::seal(beat, &*self.signer.hold().await);
         if let Err(error) = live::publish_beat(&self.client, Bytes::from(sealed.bytes)).await {
             tracing::warn!("a beat is not sent: {}", describe(&error));
         }

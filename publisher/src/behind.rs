@@ -12,7 +12,6 @@ use std::sync::{
 use tokio::sync::watch;
 use writ_bus::{Client, read, streams::Stream};
 use writ_core::{
-    envelope::Keyring,
     hash::Hash,
     recover::{Ahead, Asked, Heard, Watch},
     revision::Revision,
@@ -21,7 +20,7 @@ use writ_core::{
 };
 use writ_proto::log;
 
-use crate::{alarm::describe, view::Broken};
+use crate::{alarm::describe, trust::Trusted, view::Broken};
 
 /// The watch over the log's end. Clones share it.
 #[derive(Clone)]
@@ -30,7 +29,7 @@ pub(crate) struct Behind(Arc<Inner>);
 struct Inner {
     client: Client,
     /// The publishers' keys.
-    trusted: Keyring,
+    trusted: Trusted,
     watch: Mutex<Watch>,
     /// What was shown last: most clusters show the same beat.
     shown: Mutex<Vec<u8>>,
@@ -39,7 +38,7 @@ struct Inner {
 }
 
 impl Behind {
-    pub(crate) fn new(client: Client, trusted: Keyring) -> Behind {
+    pub(crate) fn new(client: Client, trusted: Trusted) -> Behind {
         Behind(Arc::new(Inner {
             client,
             trusted,
@@ -83,7 +82,7 @@ impl Behind {
             }
             witness.clone_into(&mut shown);
         }
-        match log::open_witness(witness, &self.0.trusted) {
+        match log::open_witness(witness, &self.0.trusted.keyring()) {
             Ok(shown) => self.hear(Heard {
                 revision: shown.revision,
                 root: shown.root,
@@ -120,7 +119,8 @@ impl Behind {
             }
         };
         let root = root.and_then(|stored| {
-            let opened = log::open::<Root>(&BusSubject::Root, &stored.bytes, &self.0.trusted);
+            let opened =
+                log::open::<Root>(&BusSubject::Root, &stored.bytes, &self.0.trusted.keyring());
             let opened = opened.ok()?;
             Some((opened.value.revision, opened.hash))
         });

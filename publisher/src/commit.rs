@@ -16,11 +16,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use writ_bus::Client;
-use writ_core::{
-    edit::Intent,
-    envelope::{Keyring, SigningKey},
-    revision::Revision,
-};
+use writ_core::{edit::Intent, revision::Revision};
 
 use crate::{
     accept::Submission,
@@ -34,6 +30,7 @@ use crate::{
     seal,
     send::{Fate, RETRY_DELAY_MAX, Sender, pause},
     track,
+    trust::{Signer, Trusted},
     validate::{self, Validated},
     view::{READ_WAIT_MAX, View, Views},
 };
@@ -89,8 +86,8 @@ impl Committer {
     /// The queue, and what empties it.
     pub(crate) fn new(
         client: Client,
-        key: SigningKey,
-        trusted: Keyring,
+        signer: Signer,
+        trusted: Trusted,
         views: Views,
         alarms: Alarms,
     ) -> (Committer, Rounds) {
@@ -107,7 +104,7 @@ impl Committer {
             leader: leader.clone(),
         };
         let rounds = Rounds {
-            key,
+            signer,
             coming,
             waiting: VecDeque::new(),
             histories,
@@ -181,7 +178,7 @@ async fn find_past(
 
 /// Makes a batch of what waits, over and over.
 pub(crate) struct Rounds {
-    key: SigningKey,
+    signer: Signer,
     coming: mpsc::Receiver<Waiting>,
     waiting: VecDeque<Waiting>,
     histories: Arc<Histories>,
@@ -221,6 +218,8 @@ impl Rounds {
 
     async fn round(&mut self) {
         failpoint::hit(Step::Taken);
+        // Until the outcome of what it signs is known.
+        let key = self.signer.hold().await;
         let view = self.views.now();
         let waiting = self.still_in_time(&view);
         let pasts = self.find_pasts(&waiting, &view).await;
@@ -244,7 +243,7 @@ impl Rounds {
         let Some(group) = draft.into_group() else {
             return self.answer_if_current(decided, &view).await;
         };
-        match seal::seal(group, view.revision(), view.root_sequence, &self.key) {
+        match seal::seal(group, view.revision(), view.root_sequence, &key) {
             Ok(sealed) => self.commit(sealed, decided, &view).await,
             Err(invalid) => self.refuse(EditError::TooLarge(invalid), decided),
         }

@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 
 use writ_core::{
+    edit::Kind,
     edit::{Group, State},
     name::Name,
-    scope::Kind,
 };
 
 use crate::{

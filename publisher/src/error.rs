@@ -1,7 +1,7 @@
 //! Why an edit is refused: one closed list, from which the API's codes follow.
 
 use writ_bus::batch::Invalid;
-use writ_core::{model::Violation, revision::Generation, scope::Kind};
+use writ_core::{edit::Kind, model::Violation, revision::Generation};
 
 use crate::view::{Behind, Broken};
 

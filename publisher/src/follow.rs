@@ -3,18 +3,21 @@
 //! Promises: nothing is believed that does not verify; the view moves only from root to root, and only
 //! where everything is as the root states it. Never writes.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{sync::watch, time::sleep};
 use writ_bus::{
     Client,
+    batch::{self, Batch},
     log::{self as bus_log, Entry},
     read::Stored,
     streams::Stream,
 };
 use writ_core::{
     edit::{FollowError, Intent, Message, SeenRoot},
-    envelope::Keyring,
     hash::Hash,
     revision::Revision,
     root::Root,
@@ -27,11 +30,15 @@ use crate::{
     alarm::{Alarms, describe},
     behind::Behind,
     track::Tracking,
+    trust::Trusted,
     view::{Broken, View},
 };
 
 /// How long a log that was found to be another one is left alone; it may be put back just now.
 const ANOTHER_LOG_DELAY: Duration = Duration::from_millis(500);
+
+/// How often the trust bundle is put back at most: whoever replaces it may do so as often as he likes.
+const PUT_BACK_PERIOD: Duration = Duration::from_secs(5);
 
 /// Why the log can't be followed.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +54,7 @@ pub enum Error {
 /// Follows the log.
 pub(crate) struct Follower {
     client: Client,
-    trusted: Keyring,
-    /// The key that opens epochs.
-    offline: Keyring,
+    trusted: Trusted,
     behind: Behind,
     views: watch::Sender<Arc<View>>,
     tracking: Tracking,
@@ -61,12 +66,14 @@ pub(crate) struct Follower {
     /// Where the view is that is shown, after the log was found to be another one: nobody is answered
     /// from an older state because a backup is older.
     shown: Option<(Revision, Option<Hash>)>,
+    /// When the trust bundle was last put back.
+    put_back_at: Option<Instant>,
 }
 
 impl Follower {
     pub(crate) fn new(
         client: Client,
-        (trusted, offline): (Keyring, Keyring),
+        trusted: Trusted,
         behind: Behind,
         views: watch::Sender<Arc<View>>,
         tracking: Tracking,
@@ -76,7 +83,6 @@ impl Follower {
         Follower {
             client,
             trusted,
-            offline,
             behind,
             views,
             tracking,
@@ -84,6 +90,7 @@ impl Follower {
             view,
             open,
             shown: None,
+            put_back_at: None,
         }
     }
 
@@ -143,8 +150,14 @@ impl Follower {
         if is_root {
             self.view.root_sequence = stored.sequence;
         }
-        match log::open_message(&stored.subject, &stored.bytes, &self.trusted) {
-            Ok(opened) => self.follow(&stored.subject, opened),
+        if stored.subject == BusSubject::Trust {
+            return self.take_trust(&stored);
+        }
+        match log::open_message(&stored.subject, &stored.bytes, &self.trusted.keyring()) {
+            Ok(opened) => {
+                self.view.signed(opened.key_id, opened.value.revision());
+                self.follow(&stored.subject, opened);
+            }
             Err(error) => self.alarms.raise(&stored.subject, error.category(), &error),
         }
         if is_root {
@@ -179,9 +192,60 @@ impl Follower {
         self.show();
     }
 
+    /// A bundle: a later one is in force from here on. An earlier one, or one that nobody believes, would
+    /// keep whoever starts anew from finding the one in force, so that one is put back.
+    fn take_trust(&mut self, stored: &Stored) {
+        let taken = self.trusted.take(&stored.bytes);
+        if let Err(error) = &taken {
+            self.alarms.raise(&stored.subject, error.category(), error);
+        }
+        let held = self.trusted.held();
+        if taken.is_ok_and(|is_new| is_new) || held.trust.signed == stored.bytes {
+            return;
+        }
+        let is_time = self
+            .put_back_at
+            .is_none_or(|at| at.elapsed() >= PUT_BACK_PERIOD);
+        if !is_time || held.trust.bundle.version <= 1 && self.view.state.trust() == 0 {
+            return;
+        }
+        self.put_back_at = Some(Instant::now());
+        tracing::error!(
+            alarm = "trust_replaced",
+            held = held.trust.bundle.version,
+            "another trust bundle was stored over the one in force: it is put back"
+        );
+        let client = self.client.clone();
+        tokio::spawn(async move {
+            let message = batch::Message {
+                subject: BusSubject::Trust,
+                bytes: held.trust.signed.clone().into(),
+            };
+            match Batch::part(vec![message]) {
+                Ok(batch) => {
+                    if let Err(error) = batch::commit(&client, &batch).await {
+                        tracing::warn!("the trust bundle is not put back: {}", describe(&error));
+                    }
+                }
+                Err(invalid) => tracing::warn!("the trust bundle is not put back: {invalid}"),
+            }
+        });
+    }
+
+    /// A root that states a bundle which is not here: whoever keeps it away wants an old one believed.
+    fn check_trust(&self) -> Option<Broken> {
+        let (stated, held) = (self.view.state.trust(), self.trusted.version());
+        (stated > held).then(|| Broken {
+            reason: "TrustMissing",
+            message: format!(
+                "the log states trust bundle {stated}, and has it not: {held} is the newest at hand; store it again with `writ keys apply`"
+            ),
+        })
+    }
+
     /// An opening counts by its own signature, and before its root is followed.
     fn admit(&mut self, subject: &BusSubject, root: &Root) {
-        match log::open_opening(root, &self.offline) {
+        match log::open_opening(root, &self.trusted.offline()) {
             Ok(Some(opening)) => self.view.state.admit(&opening),
             Ok(None) => {}
             Err(error) => self.alarms.raise(subject, "opening_not_believed", &error),
@@ -206,7 +270,7 @@ impl Follower {
             Ok(None) => {}
             Ok(Some(_)) => {
                 self.view.root_hash = Some(opened.hash);
-                self.view.broken = None;
+                self.view.broken = self.check_trust();
                 self.behind.on_root(self.view.revision(), opened.hash);
                 if let Some(root) = seen {
                     self.view.remember(root);
@@ -240,7 +304,9 @@ impl Follower {
             Ok((document, committed)) => {
                 self.view
                     .set_document(intent.kind, intent.name.clone(), document);
-                self.tracking.edit(committed);
+                if let Some(committed) = committed {
+                    self.tracking.edit(committed);
+                }
             }
             Err(error) => self.alarms.raise(&subject, "not_understood", &error),
         }

@@ -8,8 +8,8 @@
 use std::collections::HashSet;
 
 use writ_core::{
+    edit::Kind,
     model::{Cluster, ClusterIdentity, ClusterPolicy, Document},
-    scope::Kind,
 };
 
 use crate::{error::EditError, validate::Validated, view::View};
@@ -35,7 +35,7 @@ pub(crate) fn check(validated: &Validated, view: &View) -> Result<(), EditError>
 fn policy(document: Option<&Document>) -> Option<&ClusterPolicy> {
     match document? {
         Document::Policy(policy) => Some(policy),
-        Document::Cluster(_) => None,
+        Document::Cluster(_) | Document::Record(_) => None,
     }
 }
 

@@ -16,16 +16,16 @@ use writ_bus::{
 use writ_core::{
     ack::{Ack, Pulse},
     beat::Beat,
-    envelope::Keyring,
     hash::Hash,
     name::Name,
     recover::Heard,
     revision::Revision,
     subject::{BusSubject, Sender},
+    tracker::{Fork, IDENTITY_FORKED, Link},
 };
 use writ_proto::log;
 
-use crate::{alarm::Alarms, behind::Behind, follow::Error, track::Tracking};
+use crate::{alarm::Alarms, behind::Behind, follow::Error, track::Tracking, trust::Trusted};
 
 /// How long an ack that can't be read again is waited for; the next pulse tells of it again.
 const REREAD_TIME_MAX: Duration = Duration::from_secs(2);
@@ -46,7 +46,7 @@ pub(crate) struct HeardBeat {
 pub(crate) struct Ear {
     pub(crate) client: Client,
     /// The publishers' keys, for beats.
-    pub(crate) trusted: Keyring,
+    pub(crate) trusted: Trusted,
     pub(crate) tracking: Tracking,
     pub(crate) alarms: Alarms,
     pub(crate) behind: Behind,
@@ -124,6 +124,16 @@ impl Ear {
         self.show(sender, bytes);
         match log::open::<Ack>(subject, bytes, &self.tracking.keyring(&sender.cluster)) {
             Ok(opened) => {
+                let link = Link {
+                    counter: opened.value.counter,
+                    previous: opened.value.previous,
+                    hash: opened.hash,
+                    boot_id: opened.value.boot_id.clone(),
+                    sent_ms: opened.value.sent_ms,
+                };
+                if let Some(fork) = self.tracking.link(sender, &link) {
+                    forked(sender, &fork);
+                }
                 if let Err(refused) = self.tracking.ack(opened.value, is_live) {
                     tracing::debug!(
                         category = refused.category(),
@@ -149,8 +159,16 @@ impl Ear {
             Err(error) => return self.alarms.raise(subject, error.category(), &error),
         };
         match self.tracking.pulse(pulse) {
-            Ok(news) if news.ack_missing => self.read_ack(sender).await,
-            Ok(_) => {}
+            Ok(news) => {
+                if news.forked
+                    && let Some(fork) = self.tracking.fork(&sender.cluster)
+                {
+                    forked(sender, &fork);
+                }
+                if news.ack_missing {
+                    self.read_ack(sender).await;
+                }
+            }
             Err(refused) => {
                 tracing::debug!(
                     category = refused.category(),
@@ -181,7 +199,7 @@ impl Ear {
     }
 
     fn take_beat(&self, bytes: &[u8], beats: &watch::Sender<Option<HeardBeat>>) {
-        match log::open::<Beat>(&BusSubject::Beat, bytes, &self.trusted) {
+        match log::open::<Beat>(&BusSubject::Beat, bytes, &self.trusted.keyring()) {
             Ok(opened) if opened.value.publisher != self.own_name.as_str() => {
                 self.behind.hear(Heard {
                     revision: opened.value.revision,
@@ -200,6 +218,11 @@ impl Ear {
                 .raise(&BusSubject::Beat, error.category(), &error),
         }
     }
+}
+
+/// Two hold the keys of one cluster.
+fn forked(sender: &Sender, fork: &Fork) {
+    tracing::error!(alarm = IDENTITY_FORKED, cluster = %sender.cluster, "two speak for one cluster: {fork}; nothing that it says counts until it has other keys");
 }
 
 /// Begins to listen; before the log is followed, so that nothing said meanwhile is missed.

@@ -12,16 +12,15 @@ use std::{
 use writ_bus::{Client, streams::MESSAGES_PER_SUBJECT};
 use writ_core::{
     edit::Intent,
-    envelope::Keyring,
+    edit::Kind,
     hash::Hash,
     name::Name,
     revision::{Generation, Revision},
-    scope::Kind,
     subject::BusSubject,
 };
 use writ_proto::log;
 
-use crate::{alarm::Alarms, current};
+use crate::{alarm::Alarms, current, trust::Trusted};
 
 /// Names whose history is held. Beyond it they are read again: 64 small reads of the leader.
 const NAMES_MAX: usize = 256;
@@ -103,13 +102,13 @@ pub(crate) enum Error {
 /// The histories of the names that were edited last.
 pub(crate) struct Histories {
     client: Client,
-    trusted: Keyring,
+    trusted: Trusted,
     alarms: Alarms,
     table: Mutex<BTreeMap<(Kind, Name), History>>,
 }
 
 impl Histories {
-    pub(crate) fn new(client: Client, trusted: Keyring, alarms: Alarms) -> Histories {
+    pub(crate) fn new(client: Client, trusted: Trusted, alarms: Alarms) -> Histories {
         Histories {
             client,
             trusted,
@@ -157,7 +156,7 @@ impl Histories {
             let next = current::next_by_subject(&self.client, &subject, history.read);
             let stored = next.await?.ok_or(Error::Behind)?;
             history.read = stored.sequence;
-            match log::open::<Intent>(&subject, &stored.bytes, &self.trusted) {
+            match log::open::<Intent>(&subject, &stored.bytes, &self.trusted.keyring()) {
                 Ok(opened) => history.push(Past::of(&opened.value)),
                 Err(error) => self.alarms.raise(&subject, error.category(), &error),
             }

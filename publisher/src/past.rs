@@ -4,6 +4,8 @@
 //! that the log really had: its edits up to that one. Times are the signed ones of the edits, which no
 //! server can change and which survive a restored log; [`crate::place`] sees to it that they do not go
 //! backwards along the log.
+//! Where a log was lost or restored, nobody knows what it said between the last edit that is left and the
+//! first of the next epoch, of any name.
 //! Promises: what is said to be absent was never made before the place; where the first kept edit of a
 //! name is a later one than its first, and younger than the place, it is unknown. Nothing is believed
 //! that does not verify.
@@ -22,15 +24,15 @@ use writ_bus::{
 };
 use writ_core::{
     edit::Intent,
-    envelope::Keyring,
+    edit::Kind,
+    epoch::FIRST,
     name::Name,
     revision::{Generation, Revision},
-    scope::Kind,
     subject::BusSubject,
 };
 use writ_proto::log;
 
-use crate::{alarm::Alarms, view::View};
+use crate::{alarm::Alarms, trust::Trusted, view::View};
 
 /// Names that one chunk asks the log for.
 pub(crate) const CHUNK_NAMES_MAX: usize = SUBJECTS_MAX;
@@ -51,6 +53,14 @@ impl Moment {
             Moment::Revision(last) => revision <= last,
         }
     }
+
+    /// Whether it names a place itself. A time does not: more may have been done in its millisecond.
+    fn is_at(self, place: Option<&Place>) -> bool {
+        match self {
+            Moment::Time(_) => false,
+            Moment::Revision(revision) => place.is_some_and(|place| place.revision == revision),
+        }
+    }
 }
 
 /// The last kept edit at or before a moment.
@@ -61,6 +71,20 @@ pub(crate) struct Place {
     /// Where it is stored; nothing where it is the newest edit of the view, so that the view has
     /// everything.
     stored: Option<past::Place>,
+}
+
+/// Where a moment is in the log.
+#[derive(Debug, Clone)]
+pub(crate) enum Found {
+    /// At a place; nothing: before all edits.
+    At(Option<Place>),
+    /// After the last that is left of one epoch, and before the next epoch: what was there was lost.
+    Lost {
+        /// The last edit that is left of before, if any is.
+        before: Option<Place>,
+        /// The first of the next epoch.
+        after: Place,
+    },
 }
 
 /// A name at a place.
@@ -87,12 +111,12 @@ pub(crate) struct Unknown {
 #[derive(Clone)]
 pub(crate) struct Past {
     client: Client,
-    trusted: Keyring,
+    trusted: Trusted,
     alarms: Alarms,
 }
 
 impl Past {
-    pub(crate) fn new(client: Client, trusted: Keyring, alarms: Alarms) -> Past {
+    pub(crate) fn new(client: Client, trusted: Trusted, alarms: Alarms) -> Past {
         Past {
             client,
             trusted,
@@ -100,23 +124,23 @@ impl Past {
         }
     }
 
-    /// Finds the place of a moment in the log as a view has seen it; nothing where the moment is before
-    /// all that is kept. Some thirty small reads of the leader.
+    /// Finds the place of a moment in the log as a view has seen it. Some thirty small reads of the leader.
     pub(crate) async fn find(
         &self,
         moment: Moment,
         view: &View,
-    ) -> Result<Option<Place>, connection::Error> {
+    ) -> Result<Found, connection::Error> {
         if moment.includes(view.revision(), view.newest_ms) && view.revision() > Revision::ZERO {
-            return Ok(Some(Place {
+            return Ok(Found::At(Some(Place {
                 revision: view.revision(),
                 committed_ms: view.newest_ms,
                 stored: None,
-            }));
+            })));
         }
+        let end = view.root_sequence + 1;
         let mut found = None;
         // Intents at or below `low` are included, those at or above `high` are not, or are not there.
-        let (mut low, mut high) = (0, view.root_sequence + 1);
+        let (mut low, mut high) = (0, end);
         while low + 1 < high {
             let middle = low + (high - low) / 2;
             match self.next_intent(middle - 1, high).await? {
@@ -127,7 +151,17 @@ impl Past {
                 Some(_) | None => high = middle,
             }
         }
-        Ok(found)
+        let epoch = found.as_ref().map_or(FIRST, |place| place.revision.epoch);
+        Ok(match self.next_intent(low, end).await? {
+            // The very edit that was asked for is one that is left.
+            Some((next, _)) if next.revision.epoch > epoch && !moment.is_at(found.as_ref()) => {
+                Found::Lost {
+                    before: found,
+                    after: next,
+                }
+            }
+            Some(_) | None => Found::At(found),
+        })
     }
 
     /// The next intent that verifies, after one sequence and before another.
@@ -158,7 +192,7 @@ impl Past {
     }
 
     fn open(&self, stored: &read::Stored) -> Option<Intent> {
-        match log::open::<Intent>(&stored.subject, &stored.bytes, &self.trusted) {
+        match log::open::<Intent>(&stored.subject, &stored.bytes, &self.trusted.keyring()) {
             Ok(opened) => Some(opened.value),
             Err(error) => {
                 self.alarms.raise(&stored.subject, error.category(), &error);
@@ -233,7 +267,7 @@ impl Past {
         let first = Generation::default().next();
         // A log that was rebuilt holds nothing of the epochs before, not even of names at their first
         // generation.
-        let epoch = place.map_or(1, |place| place.revision.epoch);
+        let epoch = place.map_or(FIRST, |place| place.revision.epoch);
         let is_first =
             |intent: &Intent| intent.generation == first && intent.revision.epoch == epoch;
         if view.intent(kind, name).is_some_and(|i| is_first(i)) {

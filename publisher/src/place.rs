@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use writ_core::{
+    edit::Kind,
     edit::{Change, Edit},
     model::{Cluster, ClusterSelector, Document, Mode},
     name::PolicyName,
     placement,
-    scope::Kind,
 };
 
 use crate::{
@@ -37,34 +37,11 @@ pub(crate) fn place(
     view: &View,
     committed_ms: u64,
 ) -> Result<Placed, EditError> {
-    let submission = &validated.submission;
-    let targets = targets(validated, view);
     let change = match &validated.content {
         Content::Delete => Change::Delete,
-        Content::Put { manifest, document } => {
-            let (compiled, scopes, listens) = match document.as_ref() {
-                Document::Policy(policy) => (
-                    policy.compile(),
-                    placement::policy_scopes(&policy.clusters),
-                    None,
-                ),
-                Document::Cluster(cluster) => (
-                    cluster.compile(),
-                    placement::cluster_scopes(cluster),
-                    Some((cluster.region.clone(), cluster.stage.clone())),
-                ),
-            };
-            let object = serde_json::from_slice(compiled.bytes())
-                .map_err(|error| EditError::field("", format!("can't be compiled: {error}")))?;
-            Change::Put {
-                manifest: manifest.clone(),
-                object,
-                requires: document.requires(),
-                scopes,
-                listens,
-            }
-        }
+        Content::Put { manifest, document } => put(manifest, document)?,
     };
+    let submission = &validated.submission;
     let edit = Edit {
         kind: submission.kind,
         name: validated.name.clone(),
@@ -74,11 +51,39 @@ pub(crate) fn place(
         reason: validated.reason(),
         inlet: "grpc".to_owned(),
         committed_ms: stamp(view.newest_ms, committed_ms),
-        targets: targets.into_iter().collect(),
+        targets: targets(validated, view).into_iter().collect(),
     };
     Ok(Placed {
         edit,
         unknown_clusters: unknown_clusters(validated, view),
+    })
+}
+
+fn put(manifest: &str, document: &Document) -> Result<Change, EditError> {
+    let (compiled, scopes, listens) = match document {
+        Document::Policy(policy) => (
+            policy.compile(),
+            placement::policy_scopes(&policy.clusters),
+            None,
+        ),
+        Document::Cluster(cluster) => (
+            cluster.compile(),
+            placement::cluster_scopes(cluster),
+            Some((cluster.region.clone(), cluster.stage.clone())),
+        ),
+        Document::Record(_) => {
+            let manifest = manifest.to_owned();
+            return Ok(Change::Record { manifest });
+        }
+    };
+    let object = serde_json::from_slice(compiled.bytes())
+        .map_err(|error| EditError::field("", format!("can't be compiled: {error}")))?;
+    Ok(Change::Put {
+        manifest: manifest.to_owned(),
+        object,
+        requires: document.requires(),
+        scopes,
+        listens,
     })
 }
 
@@ -99,8 +104,12 @@ fn stamp(newest_ms: u64, own_ms: u64) -> u64 {
 
 /// The clusters that an edit is for. Of a policy: those that it selects, and those that it leaves,
 /// because what is taken away has to be confirmed too; clusters that only observe confirm nothing, so
-/// that no edit waits for them. Of a registry entry: the cluster itself, whatever its mode.
+/// that no edit waits for them. Of a registry entry: the cluster itself, whatever its mode. Of a record:
+/// none.
 fn targets(validated: &Validated, view: &View) -> BTreeSet<String> {
+    if validated.submission.kind.is_record() {
+        return BTreeSet::new();
+    }
     if validated.submission.kind == Kind::Cluster {
         return match validated.content {
             Content::Put { .. } => BTreeSet::from([validated.name.to_string()]),

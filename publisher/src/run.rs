@@ -6,14 +6,14 @@ use std::{
 };
 
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
-use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use writ_bus::{
     Client,
     connection::{self, FirstConnect, Options},
+    secret,
 };
 use writ_core::{
-    envelope::{self, Keyring, SigningKey},
+    envelope::{self, SigningKey},
     recover::Recall,
 };
 use writ_proto::{
@@ -25,13 +25,17 @@ use crate::{
     Args,
     alarm::{Alarms, describe},
     api::{self, Api},
+    audit::{self, Audit},
     beat::Heart,
     behind::Behind,
+    bundle::Bundles,
     commit::Committer,
     follow::{self, Follower},
+    gate::{self, Gate},
     hear::{self, Ear},
     past::Past,
     track::{self, Tracking},
+    trust::{Signer, Trusted},
     view::{View, Views},
 };
 
@@ -53,6 +57,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A key file.
+    #[error(transparent)]
+    Secret(#[from] secret::Error),
     /// The file of the address.
     #[error("can't write {}", .path.display())]
     WriteFile {
@@ -80,11 +87,12 @@ pub enum Error {
     /// Nobody would believe this publisher.
     #[error("the trust bundle does not list this publisher's key: sign a bundle with it first")]
     NotTrusted,
-    /// The address would be reachable from elsewhere.
-    #[error(
-        "{0} is not a loopback address: the API has no users yet, so that everybody could edit"
-    )]
-    NotLoopback(SocketAddr),
+    /// Who may call, and how.
+    #[error(transparent)]
+    Gate(#[from] gate::Error),
+    /// The record of calls.
+    #[error(transparent)]
+    Audit(#[from] audit::Error),
     /// The address is taken, or not this machine's.
     #[error("can't listen on {address}")]
     Listen {
@@ -139,21 +147,33 @@ pub(crate) async fn run_until(
     ended: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
     let config = Config::read(args)?;
+    let (audit, records, uncounted) = Audit::new();
+    let gate = Gate::new(&config.args.gate, config.args.listen, audit)?;
     let listener = config.listen().await?;
     let client = config.connect().await?;
+    let writer = audit::Writer::new(client.clone(), config.args.name.clone(), records, uncounted);
+    let writing = AbortOnDropHandle::new(tokio::spawn(writer.await?.run()));
 
     let alarms = Alarms::default();
     let tracking = Tracking::new(Duration::from_secs(config.args.pulse_period_s));
     let (view_sender, view_receiver) = watch::channel(Arc::new(View::default()));
-    let behind = Behind::new(client.clone(), config.trusted.clone());
-    let views = Views::new(view_receiver, behind.broken());
+    let trusted = Trusted::new(config.trust.clone());
+    // First, so that what a key signed which only the newest bundle names is believed.
+    trusted.read(&client).await.map_err(Error::Connect)?;
+    let signing_key_file = config.args.signing_key_file.clone();
+    let signer = Signer::new(config.key.clone(), signing_key_file, trusted.clone());
+    if signer.broken().borrow().is_some() {
+        return Err(Error::NotTrusted);
+    }
+    let behind = Behind::new(client.clone(), trusted.clone());
+    let views = Views::new(view_receiver, behind.broken(), signer.broken());
     let (beat_sender, heard) = watch::channel(None);
     let mut tasks = JoinSet::new();
 
     let live = hear::listen(&client).await.map_err(Error::Connect)?;
     let follower = Follower::new(
         client.clone(),
-        (config.trusted.clone(), config.offline.clone()),
+        trusted.clone(),
         behind.clone(),
         view_sender,
         tracking.clone(),
@@ -162,7 +182,7 @@ pub(crate) async fn run_until(
     start(&mut tasks, |caught_up| follower.run(caught_up)).await?;
     let ear = Ear {
         client: client.clone(),
-        trusted: config.trusted.clone(),
+        trusted: trusted.clone(),
         tracking: tracking.clone(),
         alarms: alarms.clone(),
         behind,
@@ -173,11 +193,11 @@ pub(crate) async fn run_until(
     start(&mut tasks, |caught_up| acks.hear_acks(caught_up)).await?;
     tasks.spawn(ear.hear_pulses(live, beat_sender));
     tracing::info!(revision = %views.now().revision(), "the log is followed");
-    recall(&client, &config.key, &views).await;
+    recall(&client, &signer, &views).await;
 
     let heart = Heart {
         client: client.clone(),
-        key: config.key.clone(),
+        signer: signer.clone(),
         views: views.clone(),
         name: config.args.name.clone(),
         period: Duration::from_secs(config.args.beat_period_s),
@@ -189,12 +209,11 @@ pub(crate) async fn run_until(
         Ok(())
     });
 
-    let trusted = config.trusted.clone();
     let past = Past::new(client.clone(), trusted.clone(), alarms.clone());
     let (committer, rounds) = Committer::new(
         client.clone(),
-        config.key.clone(),
-        trusted,
+        signer.clone(),
+        trusted.clone(),
         views.clone(),
         alarms,
     );
@@ -202,25 +221,54 @@ pub(crate) async fn run_until(
         rounds.run().await;
         Ok(())
     });
+    let looking = signer.clone();
+    tasks.spawn(async move {
+        looking.keep().await;
+        Ok(())
+    });
+    let bundles = Bundles {
+        client: client.clone(),
+        trusted,
+        signer,
+        views: views.clone(),
+    };
+    gate.check.look_up(views.clone());
     let stop = CancellationToken::new();
     let name = config.args.name.to_string();
-    let api = Api::new(name, committer, views, tracking, past, stop.clone());
+    let api = Api::new(
+        name,
+        committer,
+        views,
+        tracking,
+        past,
+        bundles,
+        stop.clone(),
+        client.clone(),
+    );
     config.announce(&listener)?;
-    serve(api, listener, tasks, stop, ended).await?;
+    let served = serve(api, (gate, listener), tasks, stop, ended).await;
+    // All who could record something are gone.
+    if tokio::time::timeout(SHUTDOWN_TIME_MAX, writing)
+        .await
+        .is_err()
+    {
+        tracing::error!("the last calls are not in the audit");
+    }
     client.flush().await;
+    served?;
     Ok(())
 }
 
 /// Asks the clusters who holds more than the log, and listens for a moment before any edit is taken: a
 /// log that was put back from a backup looks like any other to a publisher that has just started.
-async fn recall(client: &Client, key: &SigningKey, views: &Views) {
+async fn recall(client: &Client, signer: &Signer, views: &Views) {
     let recall = Recall {
         above: views.now().revision(),
         clusters: Vec::new(),
         feeds: Vec::new(),
         issued_ms: track::wall_ms(),
     };
-    let bytes = log::seal(&recall, key).bytes.into();
+    let bytes = log::seal(&recall, &*signer.hold().await).bytes.into();
     if let Err(error) = writ_bus::live::publish_recall(client, bytes).await {
         tracing::warn!(
             "nobody is asked for more than the log has: {}",
@@ -252,16 +300,15 @@ where
 /// Serves until the end is asked for, or a task ends, which none does while all is well.
 async fn serve(
     api: Api,
-    listener: TcpListener,
+    (gate, listener): (Gate, TcpListener),
     mut tasks: JoinSet<Result<(), follow::Error>>,
     stop: CancellationToken,
     ended: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
-    let router = api::router(api).await.map_err(Error::Reflection)?;
+    let check = gate.check.clone();
+    let router = api::router(api, check).await.map_err(Error::Reflection)?;
     let stopped = stop.clone();
-    // An answer is several small writes: without this each waits until the caller's kernel has
-    // acknowledged the last one, which takes it 40 ms.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = gate.accept(listener);
     let server =
         router.serve_with_incoming_shutdown(incoming, async move { stopped.cancelled().await });
     tokio::pin!(server);
@@ -292,18 +339,14 @@ struct Config {
     args: Args,
     seed: String,
     key: SigningKey,
-    trusted: Keyring,
-    offline: Keyring,
+    trust: Trust,
 }
 
 impl Config {
     fn read(args: Args) -> Result<Config, Error> {
-        if !args.listen.ip().is_loopback() {
-            return Err(Error::NotLoopback(args.listen));
-        }
-        let seed = read_text(&args.nats_nkey_file)?;
+        let seed = secret::read(&args.nats_nkey_file)?.to_string();
         let path = args.signing_key_file.clone();
-        let key = SigningKey::from_base64(&read_text(&path)?)
+        let key = SigningKey::from_base64(&secret::read(&path)?)
             .map_err(|source| Error::SigningKey { path, source })?;
         let path = args.trust_file.clone();
         let bytes = std::fs::read(&path).map_err(|source| Error::ReadFile {
@@ -311,14 +354,10 @@ impl Config {
             source,
         })?;
         let trust = Trust::from_file(&bytes).map_err(|source| Error::Trust { path, source })?;
-        if !trust.bundle.publishers.contains(&key.public()) {
-            return Err(Error::NotTrusted);
-        }
         Ok(Config {
             seed,
             key,
-            trusted: trust.bundle.keyring(),
-            offline: trust.offline_keyring(),
+            trust,
             args,
         })
     }
@@ -359,14 +398,6 @@ impl Config {
                 source,
             })
     }
-}
-
-fn read_text(path: &PathBuf) -> Result<String, Error> {
-    let read = std::fs::read_to_string(path);
-    read.map_err(|source| Error::ReadFile {
-        path: path.clone(),
-        source,
-    })
 }
 
 /// Resolves at SIGTERM or Ctrl-C. Installed at once, so that none is missed while starting.

@@ -13,7 +13,6 @@ use writ_bus::{
 };
 use writ_core::{
     edit::{Attempt, Claim, Intent, Next, Reply},
-    envelope::Keyring,
     subject::BusSubject,
 };
 use writ_proto::log;
@@ -24,6 +23,7 @@ use crate::{
     error::EditError,
     failpoint::{self, Step},
     seal::Sealed,
+    trust::Trusted,
     view::{View, Views},
 };
 
@@ -67,7 +67,7 @@ impl fmt::Display for Fate {
 #[derive(Clone)]
 pub(crate) struct Sender {
     pub(crate) client: Client,
-    pub(crate) trusted: Keyring,
+    pub(crate) trusted: Trusted,
     pub(crate) views: Views,
 }
 
@@ -200,7 +200,7 @@ impl Sender {
         match current::next_by_subject(&self.client, &subject, after).await {
             Ok(None) => attempt.answered(None),
             Ok(Some(stored)) => {
-                match log::open::<Intent>(&subject, &stored.bytes, &self.trusted) {
+                match log::open::<Intent>(&subject, &stored.bytes, &self.trusted.keyring()) {
                     Ok(found) => attempt.answered(Some((found.value.generation, found.hash))),
                     // What nobody signed tells nothing; a later intent does not come first.
                     Err(_) => Next::Unknown,

@@ -10,7 +10,8 @@ use writ_core::{
     ack::{Ack, Pulse},
     envelope::Keyring,
     name::ClusterName,
-    tracker::{Committed, Now, PulseNews, Refused, Tracker},
+    subject::Sender,
+    tracker::{Committed, Fork, Link, Now, PulseNews, Refused, Tracker},
 };
 
 /// The wall clock, milliseconds since the Unix epoch.
@@ -71,6 +72,18 @@ impl Tracking {
 
     pub(crate) fn keyring(&self, cluster: &ClusterName) -> Keyring {
         self.lock().keyring(cluster)
+    }
+
+    /// Takes the place of a verified ack in its cluster's chain. Answers a fork that was not known.
+    pub(crate) fn link(&self, sender: &Sender, link: &Link) -> Option<Fork> {
+        let fork = self.lock().link(sender, link)?;
+        self.note();
+        Some(fork)
+    }
+
+    /// Why what a cluster says is not one voice.
+    pub(crate) fn fork(&self, cluster: &ClusterName) -> Option<Fork> {
+        self.lock().fork(cluster).cloned()
     }
 
     /// Takes a verified ack; `live` when it came just now.

@@ -5,9 +5,9 @@
 
 use serde_json::Value;
 use writ_core::{
+    edit::Kind,
     model::{self, Document, Notice, Violation},
     name::Name,
-    scope::Kind,
 };
 
 use crate::{
@@ -53,14 +53,12 @@ pub(crate) fn validate(submission: Submission) -> Result<Validated, EditError> {
     let value: Value = serde_json::from_str(manifest)
         .map_err(|error| EditError::field("", format!("the manifest is not JSON: {error}")))?;
     let parsed = model::parse(&value).map_err(EditError::Invalid)?;
-    let (kind, name) = match &parsed.document {
-        Document::Cluster(cluster) => (Kind::Cluster, Name::from(&cluster.name)),
-        Document::Policy(policy) => (Kind::Policy, Name::from(&policy.name)),
-    };
+    let (kind, name) = (parsed.document.kind(), parsed.document.name());
     if kind != submission.kind {
         let service = match kind {
             Kind::Cluster => "ClusterService",
             Kind::Policy => "PolicyService",
+            Kind::Access | Kind::Token | Kind::Proposal => "AccessService",
         };
         let message = format!("this document goes to {service}");
         return Err(EditError::Invalid(vec![Violation {
@@ -114,6 +112,7 @@ impl Validated {
                     && a.grants == b.grants
                     && a.deletion_protection == b.deletion_protection
             }
+            (Some(Document::Record(a)), Some(Document::Record(b))) => a == b,
             _ => false,
         }
     }

@@ -11,12 +11,13 @@ use std::{
 
 use tokio::{sync::watch, time::timeout};
 use writ_core::{
+    edit::Kind,
     edit::{Intent, SeenRoot, State},
+    envelope::KeyId,
     hash::Hash,
     model::{Cluster, ClusterPolicy, Document},
     name::{ClusterName, Name, PolicyName},
     revision::{Generation, Revision},
-    scope::Kind,
 };
 
 /// Roots that are remembered: what passes while the outcome of a batch is not known. The log keeps 64
@@ -59,6 +60,8 @@ pub(crate) struct View {
     /// What is in force, as documents.
     documents: BTreeMap<(Kind, Name), Arc<Document>>,
     recent: VecDeque<Arc<SeenRoot>>,
+    /// The last that each key signed, of what was read.
+    pub(crate) signed: BTreeMap<KeyId, Revision>,
     /// Why the log can't be believed at the moment; edits are refused then.
     pub(crate) broken: Option<Broken>,
 }
@@ -90,7 +93,7 @@ impl View {
             .as_ref()
         {
             Document::Cluster(cluster) => Some(cluster),
-            Document::Policy(_) => None,
+            Document::Policy(_) | Document::Record(_) => None,
         }
     }
 
@@ -101,7 +104,7 @@ impl View {
             .as_ref()
         {
             Document::Policy(policy) => Some(policy),
-            Document::Cluster(_) => None,
+            Document::Cluster(_) | Document::Record(_) => None,
         }
     }
 
@@ -124,7 +127,7 @@ impl View {
             .values()
             .filter_map(|document| match document.as_ref() {
                 Document::Cluster(cluster) => Some(cluster),
-                Document::Policy(_) => None,
+                Document::Policy(_) | Document::Record(_) => None,
             })
     }
 
@@ -147,6 +150,12 @@ impl View {
             Some(document) => self.documents.insert((kind, name), Arc::new(document)),
             None => self.documents.remove(&(kind, name)),
         };
+    }
+
+    /// A key signed something of a revision.
+    pub(crate) fn signed(&mut self, key: KeyId, revision: Revision) {
+        let last = self.signed.entry(key).or_default();
+        *last = revision.max(*last);
     }
 
     /// Remembers a root.
@@ -175,26 +184,39 @@ pub(crate) struct Views {
     views: watch::Receiver<Arc<View>>,
     /// What was heard of the log beside it.
     behind: watch::Receiver<Option<Broken>>,
+    /// Whether this publisher's own key counts.
+    signer: watch::Receiver<Option<Broken>>,
 }
 
 impl Views {
     pub(crate) fn new(
         views: watch::Receiver<Arc<View>>,
         behind: watch::Receiver<Option<Broken>>,
+        signer: watch::Receiver<Option<Broken>>,
     ) -> Views {
-        Views { views, behind }
+        Views {
+            views,
+            behind,
+            signer,
+        }
+    }
+
+    /// Why no edit is made, whatever the log holds.
+    fn broken_beside(&self) -> Option<Broken> {
+        let behind = self.behind.borrow().clone();
+        behind.or_else(|| self.signer.borrow().clone())
     }
 
     /// Why no edit is made at the moment.
     pub(crate) fn broken(&self) -> Option<Broken> {
-        let behind = self.behind.borrow().clone();
-        behind.or_else(|| self.views.borrow().broken.clone())
+        let beside = self.broken_beside();
+        beside.or_else(|| self.views.borrow().broken.clone())
     }
 
     /// The view of now, and that no edit may be made on it, if so.
     pub(crate) fn now(&self) -> Arc<View> {
         let view = self.views.borrow().clone();
-        match self.behind.borrow().clone() {
+        match self.broken_beside() {
             Some(behind) if view.broken.is_none() => {
                 let mut view = View::clone(&view);
                 view.broken = Some(behind);
@@ -235,8 +257,10 @@ impl Views {
     /// Resolves some time after the log stopped to be one that is gone on with.
     async fn breaks(&self) {
         let (mut views, mut behind) = (self.views.clone(), self.behind.clone());
+        let mut signer = self.signer.clone();
         let broken = async {
             tokio::select! {
+                _ = signer.wait_for(Option::is_some) => {}
                 _ = views.wait_for(|view| view.broken.is_some()) => {}
                 _ = behind.wait_for(Option::is_some) => {}
             }

@@ -192,13 +192,42 @@ impl Bus {
         self.process.kill().await;
     }
 
-    /// Starts the server again after its end, on the same address, with whatever lies in its store
-    /// by now; streams that are missing are made.
+    /// Ends the server; its leaf nodes go on.
+    pub async fn stop_hub(&self) {
+        self.process.stop(STOP_LIMIT).await;
+    }
+
+    /// Makes the streams that are missing, and the feeds of the leaf nodes.
+    pub async fn install(&self) -> Result<(), Error> {
+        let client = install(&self.url, &self.installer).await?;
+        for region in self.leafs.keys() {
+            writ_bus::mirror::install_feed(&client, region).await?;
+        }
+        Ok(())
+    }
+
+    /// Has a region's leaf node throw away its mirror and begin another.
+    pub async fn mirror_anew(&mut self, region: &Region) -> Result<(), Error> {
+        let client = connect(&self.url, &self.installer).await?;
+        writ_bus::mirror::remove_feed(&client, region).await?;
+        writ_bus::mirror::install_feed(&client, region).await?;
+        match self.leafs.get_mut(region) {
+            Some(leaf) => leaf.mirror_anew().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Starts the server again after its end, on the same addresses, with whatever lies in its store
+    /// by now.
     pub async fn start_again(&mut self) -> Result<(), Error> {
         let mut config = self.config.lock().await;
         let address = self.url.strip_prefix("nats://").unwrap_or(&self.url);
         if let Ok(address) = address.parse() {
             config.listen = address;
+        }
+        let leaf_address = self.leaf_address();
+        if let Some(leafs) = &mut config.leafs {
+            leafs.listen = leaf_address?;
         }
         files::write(&self.config_file, config.render()?)?;
         let (process, url) = serve(
@@ -209,7 +238,6 @@ impl Bus {
             &self.ports,
         )
         .await?;
-        install(&url, &self.installer).await?;
         (self.process, self.url) = (process, url);
         Ok(())
     }

@@ -11,12 +11,9 @@ use writ_bus::config::{ClusterUser, PublicKey as BusPublicKey, PublisherUser};
 use writ_core::envelope::{PublicKey, SigningKey};
 use writ_core::epoch::Record;
 use writ_core::name::{ClusterName, Name, Region, Stage};
-use writ_proto::trust::TrustBundle;
+use writ_proto::trust::{self, TrustBundle};
 
 use crate::files;
-
-/// The first bundle of a fleet.
-const TRUST_VERSION: u64 = 1;
 
 /// Why keys could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +27,7 @@ pub enum Error {
     Bus(#[source] nkeys::error::Error),
     /// The bus does not take the key.
     #[error("the bus does not take a key that was made for it")]
-    BusKey(#[source] writ_bus::config::Error),
+    BusKey(#[source] writ_bus::identity::KeyError),
     /// A name that is part of the fleet is not valid.
     #[error("a name of the fleet is not valid")]
     Name(#[from] writ_core::name::Error),
@@ -85,11 +82,8 @@ impl PublisherKeys {
         let trust_file = folder.join("trust");
         let offline = signing_key(&folder.join("offline.signing"))?;
         let publishers = vec![signing_key(&signing_file)?.public()];
-        let bundle = TrustBundle {
-            version: TRUST_VERSION,
-            publishers,
-        };
-        files::write(&trust_file, bundle.to_file(&offline))?;
+        let bundle = TrustBundle::first(publishers);
+        files::write(&trust_file, trust::to_file(&bundle, &offline))?;
         files::write(&folder.join("offline.epochs"), Record::new().to_string())?;
         let key = BusKey::make(&bus_file)?.public;
         let user = PublisherUser {
@@ -146,13 +140,10 @@ mod tests {
     fn the_trust_file_names_the_publisher_and_two_clusters_share_no_key() {
         let folder = tempfile::tempdir().unwrap();
         let publisher = PublisherKeys::make("publisher-1", folder.path()).unwrap();
-        let bundle =
-            TrustBundle::from_file(&std::fs::read(&publisher.trust_file).unwrap()).unwrap();
+        let file = std::fs::read(&publisher.trust_file).unwrap();
+        let bundle = trust::Trust::from_file(&file).unwrap().bundle;
         let seed = std::fs::read_to_string(&publisher.signing_file).unwrap();
-        assert_eq!(
-            bundle.publishers,
-            [SigningKey::from_base64(&seed).unwrap().public()]
-        );
+        assert!(bundle.is_active(&SigningKey::from_base64(&seed).unwrap().public()));
 
         let keys = ["eu-prod-1", "us-prod-1"].map(|name| {
             let region = Region::parse(&name[..2]).unwrap();

@@ -50,6 +50,11 @@ impl Kubernetes {
         Cluster::start(context, api_servers).await
     }
 
+    /// Where the etcd of all clusters is asked; a cluster's keys begin with `/<name>/`.
+    pub fn etcd_endpoint(&self) -> &str {
+        self.etcd.endpoint()
+    }
+
     /// Ends etcd. The clusters are ended before, by whoever holds them.
     pub async fn stop(&self) {
         self.etcd.stop().await;

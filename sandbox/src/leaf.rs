@@ -19,6 +19,10 @@ use crate::relay::Relay;
 /// A running leaf node. Dropping it kills the server.
 pub struct Leaf {
     process: Process,
+    launcher: Launcher,
+    spec: Spec,
+    ports: PathBuf,
+    installer: BusKey,
     url: String,
     config_file: PathBuf,
     config: Mutex<LeafConfig>,
@@ -65,12 +69,16 @@ impl Leaf {
         files::write(&config_file, config.render()?)?;
         let log = folder.join(format!("logs/{name}.log"));
         let spec = Spec::new(name, parts.path(Part::NatsServer), log).flag("config", &config_file);
-        let process = launcher.start(spec).await?;
+        let process = launcher.start(spec.clone()).await?;
         let url = bus::wait_for_url(&process, &ports).await?;
         let client = bus::connect(&url, &installer).await?;
         writ_bus::mirror::install(&client, region).await?;
         Ok(Leaf {
             process,
+            launcher: launcher.clone(),
+            spec,
+            ports,
+            installer,
             url,
             config_file,
             config: Mutex::new(config),
@@ -97,6 +105,22 @@ impl Leaf {
         bus::reload(&self.process).await?;
         *config = wanted;
         Ok(())
+    }
+
+    /// Throws away the mirror and begins another, on the same address.
+    pub(crate) async fn mirror_anew(&mut self) -> Result<(), Error> {
+        self.stop().await;
+        let mut config = self.config.lock().await;
+        files::remove_folder(&config.store_dir)?;
+        let address = self.url.strip_prefix("nats://").unwrap_or(&self.url);
+        if let Ok(address) = address.parse() {
+            config.listen = address;
+        }
+        files::write(&self.config_file, config.render()?)?;
+        self.process = self.launcher.start(self.spec.clone()).await?;
+        self.url = bus::wait_for_url(&self.process, &self.ports).await?;
+        let client = bus::connect(&self.url, &self.installer).await?;
+        Ok(writ_bus::mirror::install(&client, &config.region).await?)
     }
 
     pub(crate) async fn stop(&self) {

@@ -4,6 +4,7 @@
 //! nothing it started outlives it. Never touches a cluster or a process that is not its own.
 //! Linux only: the tie between processes is a parent-death signal.
 
+pub mod api;
 pub mod bus;
 pub mod cluster;
 pub mod demo;

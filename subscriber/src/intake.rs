@@ -24,7 +24,7 @@ pub(crate) struct Intake<'a> {
     pub(crate) follower: &'a mut Follower,
     pub(crate) evidence: &'a mut Evidence,
     /// The key that opens epochs.
-    pub(crate) offline: &'a Keyring,
+    pub(crate) offline: Keyring,
 }
 
 impl Intake<'_> {
@@ -64,16 +64,24 @@ impl Intake<'_> {
     }
 
     /// Takes what a read found, and the subject that it stood under. It is verified like anything else: a
-    /// log may hold what no publisher wrote.
-    pub(crate) fn take(self, read: &Read, found: Option<(&BusSubject, &[u8])>, now_ms: u64) {
+    /// log may hold what no publisher wrote. Answers which version of the trust bundle a root states that
+    /// is believed.
+    pub(crate) fn take(
+        self,
+        read: &Read,
+        found: Option<(&BusSubject, &[u8])>,
+        now_ms: u64,
+    ) -> Option<u64> {
         let Some((subject, bytes)) = found else {
-            return self.follower.on_nothing(read);
+            self.follower.on_nothing(read);
+            return None;
         };
         match read {
             Read::Root => {
-                if let Some((root, signed)) = self.gate.open::<Root>(subject, bytes) {
-                    self.root(root.value, root.hash, &signed);
-                }
+                let (root, signed) = self.gate.open::<Root>(subject, bytes)?;
+                let stated = root.value.trust;
+                self.root(root.value, root.hash, &signed);
+                return Some(stated);
             }
             Read::Index(_) => {
                 let index = self.gate.open::<Index>(subject, bytes);
@@ -90,11 +98,12 @@ impl Intake<'_> {
                 }
             }
         }
+        None
     }
 
     /// Takes a root, and first the opening of its epoch, if the offline key signed it.
     fn root(self, root: Root, hash: Hash, signed: &Arc<[u8]>) {
-        match writ_proto::log::open_opening(&root, self.offline) {
+        match writ_proto::log::open_opening(&root, &self.offline) {
             Ok(Some(opening)) => {
                 let before = self.follower.epoch();
                 self.follower.on_opening(&opening);

@@ -53,6 +53,7 @@ mod settle;
 pub mod simulation;
 pub mod slot;
 pub mod state;
+mod trust;
 mod unmade;
 mod verify;
 mod waiting;

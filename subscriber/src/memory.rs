@@ -177,6 +177,9 @@ fn recall_clusters<C: ClusterApi>(
     for mirror in mirrors {
         let key = (Kind::Cluster, Name::from(&mirror.name));
         let Some((event, bytes)) = open(gate, &mirror.signed, &key) else {
+            if gate.is_of_revoked(&mirror.signed) {
+                continue;
+            }
             tampered.push(Tampered::report(key, mirror.generation));
             continue;
         };
@@ -214,6 +217,10 @@ async fn recall_policy<C: ClusterApi>(
     let Some((event, bytes)) = opened else {
         let past = past_of(&engine.distrust(&policy).await?);
         follower.restore(key.clone(), past, None);
+        if gate.is_of_revoked(&signed) {
+            tracing::info!(%policy, "what is kept was signed by a key that is revoked: it is read from the log again");
+            return None;
+        }
         return Some(Tampered::report(key, record.generation));
     };
     if record.removed {

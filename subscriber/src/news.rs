@@ -144,5 +144,8 @@ pub(crate) fn next_ack(
         kept.own = Some(signed.to_vec());
     }
     let state = kept.clone();
-    Some(Outgoing { state, ack })
+    Some(Outgoing {
+        state,
+        ack: Some(ack),
+    })
 }

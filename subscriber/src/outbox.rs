@@ -6,7 +6,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use writ_bus::{connection::Client, live};
 use writ_core::{revision::Revision, scope::Feed, subject::Sender};
 use writ_proto::log::Sealed;
@@ -18,11 +21,14 @@ use crate::state::{Error, State, StateStore};
 pub(crate) const ACKS_WAITING_MAX: usize = 1;
 /// Delay before what did not get through is tried again, as it is.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// How long a right that is missing is waited for. An API server that was just started refuses everything
+/// until it has read its roles, some seconds; a right that somebody took away, a person has to give back.
+const FORBIDDEN_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// An ack, and the state to keep with it.
+/// The state to keep, and the ack to send then, if there is one.
 pub(crate) struct Outgoing {
     pub(crate) state: State,
-    pub(crate) ack: Sealed,
+    pub(crate) ack: Option<Sealed>,
 }
 
 /// What the cluster keeps by now, for whoever must not say more than a restart would remember.
@@ -54,6 +60,7 @@ pub(crate) async fn run<C: ClusterApi>(
     while let Some(Outgoing { state, ack }) = waiting.recv().await {
         keep(&mut store, &state).await?;
         kept.send_replace(KeptNow::of(state));
+        let Some(ack) = ack else { continue };
         while let Err(error) = live::publish_ack(&client, &sender, ack.bytes.clone().into()).await {
             tracing::warn!("ack not stored yet, sending it again: {error}");
             tokio::time::sleep(RETRY_DELAY).await;
@@ -67,9 +74,12 @@ pub(crate) async fn keep<C: ClusterApi>(
     store: &mut StateStore<C>,
     state: &State,
 ) -> Result<(), Error> {
+    let mut forbidden_since = None;
     loop {
         match store.save(state).await {
-            Err(Error::Cluster(error)) if passes(error.kind) => {
+            Err(Error::Cluster(error))
+                if passes(error.kind, &mut forbidden_since, Instant::now()) =>
+            {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "state not kept yet, and its ack not sent");
             }
@@ -80,7 +90,12 @@ pub(crate) async fn keep<C: ClusterApi>(
 }
 
 /// A token is renewed beside this.
-fn passes(kind: ErrorKind) -> bool {
+fn passes(kind: ErrorKind, forbidden_since: &mut Option<Instant>, now: Instant) -> bool {
+    if kind == ErrorKind::Forbidden {
+        let since = forbidden_since.get_or_insert(now);
+        return now.duration_since(*since) < FORBIDDEN_TIME_MAX;
+    }
+    *forbidden_since = None;
     kind.disposition() == Disposition::Retry || kind == ErrorKind::Unauthenticated
 }
 
@@ -110,8 +125,17 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_has_to_mend_is_not_waited_for() {
-        assert!(passes(ErrorKind::Unavailable) && passes(ErrorKind::Server));
-        assert!(!passes(ErrorKind::Forbidden));
+    fn what_a_person_has_to_mend_is_not_waited_for_longer_than_a_start_takes() {
+        let (mut since, begun) = (None, Instant::now());
+        let mut passes_after =
+            |kind, share| passes(kind, &mut since, begun + FORBIDDEN_TIME_MAX.mul_f64(share));
+        assert!(passes_after(ErrorKind::Server, 0.0));
+        assert!(!passes_after(ErrorKind::Invalid, 0.0));
+        assert!(passes_after(ErrorKind::Forbidden, 0.0));
+        assert!(passes_after(ErrorKind::Forbidden, 0.9));
+        // It was another failure in between.
+        assert!(passes_after(ErrorKind::Unavailable, 0.9));
+        assert!(passes_after(ErrorKind::Forbidden, 1.0));
+        assert!(!passes_after(ErrorKind::Forbidden, 2.0));
     }
 }

@@ -17,7 +17,6 @@ use writ_bus::{
     live::{self, Live, Signal},
 };
 use writ_core::{
-    envelope::Keyring,
     follower::Follower,
     model::Mode,
     recover::Recall,
@@ -41,6 +40,7 @@ use crate::{
     report::{Health, Reporter},
     run::Error,
     state::{self, State as Kept},
+    trust::{self, Taken, Trustee},
     verify::Gate,
     work::Works,
 };
@@ -63,8 +63,9 @@ pub(crate) struct Pilot<C> {
     pub(crate) client: Client,
     pub(crate) live: Live,
     pub(crate) gate: Gate,
-    /// The key that opens epochs.
-    pub(crate) offline: Keyring,
+    pub(crate) trustee: Trustee,
+    /// A bundle was taken, and is not on its way into the cluster yet.
+    pub(crate) is_trust_unkept: bool,
     pub(crate) evidence: Evidence,
     /// Answers out of the log since the start, until it was caught up with.
     pub(crate) reads_to_catch_up: Option<u64>,
@@ -109,6 +110,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
             }
             let wake = [
                 self.works.next_attempt(),
+                self.trustee.wake(),
                 busy_since.map(|since| since + RECEIVED_AFTER),
             ];
             let wake = wake
@@ -128,6 +130,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
                     None => return Err(Error::BusClosed),
                 },
                 answer = self.reads.next() => self.on_answer(answer),
+                answer = self.trustee.next() => self.on_trust_answer(answer),
                 done = self.works.next() => self.news().done(done),
                 Some(event) = self.drift.recv() => self.look(event, repairs_in.clone()),
                 Some(repair) = repairs.recv() => {
@@ -162,6 +165,38 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
             tracing::info!(reads, "the log is caught up with");
         }
         self.reads.ask(wanted);
+        if self.gate.take_unknown_key() {
+            self.trustee.on_unknown_key();
+        }
+        self.trustee.ask();
+    }
+
+    fn on_trust_answer(&mut self, answer: trust::Answer) {
+        match answer {
+            // None was stored yet, or whoever answered is behind.
+            Ok(None) => {}
+            Ok(Some(stored)) => self.on_trust(&stored.bytes),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(error, "the trust bundle is not read");
+            }
+        }
+    }
+
+    /// Takes a bundle of the offline key: from now on what it says counts, and what was refused until now
+    /// is asked for again.
+    fn on_trust(&mut self, signed: &[u8]) {
+        match self.trustee.take(signed) {
+            Ok(Taken::Known) => {}
+            Ok(Taken::New) => {
+                self.gate
+                    .trust(self.trustee.keyring(), self.trustee.revoked());
+                self.kept.trust = Some(self.trustee.signed().to_vec());
+                self.is_trust_unkept = true;
+                self.follower.on_gap();
+            }
+            Err(error) => self.gate.refuse(&BusSubject::Trust, &error),
+        }
     }
 
     /// Tells the engine and the registry what they may do, whenever the ceiling or the cluster's mode
@@ -216,6 +251,10 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
                 subject: BusSubject::Recall,
                 bytes,
             } => return self.on_recall(&bytes),
+            Signal::Message {
+                subject: BusSubject::LiveTrust,
+                bytes,
+            } => self.on_trust(&bytes),
             Signal::Message { subject, bytes } => {
                 // What was ignored is counted already.
                 let _ = self.intake().hear(&subject, &bytes, now_ms);
@@ -281,7 +320,9 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
                 let found = stored
                     .as_ref()
                     .map(|stored| (&stored.subject, &*stored.bytes));
-                self.intake().take(&read, found, now_ms);
+                if let Some(stated) = self.intake().take(&read, found, now_ms) {
+                    self.trustee.on_stated(stated);
+                }
             }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
@@ -297,7 +338,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
             gate: &mut self.gate,
             follower: &mut self.follower,
             evidence: &mut self.evidence,
-            offline: &self.offline,
+            offline: self.trustee.offline(),
         }
     }
 
@@ -343,7 +384,15 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
         let (now_ms, refused) = (self.clock.now_ms(), self.gate.refused());
         let reporter = &mut self.reporter;
         let next = next_ack(&self.follower, reporter, &mut self.kept, refused, now_ms);
+        // With an ack that is due anyway, or else by itself.
+        let next = next.or_else(|| {
+            self.is_trust_unkept.then(|| Outgoing {
+                state: self.kept.clone(),
+                ack: None,
+            })
+        });
         if let Some(outgoing) = next {
+            self.is_trust_unkept = false;
             place.send(outgoing);
         }
     }

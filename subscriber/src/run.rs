@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use writ_bus::{
     accounts,
     connection::{self, FirstConnect, Options},
-    live,
+    live, secret,
 };
 use writ_core::{
     envelope::{self, SigningKey},
@@ -33,6 +33,7 @@ use crate::{
     receive::Reads,
     report::Reporter,
     state::{self, StateStore},
+    trust::{self, Trustee},
     verify::Gate,
     work::Works,
 };
@@ -48,6 +49,9 @@ pub enum Error {
     /// A file that it was told of can't be read.
     #[error("read {0}")]
     File(PathBuf, #[source] std::io::Error),
+    /// A file with a secret.
+    #[error(transparent)]
+    Secret(#[from] secret::Error),
     /// The ack key is none.
     #[error("the ack key in {0} can't be used")]
     AckKey(PathBuf, #[source] envelope::Error),
@@ -92,9 +96,9 @@ pub async fn run(args: Args) -> Result<(), Error> {
 /// # Errors
 /// As [`run`].
 pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
-    let bus_seed = read_text(args.keys_dir.join("bus.seed"))?;
+    let bus_seed = secret::read(&args.keys_dir.join("bus.seed"))?.to_string();
     let ack_path = args.keys_dir.join("ack.seed");
-    let ack_key = SigningKey::from_base64(&read_text(ack_path.clone())?)
+    let ack_key = SigningKey::from_base64(&secret::read(&ack_path)?)
         .map_err(|cause| Error::AckKey(ack_path, cause))?;
     let trust = std::fs::read(&args.trust_file)
         .map_err(|cause| Error::File(args.trust_file.clone(), cause))?;
@@ -160,9 +164,12 @@ impl Start {
         };
         let (mut store, mut kept) = StateStore::load(api.clone()).await.map_err(Error::State)?;
         kept.boot += 1;
+        let trust = trust::newest(trust, kept.trust.as_deref());
+        kept.trust = Some(trust.signed.clone());
         store.save(&kept).await.map_err(Error::State)?;
 
         let mut gate = Gate::new(trust.bundle.keyring());
+        gate.trust(trust.bundle.keyring(), trust::revoked(&trust));
         let offline = trust.offline_keyring();
         let mut evidence = Evidence::default();
         let mut follower = Follower::new(ClusterIdentity {
@@ -238,7 +245,10 @@ impl Start {
                 hash,
             };
             let state = kept.clone();
-            let _ = acks_in.try_send(Outgoing { state, ack });
+            let _ = acks_in.try_send(Outgoing {
+                state,
+                ack: Some(ack),
+            });
         }
         let (kept_in, kept_now) = watch::channel(outbox::KeptNow::of(kept.clone()));
         let outbox = outbox::run(store, client.clone(), sender.clone(), acks_out, kept_in);
@@ -252,10 +262,11 @@ impl Start {
             clock,
             sender,
             reads: Reads::new(client.clone()),
+            trustee: Trustee::new(client.clone(), trust),
+            is_trust_unkept: false,
             client,
             live,
             gate,
-            offline,
             evidence,
             reads_to_catch_up: Some(0),
             cut,
@@ -296,11 +307,6 @@ fn access(args: &Args) -> connect::Access {
         },
         (kubeconfig, ..) => connect::Access::Kubeconfig(kubeconfig.clone().unwrap_or_default()),
     }
-}
-
-fn read_text(path: PathBuf) -> Result<String, Error> {
-    let text = std::fs::read_to_string(&path).map_err(|cause| Error::File(path, cause))?;
-    Ok(text.trim().to_owned())
 }
 
 fn uuid() -> String {

@@ -134,7 +134,9 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
                     return;
                 }
                 kept_in.send_replace(KeptNow::of(state));
-                push(&out, ack.bytes);
+                if let Some(ack) = ack {
+                    push(&out, ack.bytes);
+                }
             }
         });
         let (repairs_in, repairs) = mpsc::channel(REPAIRS_WAITING_MAX);
@@ -187,7 +189,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
             gate: &mut self.gate,
             follower: &mut self.follower,
             evidence: &mut self.evidence,
-            offline: &self.offline,
+            offline: self.offline.clone(),
         }
     }
 
@@ -221,7 +223,8 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
 
     /// A read was answered.
     pub fn answer(&mut self, read: &Read, found: Option<(&BusSubject, &[u8])>, now_ms: u64) {
-        self.intake().take(read, found, now_ms);
+        // Which trust bundle is in force is not simulated.
+        let _ = self.intake().take(read, found, now_ms);
     }
 
     /// One turn of the loop: takes what has ended, decides, starts what was decided, and makes the next

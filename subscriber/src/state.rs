@@ -1,5 +1,5 @@
 //! What the subscriber keeps that is not about one policy: the highest revisions seen, its boot
-//! counter, its last ack, and its own registry entry. One ConfigMap, `writ-system/writ-state`.
+//! counter, its last ack, its own registry entry, and the newest trust bundle. One ConfigMap, `writ-system/writ-state`.
 //!
 //! Every write names the state that it builds on: two subscribers in one cluster find each other by
 //! the conflict. The ConfigMap is part of the installation; it is never created here, so that a
@@ -23,6 +23,7 @@ const BOOT: &str = "boot";
 const SEEN: &str = "seen";
 const ACK: &str = "ack";
 const OWN: &str = "own";
+const TRUST: &str = "trust";
 
 /// The state, as it is now in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct State {
     /// The signed event of the cluster's own registry entry: its mode holds from the start, also where
     /// nothing may be mirrored.
     pub own: Option<Vec<u8>>,
+    /// The newest trust bundle, as the offline key signed it.
+    pub trust: Option<Vec<u8>>,
 }
 
 /// Why the state could not be read or written.
@@ -120,6 +123,9 @@ fn render(found: &Value, state: &State) -> Value {
     if let Some(own) = &state.own {
         keep(OWN.to_owned(), own);
     }
+    if let Some(trust) = &state.trust {
+        keep(TRUST.to_owned(), trust);
+    }
     let mut wanted = found.clone();
     wanted["data"] = json!({
         BOOT: state.boot.to_string(),
@@ -148,6 +154,7 @@ fn read(found: &Value) -> Result<State, Error> {
         seen,
         ack: None,
         own: None,
+        trust: None,
     };
     for (key, value) in found["binaryData"].as_object().into_iter().flatten() {
         let bytes = value
@@ -157,6 +164,7 @@ fn read(found: &Value) -> Result<State, Error> {
         match key.as_str() {
             ACK => state.ack = Some(bytes),
             OWN => state.own = Some(bytes),
+            TRUST => state.trust = Some(bytes),
             _ => return Err(unreadable(key)),
         }
     }
@@ -186,6 +194,7 @@ mod tests {
             ]),
             ack: Some(b"ack".to_vec()),
             own: Some(b"own".to_vec()),
+            trust: Some(b"trust".to_vec()),
         }
     }
 

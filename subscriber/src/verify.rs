@@ -3,14 +3,25 @@
 //! Owns the keyring and the counts of what was refused. Each kind of refusal is logged once: a flood
 //! of forged messages must not become a flood of log lines.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use writ_core::{envelope::Keyring, follower::Ignored, revision::Revision, subject::BusSubject};
-use writ_proto::log::{self, Opened, Payload};
+use writ_core::{
+    envelope::{KeyId, Keyring},
+    follower::Ignored,
+    revision::Revision,
+    subject::BusSubject,
+};
+use writ_proto::log::{self, OpenError, Opened, Payload};
 
 /// The gate through which every message comes in.
 pub(crate) struct Gate {
     trusted: Keyring,
+    /// Keys that the bundle lists as revoked.
+    revoked: BTreeSet<KeyId>,
+    has_met_unknown_key: bool,
     refused: BTreeMap<&'static str, u64>,
 }
 
@@ -19,8 +30,28 @@ impl Gate {
     pub(crate) fn new(trusted: Keyring) -> Gate {
         Gate {
             trusted,
+            revoked: BTreeSet::new(),
+            has_met_unknown_key: false,
             refused: BTreeMap::new(),
         }
+    }
+
+    /// From now on believes the holders of these keys, and of no other.
+    pub(crate) fn trust(&mut self, trusted: Keyring, revoked: impl IntoIterator<Item = KeyId>) {
+        self.trusted = trusted;
+        self.revoked = revoked.into_iter().collect();
+    }
+
+    /// Whether something came since the last time that a key signed which nobody here knows.
+    pub(crate) fn take_unknown_key(&mut self) -> bool {
+        std::mem::take(&mut self.has_met_unknown_key)
+    }
+
+    /// Whether what the cluster kept was signed by a key that was revoked since: then nobody tampered with
+    /// it, and it is read from the log again.
+    pub(crate) fn is_of_revoked(&self, signed: &[u8]) -> bool {
+        let keys = log::claimed_keys(signed);
+        !keys.is_empty() && keys.iter().all(|key| self.revoked.contains(key))
     }
 
     /// Opens a message; what is not believed is counted, and nothing else happens.
@@ -32,13 +63,20 @@ impl Gate {
         match log::open(subject, bytes, &self.trusted) {
             Ok(opened) => Some((opened, Arc::from(bytes))),
             Err(error) => {
-                let category = error.category();
-                if self.count(category) == 1 {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(%subject, category, error, "message refused; further ones are counted");
-                }
+                let mut keys = error.untrusted_keys().iter();
+                self.has_met_unknown_key |= keys.any(|key| !self.revoked.contains(key));
+                self.refuse(subject, &error);
                 None
             }
+        }
+    }
+
+    /// Counts what is not believed.
+    pub(crate) fn refuse(&mut self, subject: &BusSubject, error: &OpenError) {
+        let category = error.category();
+        if self.count(category) == 1 {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(%subject, category, error, "message refused; further ones are counted");
         }
     }
 
@@ -105,5 +143,13 @@ mod tests {
         assert!(gate.open::<Beat>(&BusSubject::Root, &good).is_none());
         gate.ignore(&BusSubject::Beat, Ignored::Older);
         assert_eq!(gate.refused(), 2);
+
+        assert!(gate.take_unknown_key() && !gate.take_unknown_key());
+        gate.trust(Keyring::new([key(2).public()]), [key(1).public().id()]);
+        assert!(gate.open::<Beat>(&BusSubject::Beat, &forged).is_some());
+        assert!(gate.open::<Beat>(&BusSubject::Beat, &good).is_none());
+        assert!(!gate.take_unknown_key(), "a revoked key is no riddle");
+        assert!(gate.is_of_revoked(&good) && !gate.is_of_revoked(&forged));
+        assert!(!gate.is_of_revoked(b"damaged"));
     }
 }

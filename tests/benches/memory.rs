@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tonic::transport::Channel;
 use writ_proto::v1::{
     ApplyRequest, StatusRequest, ack_service_client::AckServiceClient,
     policy_service_client::PolicyServiceClient, status_request::Of,
@@ -40,10 +41,10 @@ async fn main() {
             .spawn()
             .unwrap();
     let pid = subscriber.id().unwrap();
-    let address = fleet.address().to_owned();
+    let channel = fleet.channel().unwrap();
     for (policies, limit_mib) in [(20, 20), (200, 40)] {
-        apply(&address, policies).await;
-        applied(&address, policies).await;
+        apply(channel.clone(), policies).await;
+        applied(channel.clone(), policies).await;
         let (now, peak) = (resident_kib(pid, "VmRSS"), resident_kib(pid, "VmHWM"));
         println!(
             "{policies} policies, {} objects: resident {:.1} MiB (own {:.1}, mapped files {:.1}), at most {:.1} MiB (limit {limit_mib} MiB)",
@@ -85,10 +86,8 @@ fn resident_kib(pid: u32, field: &str) -> f64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-async fn apply(address: &str, policies: usize) {
-    let mut service = PolicyServiceClient::connect(address.to_owned())
-        .await
-        .unwrap();
+async fn apply(channel: Channel, policies: usize) {
+    let mut service = PolicyServiceClient::new(channel);
     for number in 0..policies {
         let request = ApplyRequest {
             manifest: policy(number).to_string(),
@@ -98,8 +97,8 @@ async fn apply(address: &str, policies: usize) {
     }
 }
 
-async fn applied(address: &str, policies: usize) {
-    let mut service = AckServiceClient::connect(address.to_owned()).await.unwrap();
+async fn applied(channel: Channel, policies: usize) {
+    let mut service = AckServiceClient::new(channel);
     let since = Instant::now();
     loop {
         let request = StatusRequest {

@@ -19,7 +19,11 @@ use tokio::{task::JoinSet, time::sleep};
 use tonic::{Code, transport::Channel};
 use writ_bus::{Client, read, streams::Stream};
 use writ_core::{
-    edit::Intent, envelope::Keyring, name::Name, root::Root, scope::Kind, subject::BusSubject,
+    edit::{Intent, Kind},
+    envelope::Keyring,
+    name::Name,
+    root::Root,
+    subject::BusSubject,
 };
 use writ_proto::{
     log,

@@ -3,6 +3,8 @@
 //!
 //! Every process keeps its address over a restart, so that clients find it again.
 
+mod leaf;
+
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -13,10 +15,10 @@ use nkeys::KeyPair;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use writ_bus::{
     Client, accounts,
-    config::{ClusterUser, Peers, PublicKey, PublisherUser, ServerConfig},
+    config::{ClusterUser, Leafs, Peers, PublicKey, PublisherUser, ServerConfig},
     connection::{FirstConnect, Options},
     streams::{self, Settings, Stream},
 };
@@ -25,13 +27,14 @@ use writ_core::{
     name::{ClusterName, Name, Region, Stage},
 };
 use writ_proto::{
-    trust::TrustBundle,
+    trust::{self, TrustBundle},
     v1::{
         ack_service_client::AckServiceClient, cluster_service_client::ClusterServiceClient,
         policy_service_client::PolicyServiceClient,
     },
 };
 use writ_sandbox::{
+    api::ApiKeys,
     parts::{Part, Parts},
     process::{Launcher, Process, Spec, free_port},
     progress::Progress,
@@ -102,6 +105,8 @@ pub struct Size {
     pub clusters: Vec<String>,
     /// Three of them without a word and a cluster is silent.
     pub pulse_period_s: u64,
+    /// Whether the clusters are behind a leaf node of eu, which knows all servers.
+    pub leaf: bool,
 }
 
 impl Size {
@@ -113,6 +118,7 @@ impl Size {
             publishers,
             clusters,
             pulse_period_s: 1,
+            leaf: false,
         }
     }
 }
@@ -136,10 +142,12 @@ pub struct Hub {
     launcher: Launcher,
     parts: Parts,
     servers: Vec<Server>,
+    leaf: Option<leaf::Leaf>,
     publishers: Vec<Publisher>,
     pulse_period_s: u64,
     reader_seed: String,
     cluster_seeds: BTreeMap<String, String>,
+    api: ApiKeys,
 }
 
 impl Drop for Hub {
@@ -214,12 +222,29 @@ impl Hub {
             key: public(pair),
         };
         let users: Vec<ClusterUser> = clusters.iter().map(user).collect();
+        let link = size.leaf.then(KeyPair::new_user);
+        // Who is behind a leaf is known there, and nowhere else.
+        let (behind, users) = if size.leaf {
+            (users, Vec::new())
+        } else {
+            (Vec::new(), users)
+        };
 
         write_keys(path, &bus_keys);
+        let api = ApiKeys::make(&path.join("api")).expect("certificates");
         let mut hub = Hub {
+            api,
             launcher: Launcher::writ(writ.into()),
             parts: parts.expect("nats-server is there or can be built"),
-            servers: server_configs(path, size.servers, &public(&installer), &publishers, &users),
+            servers: server_configs(
+                path,
+                size.servers,
+                &public(&installer),
+                &publishers,
+                &users,
+                link.as_ref(),
+            ),
+            leaf: None,
             publishers: (0..size.publishers)
                 .map(|number| Publisher {
                     name: publisher_name(number),
@@ -240,6 +265,9 @@ impl Hub {
             hub.start_server(number).await;
         }
         hub.install(seed(&installer), size.servers).await;
+        if let Some(link) = link {
+            hub.start_leaf(&link, &installer, behind).await;
+        }
         hub
     }
 
@@ -292,12 +320,11 @@ impl Hub {
             &ClusterName::parse(name).expect("a name"),
         );
         until("the cluster connects", async || {
-            connect(
-                &self.nats_url(),
-                self.cluster_seeds[name].clone(),
-                inbox.clone(),
-            )
-            .await
+            let url = match &self.leaf {
+                Some(leaf) => leaf.url(),
+                None => self.nats_url(),
+            };
+            connect(&url, self.cluster_seeds[name].clone(), inbox.clone()).await
         })
         .await
     }
@@ -380,6 +407,20 @@ impl Hub {
         }
     }
 
+    /// The certificates of every publisher's API.
+    pub fn api(&self) -> &ApiKeys {
+        &self.api
+    }
+
+    /// A file that describes publishers at these addresses to their administrator, for `writ --fleet`.
+    pub fn fleet_file(&self, addresses: &str) -> String {
+        let name = addresses.replace([':', ','], "-");
+        let path = self.path().join(format!("fleet-{name}.yaml"));
+        let fleet = self.api.administrator(addresses);
+        std::fs::write(&path, fleet.to_text()).expect("the folder can be written");
+        path.to_string_lossy().into_owned()
+    }
+
     fn address_file(&self, number: usize) -> std::path::PathBuf {
         self.path().join(format!("publisher-{number}.address"))
     }
@@ -409,6 +450,9 @@ impl Hub {
             .flag("beat-period-s", "1")
             .flag("beat-expiry-s", "5")
             .flag("pulse-period-s", self.pulse_period_s.to_string());
+        for argument in self.api.arguments() {
+            spec = spec.arg(argument);
+        }
         if let Some(failpoint) = failpoint {
             spec = spec.env("WRIT_FAILPOINT", failpoint);
         }
@@ -459,12 +503,8 @@ impl Hub {
 
     /// A way to a publisher that is taken up again whenever it is back.
     pub fn channel(&self, number: usize) -> Channel {
-        let url = format!("http://{}", self.address(number));
-        let endpoint = Endpoint::from_shared(url).expect("an address");
-        endpoint
-            .timeout(CALL_TIME_MAX)
-            .tcp_nodelay(true)
-            .connect_lazy()
+        let channel = self.api.channel(&self.address(number), Some(CALL_TIME_MAX));
+        channel.expect("an address")
     }
 
     /// Policies, by a publisher.
@@ -485,7 +525,10 @@ impl Hub {
 
 fn write_keys(folder: &Path, bus_keys: &[KeyPair]) {
     let write = |name: String, bytes: &[u8]| {
-        std::fs::write(folder.join(name), bytes).expect("the folder can be written");
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).expect("the folder can be written");
+        let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(path, own).expect("it is ours");
     };
     let mut keys = Vec::new();
     for (number, pair) in bus_keys.iter().enumerate() {
@@ -495,13 +538,10 @@ fn write_keys(folder: &Path, bus_keys: &[KeyPair]) {
         write(format!("publisher-{number}.signing"), text.as_bytes());
         keys.push(SigningKey::from_seed(&signing).public());
     }
-    let bundle = TrustBundle {
-        version: 1,
-        publishers: keys,
-    };
+    let bundle = TrustBundle::first(keys);
     write(
         "trust".to_owned(),
-        &bundle.to_file(&SigningKey::from_seed(&[99; 32])),
+        &trust::to_file(&bundle, &SigningKey::from_seed(&[99; 32])),
     );
 }
 
@@ -511,6 +551,7 @@ fn server_configs(
     installer: &PublicKey,
     publishers: &[PublisherUser],
     clusters: &[ClusterUser],
+    link: Option<&KeyPair>,
 ) -> Vec<Server> {
     let routes: Vec<std::net::SocketAddr> = (0..count)
         .map(|_| ([127, 0, 0, 1], port()).into())
@@ -536,7 +577,10 @@ fn server_configs(
             installer: installer.clone(),
             publishers: publishers.to_vec(),
             clusters: clusters.to_vec(),
-            leafs: None,
+            leafs: link.map(|link| Leafs {
+                listen: ([127, 0, 0, 1], port()).into(),
+                links: vec![leaf::link(link)],
+            }),
         };
         let text = config.render().expect("a configuration");
         std::fs::write(own.join("nats.conf"), text).expect("the folder can be written");

@@ -288,7 +288,9 @@ mod tests {
         match parse(value) {
             Ok(parsed) => match parsed.document {
                 Document::Policy(policy) => policy,
-                Document::Cluster(_) => panic!("seed {seed}: a policy was made"),
+                Document::Cluster(_) | Document::Record(_) => {
+                    panic!("seed {seed}: a policy was made")
+                }
             },
             Err(violations) => panic!("seed {seed}: {violations:?}\n{value:#}"),
         }

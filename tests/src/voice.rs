@@ -28,7 +28,17 @@ pub struct Voice {
     client: Client,
     sender: Sender,
     counter: u64,
+    previous: Hash,
     sent_ms: u64,
+    boot: u64,
+    boot_id: String,
+}
+
+/// What a cluster keeps of its acks.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    counter: u64,
+    previous: Hash,
 }
 
 /// Pulses that go on until they are stopped.
@@ -63,8 +73,31 @@ impl Voice {
             client,
             sender,
             counter: 0,
+            previous: Hash([0; 32]),
             sent_ms: 0,
+            boot: 1,
+            boot_id: "voice".into(),
         }
+    }
+
+    /// Its subscriber is started again: another run, which goes on with the chain.
+    pub fn restart(&mut self) {
+        self.boot += 1;
+        self.boot_id = format!("{}-{}-{}", self.sender.cluster, self.boot, wall_ms());
+    }
+
+    /// What the cluster keeps.
+    pub fn memory(&self) -> Memory {
+        Memory {
+            counter: self.counter,
+            previous: self.previous,
+        }
+    }
+
+    /// The cluster is put back to what it kept, and its subscriber is started.
+    pub fn put_back(&mut self, memory: Memory) {
+        (self.counter, self.previous) = (memory.counter, memory.previous);
+        self.restart();
     }
 
     fn next_ms(&mut self) -> u64 {
@@ -101,14 +134,15 @@ impl Voice {
             exceptions_total: refused,
             edits: vec![],
             refused_messages: 0,
-            boot_id: "voice".into(),
-            boot: 1,
+            boot_id: self.boot_id.clone(),
+            boot: self.boot,
             counter: self.counter,
-            previous: Hash([0; 32]),
+            previous: self.previous,
             sent_ms: self.next_ms(),
             witness: vec![],
         };
         let sealed = log::seal(&ack, &ack_key(self.sender.cluster.as_str()));
+        self.previous = sealed.hash;
         let sent = live::publish_ack(&self.client, &self.sender, sealed.bytes.into()).await;
         sent.expect("the bus takes an ack");
     }
@@ -125,7 +159,7 @@ impl Voice {
             kubernetes_version: "v1.36.3".into(),
             stale: false,
             sent_ms: self.next_ms(),
-            boot_id: "voice".into(),
+            boot_id: self.boot_id.clone(),
             period_ms: u64::try_from(PULSE_PERIOD.as_millis()).unwrap_or(u64::MAX),
             ceiling: None,
             observing: false,

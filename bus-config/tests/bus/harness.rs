@@ -41,6 +41,7 @@ pub(crate) const SETTINGS: Settings = Settings {
     replicas: 1,
     log_bytes_max: 64 << 20,
     acks_bytes_max: 16 << 20,
+    audit_bytes_max: 16 << 20,
 };
 
 /// A cluster of the test's fleet.
@@ -169,6 +170,10 @@ impl Bus {
         self.server.kill().await.unwrap();
     }
 
+    pub(crate) async fn plain_installer(&self) -> Plain {
+        self.plain(&self.installer, accounts::INSTALLER_INBOX).await
+    }
+
     pub(crate) async fn plain_publisher(&self) -> Plain {
         self.plain(&self.publisher, "_INBOX.publisher.publisher-1")
             .await
@@ -187,6 +192,13 @@ impl Bus {
             .await
             .unwrap();
         assert!(status.success());
+    }
+
+    /// Kills the server and starts another on the same port, with nothing stored.
+    pub(crate) async fn restart_empty(&mut self) {
+        self.server.kill().await.unwrap();
+        std::fs::remove_dir_all(&self.config.store_dir).unwrap();
+        self.restart().await;
     }
 
     /// Kills the server and starts another on the same port and store.

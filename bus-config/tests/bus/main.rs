@@ -1,6 +1,7 @@
 //! What the bus promises, each time against a real nats-server of the test's own.
 
 mod access;
+mod backup;
 mod batch;
 mod harness;
 mod injection;

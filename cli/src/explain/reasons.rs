@@ -26,7 +26,7 @@ pub(crate) const ALL: &[Page] = pages![
     "Forbidden" "ClusterRefused" "Invalid" "Unsupported"
     "Contended" "Conflict" "Unavailable"
     "Older" "NotRecovered" "RecordUnreadable" "LedgerTampered"
-    "Drifted" "Observing"
+    "Drifted" "Observing" "IdentityForked"
     "Waiting" "InvalidEvent" "MirrorNotWritten" "Drift"
 ];
 

@@ -159,7 +159,7 @@ fn lines(summary: &Summary, ending: Ending) -> Vec<String> {
     let mut lines = vec!["The fleet is ready.".to_owned(), String::new()];
     lines.push(row(
         "publisher",
-        summary.address.trim_start_matches("http://"),
+        summary.address.trim_start_matches("https://"),
     ));
     lines.push(row("bus", &summary.bus_url));
     for cluster in &summary.clusters {
@@ -181,7 +181,7 @@ fn lines(summary: &Summary, ending: Ending) -> Vec<String> {
             cluster.name
         ));
     }
-    lines.push("  grpcurl -plaintext $WRIT_ADDRESS list".to_owned());
+    lines.push("  writ whoami".to_owned());
     lines.push(String::new());
     lines.push(match ending {
         Ending::CtrlC => "It runs until Ctrl-C.".to_owned(),
@@ -250,7 +250,7 @@ mod tests {
     fn a_ready_fleet_says_where_everything_is_and_what_to_try() {
         let summary = Summary {
             dir: "/tmp/x".into(),
-            address: "http://127.0.0.1:7070".into(),
+            address: "https://127.0.0.1:7070".into(),
             bus_url: "nats://127.0.0.1:4222".into(),
             kubeconfig: "/tmp/x/kubeconfig".into(),
             env: "/tmp/x/env".into(),

@@ -30,6 +30,9 @@ const FAILING_NAMED_MAX: usize = 8;
 /// What Writ says where it would write and may only look.
 const OBSERVING: &str = "Observing";
 
+/// Of a cluster for which two speak.
+const IDENTITY_FORKED: &str = "IdentityForked";
+
 /// A cluster as it stands, or one policy of it.
 #[derive(Debug)]
 pub(crate) struct Finding {
@@ -95,7 +98,7 @@ impl Finding {
     fn verdict(&self) -> Verdict {
         let counts = self.counts();
         let heard = words::liveness_state(self.cluster.liveness.as_ref());
-        if counts.refused > 0 {
+        if counts.refused > 0 || self.is_forked() {
             Verdict::Refused
         } else if counts.pending > self.count(is_observing) {
             Verdict::Pending
@@ -112,6 +115,11 @@ impl Finding {
 
     fn counts(&self) -> v1::Counts {
         self.cluster.counts.unwrap_or_default()
+    }
+
+    /// Two hold its keys.
+    fn is_forked(&self) -> bool {
+        !self.cluster.forked.is_empty()
     }
 
     fn observes(&self) -> bool {
@@ -201,6 +209,10 @@ impl Finding {
             Verdict::Silent => {
                 format!("{name} is NOT good: {heard}; what it holds now is not known")
             }
+            _ if self.is_forked() => {
+                let forked = clean(&self.cluster.forked);
+                format!("{name} is NOT good: two hold its keys: {forked}; {heard}")
+            }
             _ => {
                 let columns = [(counts.refused, "refused"), (counts.pending, "pending")];
                 let columns = columns.iter().filter(|(count, _)| *count > 0);
@@ -288,6 +300,10 @@ impl Finding {
         }
         let mut order = Vec::new();
         let mut policies: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        if self.is_forked() {
+            order.push(IDENTITY_FORKED);
+            policies.entry(IDENTITY_FORKED).or_default();
+        }
         for line in self.told() {
             let own = match line.reason.as_str() {
                 "" => "Waiting",

@@ -48,7 +48,9 @@ pub(crate) async fn run_interrupted(
     stdin: &str,
     interrupt: BoxFuture<'static, ()>,
 ) -> Ran {
-    let address = format!("--address={address}");
+    let plain = |address: &str| format!("http://{}", address.trim());
+    let addresses: Vec<String> = address.split(',').map(plain).collect();
+    let address = format!("--address={}", addresses.join(","));
     let words = ["writ", address.as_str()]
         .into_iter()
         .chain(line.split_whitespace());

@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeSet, fmt};
 
+/// The group that is administrator of a fleet whatever its rules say: given by client certificates alone.
+pub const ADMINISTRATORS: &str = "writ:administrators";
+
 /// By which way somebody showed who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Inlet {
@@ -13,15 +16,18 @@ pub enum Inlet {
     ServiceToken,
     /// The break-glass administrator.
     BreakGlass,
+    /// Nothing was checked.
+    Loopback,
 }
 
 impl Inlet {
     /// All of them.
-    pub const ALL: [Inlet; 4] = [
+    pub const ALL: [Inlet; 5] = [
         Inlet::Oidc,
         Inlet::Certificate,
         Inlet::ServiceToken,
         Inlet::BreakGlass,
+        Inlet::Loopback,
     ];
 
     /// The word for it, in audit records and in authors.
@@ -31,6 +37,7 @@ impl Inlet {
             Inlet::Certificate => "mtls",
             Inlet::ServiceToken => "token",
             Inlet::BreakGlass => "break-glass",
+            Inlet::Loopback => "unauthenticated",
         }
     }
 }

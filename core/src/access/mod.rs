@@ -4,5 +4,9 @@
 //! alone. Never checks a credential: who calls is established at the edge.
 
 mod identity;
+mod rule;
+mod token;
 
-pub use identity::{Identity, Inlet};
+pub use identity::{ADMINISTRATORS, Identity, Inlet};
+pub use rule::{ANY, AccessRule, AccessSubject, Bounds, GrantedRule, MayGrant, Prefixes, Role};
+pub use token::ServiceToken;

@@ -25,6 +25,18 @@ impl State {
         group.add(edit);
         group.finish()
     }
+
+    /// The root that states another version of the trust bundle, which is stored before it in the same
+    /// batch. It has a revision of its own, so that one revision has one root, and no edit.
+    pub fn root_with_trust(&self, version: u64) -> Root {
+        Root {
+            revision: self.revision.next(),
+            feeds: self.feeds(),
+            edits: Vec::new(),
+            opening: self.opening.clone(),
+            trust: version,
+        }
+    }
 }
 
 /// Several edits that become one batch: as if one were made after the other, with one root.
@@ -95,15 +107,17 @@ impl<'a> Group<'a> {
             feeds.extend(listened.flat_map(|(region, stage)| Feed::listened_by(region, stage)));
         }
         let events = scopes.len();
-        feeds.extend(scopes.into_iter().map(|scope| Feed {
-            kind: edit.kind,
-            scope: scope.clone(),
-        }));
+        if let Some(kind) = edit.kind.feed_kind() {
+            feeds.extend(scopes.into_iter().map(|scope| Feed {
+                kind,
+                scope: scope.clone(),
+            }));
+        }
         let feeds = feeds.union(&self.touched).count();
         self.messages.len() + 1 + events + 2 * feeds + 1
     }
 
-    /// Takes an edit: its intent, and an event or tombstone for every scope that it is in or leaves.
+    /// Takes an edit: its intent, and an event or tombstone for every scope that it is in or leaves (a record: none).
     /// The generation goes on over deletions.
     pub fn add(&mut self, edit: &Edit) -> (Revision, Generation) {
         let revision = self.next.revision.next();
@@ -128,11 +142,16 @@ impl<'a> Group<'a> {
                 open_feed(&mut self.next.feeds, &mut self.touched, feed, revision);
             }
         }
-        for scope in before.union(&intent.scopes) {
-            let feed = Feed {
-                kind: edit.kind,
+        // A record is in no scope, and no cluster hears of it.
+        let kind = edit.kind.feed_kind();
+        let feeds = before.union(&intent.scopes).filter_map(|scope| {
+            Some(Feed {
+                kind: kind?,
                 scope: scope.clone(),
-            };
+            })
+        });
+        for feed in feeds {
+            let scope = feed.scope.clone();
             open_feed(
                 &mut self.next.feeds,
                 &mut self.touched,
@@ -140,7 +159,7 @@ impl<'a> Group<'a> {
                 revision,
             );
             if let Some(log) = self.next.feeds.get_mut(&feed) {
-                let event = enter_or_leave(log, edit, &intent, scope);
+                let event = enter_or_leave(log, edit, &intent, &scope);
                 self.bytes += event.body.as_ref().map_or(0, Vec::len);
                 self.messages.push(Message::Event(event));
             }
@@ -183,6 +202,7 @@ impl<'a> Group<'a> {
             feeds: self.next.feeds(),
             edits: self.edits.clone(),
             opening: self.next.opening.clone(),
+            trust: self.next.trust,
         }));
         Batch {
             messages,
@@ -197,6 +217,7 @@ fn intent(edit: &Edit, revision: Revision, generation: Generation) -> Intent {
         Change::Put {
             manifest, scopes, ..
         } => (Some(manifest.clone()), scopes.clone()),
+        Change::Record { manifest } => (Some(manifest.clone()), BTreeSet::new()),
         Change::Delete => (None, BTreeSet::new()),
     };
     Intent {
@@ -251,7 +272,7 @@ fn enter_or_leave(log: &mut FeedLog, edit: &Edit, intent: &Intent, scope: &Scope
             ..
         } if scopes.contains(scope) => {
             let body = Body::new(
-                edit.kind,
+                log.index.feed.kind,
                 edit.name.clone(),
                 intent.generation,
                 object.clone(),

@@ -110,6 +110,7 @@ impl State {
         }
         self.revision = root.revision;
         self.opening = root.opening.clone();
+        self.trust = root.trust;
         Ok(())
     }
 }

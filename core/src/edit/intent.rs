@@ -2,11 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use super::Kind;
 use crate::{
     name::Name,
     revision::{Generation, Revision},
-    scope::{Kind, Scope},
+    scope::Scope,
 };
+
+/// The inlet of what was said again when the log was recovered. Its time is that of the recovery.
+pub const RECOVERED: &str = "recover";
+
+/// The inlet of a name of which the recovered log says only that something newer existed.
+pub const RECOVERED_UNKNOWN: &str = "recover-unknown";
 
 /// An edit as submitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,4 +42,16 @@ pub struct Intent {
     pub committed_ms: u64,
     /// The clusters that the edit is for, sorted; fixed when it committed.
     pub targets: Vec<String>,
+}
+
+impl Intent {
+    /// Whether it says again what was in a log that was lost.
+    pub fn is_recovered(&self) -> bool {
+        self.inlet == RECOVERED || self.is_unknown()
+    }
+
+    /// Whether it stands for an edit that is not to be found: it has no manifest, and is no deletion.
+    pub fn is_unknown(&self) -> bool {
+        self.inlet == RECOVERED_UNKNOWN
+    }
 }

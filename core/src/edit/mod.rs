@@ -7,6 +7,7 @@
 mod build;
 mod follow;
 mod intent;
+mod kind;
 mod outcome;
 
 use std::{
@@ -19,7 +20,8 @@ use serde_json::Value;
 pub use self::{
     build::Group,
     follow::FollowError,
-    intent::Intent,
+    intent::{Intent, RECOVERED, RECOVERED_UNKNOWN},
+    kind::Kind,
     outcome::{Attempt, Claim, Next, Reply, SeenRoot},
 };
 use crate::{
@@ -30,7 +32,7 @@ use crate::{
     name::{Name, Region, Stage},
     revision::Revision,
     root::{FeedState, Root, RootEdit},
-    scope::{Feed, Kind, Scope},
+    scope::{Feed, Scope},
     subject::BusSubject,
 };
 
@@ -49,6 +51,8 @@ pub struct State {
     admitted: Option<Opening>,
     /// The signed opening of the epoch, which every root carries on.
     opening: Option<Arc<[u8]>>,
+    /// The trust bundle that is in force, which every root carries on.
+    trust: u64,
 }
 
 /// One feed as the log holds it.
@@ -151,6 +155,11 @@ pub enum Change {
         /// For a cluster: where it listens, so that its feeds exist before it looks for them.
         listens: Option<(Region, Stage)>,
     },
+    /// It is there, and governs publishers alone.
+    Record {
+        /// The document as submitted, JSON.
+        manifest: String,
+    },
     /// It is gone.
     Delete,
 }
@@ -183,6 +192,11 @@ impl State {
             true => is_all,
             false => newest.revision().epoch > self.revision.epoch,
         }
+    }
+
+    /// Version of the trust bundle that the last root states.
+    pub fn trust(&self) -> u64 {
+        self.trust
     }
 
     /// Takes an opening that was found in a root and is signed by the offline key.

@@ -6,12 +6,12 @@
 //! name that has not moved on, or else by the next message of its intents. A request id alone tells nothing here: a client that turned
 //! to another publisher has the same request in another batch.
 
+use super::Kind;
 use crate::{
     hash::Hash,
     name::Name,
     revision::{Generation, Revision},
     root::RootEdit,
-    scope::Kind,
 };
 
 /// What the log answered to one sending.

@@ -267,3 +267,67 @@ fn a_group_takes_a_name_once_and_no_more_than_its_root_and_its_batch_hold() {
     }
     assert!(taken > 1 && group.finish().messages.len() <= BATCH_LENGTH_MAX);
 }
+
+fn record(kind: Kind, name: &str, content: u64) -> Edit {
+    let manifest = format!("{{\"n\":{content}}}");
+    edit(kind, name, Change::Record { manifest })
+}
+
+#[test]
+fn a_record_is_an_intent_and_a_root_and_changes_no_feed() {
+    let mut state = State::default()
+        .build(&put(Kind::Policy, "a", &["eu.prod"], 1))
+        .next;
+    let feeds = state.feeds();
+    let edits = [
+        record(Kind::Access, "a", 1),
+        record(Kind::Token, "a", 2),
+        record(Kind::Proposal, "a", 3),
+        record(Kind::Access, "a", 4),
+        edit(Kind::Access, "a", Change::Delete),
+        record(Kind::Access, "a", 5),
+    ];
+    for edit in &edits {
+        let batch = state.build(edit);
+        let subjects: Vec<String> = batch
+            .messages
+            .iter()
+            .map(|m| m.subject().to_string())
+            .collect();
+        assert_eq!(
+            subjects,
+            [format!("writ.intent.{}.a", edit.kind).as_str(), "writ.root"]
+        );
+        assert_eq!(follow(&mut state, &batch.messages), batch.next.revision());
+        assert_eq!(state.feeds(), feeds);
+    }
+    let name = Name::parse("a").unwrap();
+    let generation = |kind| state.intent(kind, &name).unwrap().generation.0;
+    assert_eq!(
+        Kind::ALL.map(|kind| match kind {
+            Kind::Cluster => 0,
+            kind => generation(kind),
+        }),
+        [0, 1, 4, 1, 1]
+    );
+    assert_eq!(state.revision().number, 7);
+}
+
+#[test]
+fn records_and_policies_share_a_group() {
+    let state = State::default();
+    let mut group = Group::new(&state);
+    for edit in [
+        put(Kind::Policy, "a", &["eu.prod"], 1),
+        record(Kind::Access, "a", 1),
+        record(Kind::Proposal, "a", 1),
+    ] {
+        assert!(group.takes(&edit));
+        group.add(&edit);
+    }
+    assert!(!group.takes(&record(Kind::Access, "a", 2)));
+    let batch = group.finish();
+    let mut reader = State::default();
+    assert_eq!(follow(&mut reader, &batch.messages), batch.next.revision());
+    assert_eq!(reader.intents(Kind::Access).count(), 1);
+}

@@ -4,6 +4,11 @@
 use super::{Follower, Ignored, Key, Read, Word};
 use crate::{epoch::Opening, name::Name, revision::Revision, root::Root, scope::Kind};
 
+/// How often the root is read for one word of an epoch that is not open. Whoever answers may lag, a mirror
+/// behind a link for long, so that it is asked until the hub has been asked, too; a publisher's key alone
+/// can't have it asked for ever.
+const ROOTS_ASKED_MAX: u32 = 6;
+
 impl Follower {
     /// Takes an opening that was found in a root and is signed by the offline key. Of one epoch the
     /// first counts.
@@ -47,8 +52,22 @@ impl Follower {
     /// Whether an answer is of the epoch believed. One of a higher epoch makes the root be read.
     pub(super) fn is_open(&mut self, revision: Revision) -> bool {
         let checked = self.check_epoch(revision);
-        self.epoch_heard |= checked == Err(Ignored::Unopened);
+        if checked == Err(Ignored::Unopened) {
+            self.hear_epoch(revision.epoch);
+        }
         checked.is_ok()
+    }
+
+    pub(super) fn hear_epoch(&mut self, epoch: u64) {
+        self.epoch_heard = Some((epoch, ROOTS_ASKED_MAX));
+    }
+
+    /// A root was read. One of an older epoch than was heard of may come from a mirror that lags.
+    pub(super) fn answer_epoch(&mut self, root: &Root) {
+        self.epoch_heard = self.epoch_heard.and_then(|(epoch, left)| {
+            let is_asked_again = root.revision.epoch < epoch && left > 1;
+            is_asked_again.then_some((epoch, left - 1))
+        });
     }
 
     /// Whether a root is of the epoch believed, and not before or beside its beginning.

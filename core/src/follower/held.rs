@@ -84,3 +84,49 @@ impl Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::revision::{Generation, Revision};
+
+    fn feed() -> Feed {
+        "policy.eu.prod".parse().unwrap()
+    }
+
+    fn at(number: u64) -> Revision {
+        Revision { epoch: 1, number }
+    }
+
+    fn states(numbers: std::ops::RangeInclusive<u64>) -> Vec<(Revision, Entries)> {
+        let state = |number| {
+            let entry = Entry {
+                generation: Generation(number),
+                revision: at(number),
+                hash: Hash::of(b"a"),
+            };
+            let name = crate::name::Name::parse("a").unwrap();
+            (at(number), Entries::from([(name, entry)]))
+        };
+        numbers.map(state).collect()
+    }
+
+    #[test]
+    fn the_last_states_are_held_and_no_more_however_they_come() {
+        let last = 3 * STATES_MAX as u64;
+        let (mut one_by_one, mut at_once) = (Held::default(), Held::default());
+        for state in states(1..=last) {
+            one_by_one.take(&feed(), vec![state]);
+        }
+        at_once.take(&feed(), states(1..=last));
+        for held in [one_by_one, at_once] {
+            assert_eq!(held.0.len(), STATES_MAX);
+            assert_eq!(held.newest().unwrap().revision, at(last));
+            let oldest = last - STATES_MAX as u64 + 1;
+            for number in oldest..=last {
+                assert_eq!(held.at(at(number)).unwrap().revision, at(number));
+            }
+            assert!(held.at(at(oldest - 1)).is_none());
+        }
+    }
+}

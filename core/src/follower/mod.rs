@@ -98,8 +98,8 @@ pub struct Follower {
     gap: bool,
     /// The highest epoch that is believed (9).
     epoch: u64,
-    /// A higher one was heard of; the root tells whether it was opened.
-    epoch_heard: bool,
+    /// A higher one was heard of, and how often the root is still asked whether it was opened.
+    epoch_heard: Option<(u64, u32)>,
     /// Its opening, where it has come in this run.
     opening: Option<Opening>,
     /// Reads about what a recovered log does not list, in vain since the last beat.
@@ -131,7 +131,7 @@ impl Follower {
             cut: None,
             gap: false,
             epoch: epoch::FIRST,
-            epoch_heard: false,
+            epoch_heard: None,
             opening: None,
             unanswered: BTreeSet::new(),
         }
@@ -267,7 +267,9 @@ impl Follower {
     pub fn on_beat(&mut self, beat: &Beat, now_ms: u64) -> Result<(), Ignored> {
         if let Err(why) = self.check_epoch(beat.revision) {
             // Nothing else is believed of the beat.
-            self.epoch_heard |= why == Ignored::Unopened;
+            if why == Ignored::Unopened {
+                self.hear_epoch(beat.revision.epoch);
+            }
             return Err(why);
         }
         let held = self.beat.map(|held| (held.revision, held.root));

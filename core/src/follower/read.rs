@@ -70,7 +70,7 @@ impl Follower {
             }
         }
         // What the root at hand needs may be there no more, in another epoch.
-        if self.epoch_heard && !reads.contains(&Read::Root) {
+        if self.epoch_heard.is_some() && !reads.contains(&Read::Root) {
             reads.push(Read::Root);
         }
         reads.append(&mut urgent);
@@ -133,7 +133,7 @@ impl Follower {
     pub fn on_root(&mut self, root: Option<(Root, Hash)>) {
         let Some((root, hash)) = root else { return };
         self.gap = false;
-        self.epoch_heard = false;
+        self.answer_epoch(&root);
         if self.admits(&root)
             && self
                 .root

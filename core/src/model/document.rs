@@ -6,8 +6,11 @@ use super::cluster::Cluster;
 use super::fields::{self, Fields, unknown};
 use super::limits::{COMPILED_SIZE_MAX_BYTES, DEPTH_MAX};
 use super::policy::ClusterPolicy;
+use super::record::{self, Record};
 use super::report::{Notice, Report, Violation, quoted};
 use super::strip;
+use crate::edit::Kind;
+use crate::name::Name;
 
 /// The version of the format.
 pub const API_VERSION: &str = "writ.dev/v1alpha1";
@@ -28,6 +31,28 @@ pub enum Document {
     Cluster(Cluster),
     /// A policy.
     Policy(ClusterPolicy),
+    /// What governs publishers alone.
+    Record(Record),
+}
+
+impl Document {
+    /// What it is a document of.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Document::Cluster(_) => Kind::Cluster,
+            Document::Policy(_) => Kind::Policy,
+            Document::Record(record) => record.kind(),
+        }
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> Name {
+        match self {
+            Document::Cluster(cluster) => Name::from(&cluster.name),
+            Document::Policy(policy) => Name::from(&policy.name),
+            Document::Record(record) => record.name().clone(),
+        }
+    }
 }
 
 /// What parsing made of a document.
@@ -63,6 +88,8 @@ fn read(value: &Value, report: &mut Report) -> Option<Document> {
             report.refuse("", message);
         }
         Some(Document::Cluster(cluster))
+    } else if record::KINDS.contains(&kind) {
+        Record::read(kind, &document, report).map(Document::Record)
     } else {
         ClusterPolicy::read(&document, report).map(Document::Policy)
     }
@@ -104,8 +131,9 @@ fn read_kind<'a>(document: &Fields<'a>, report: &mut Report) -> Option<&'a str> 
         report.refuse("apiVersion", message);
         return None;
     }
-    if ![CLUSTER, CLUSTER_POLICY].contains(&kind) {
-        let known = unknown("kind", kind, &[CLUSTER, CLUSTER_POLICY]);
+    let kinds = [&[CLUSTER, CLUSTER_POLICY][..], &record::KINDS].concat();
+    if !kinds.contains(&kind) {
+        let known = unknown("kind", kind, &kinds);
         let message = match kind {
             "PolicyCeiling" => format!("kind {} is not supported yet", quoted(kind)),
             _ => known,

@@ -48,6 +48,7 @@ impl Document {
         let needs = |feature: &str| match self {
             Document::Cluster(cluster) => feature == OBSERVE && cluster.mode == Mode::Observe,
             Document::Policy(policy) => policy_needs(policy, feature),
+            Document::Record(_) => false,
         };
         let needed = FEATURES.into_iter().filter(|feature| needs(feature));
         needed.map(str::to_owned).collect()

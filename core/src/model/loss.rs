@@ -100,7 +100,7 @@ mod tests {
         });
         match parse(&value).unwrap().document {
             Document::Policy(policy) => policy,
-            Document::Cluster(_) => panic!("a policy was written"),
+            Document::Cluster(_) | Document::Record(_) => panic!("a policy was written"),
         }
     }
 

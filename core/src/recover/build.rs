@@ -7,7 +7,7 @@ use super::{
     plan::{Content, Item, targets},
 };
 use crate::{
-    edit::{Intent, Message},
+    edit::{self, Intent, Message},
     epoch::Opening,
     event::{Event, PROTOCOL},
     hash::Hash,
@@ -18,8 +18,9 @@ use crate::{
     scope::{Feed, Scope},
 };
 
-/// Through which inlet a recovered edit came.
-const INLET: &str = "recover";
+/// How far the newest edit's time may be ahead of the clock of whoever recovers and still be taken over:
+/// as publishers do it.
+const CLOCK_LAG_MAX_MS: u64 = 60_000;
 /// Who edited what only clusters remembered: intents do not travel to them.
 const AUTHOR: &str = "unknown";
 
@@ -41,6 +42,15 @@ impl Plan {
     pub fn build(&self, epoch: u64, now_ms: u64) -> Recovery {
         let clusters = self.clusters();
         let first = self.log.number.max(self.found.number) + 1;
+        // Everything is said at one moment, and not before the last edit that is known: a time is one place
+        // in the log, and none of what is said again was there before.
+        let known = self.items.iter().filter_map(|item| item.intent.as_ref());
+        let newest_ms = known.map(|intent| intent.committed_ms).max().unwrap_or(0);
+        let now_ms = if newest_ms <= now_ms.saturating_add(CLOCK_LAG_MAX_MS) {
+            now_ms.max(newest_ms)
+        } else {
+            now_ms
+        };
         let mut writer = Writer {
             intents: Vec::new(),
             events: Vec::new(),
@@ -90,6 +100,8 @@ impl Writer {
         if let Some(known) = &item.intent {
             return Intent {
                 revision,
+                inlet: edit::RECOVERED.to_owned(),
+                committed_ms: self.now_ms,
                 ..known.clone()
             };
         }
@@ -103,7 +115,10 @@ impl Writer {
             scopes: BTreeSet::new(),
             author: AUTHOR.to_owned(),
             reason: reason(item),
-            inlet: INLET.to_owned(),
+            inlet: match item.content {
+                Content::Unknown => edit::RECOVERED_UNKNOWN.to_owned(),
+                _ => edit::RECOVERED.to_owned(),
+            },
             committed_ms: self.now_ms,
             targets: Vec::new(),
         };

@@ -63,7 +63,7 @@ impl Copy {
                         .insert((intent.kind, intent.name.clone()), intent);
                 }
                 Message::Event(event) => {
-                    let key = (event.feed.kind, event.name.clone());
+                    let key = (event.feed.kind.into(), event.name.clone());
                     let feeds = copy.events.entry(key).or_default();
                     feeds.insert(event.feed.clone(), event);
                 }

@@ -82,7 +82,7 @@ impl Found {
     pub fn event(&mut self, holder: &str, event: Event) {
         self.highest = self.highest.max(event.revision);
         self.holders.insert(holder.to_owned());
-        let key = (event.feed.kind, event.name.clone());
+        let key = (event.feed.kind.into(), event.name.clone());
         let rank = |event: &Event| (event.revision, event.body.is_some());
         match self.events.get_mut(&key) {
             Some(known) if rank(&known.event) > rank(&event) => {}
@@ -161,7 +161,7 @@ impl Found {
         found
             .entries
             .iter()
-            .map(|(name, entry)| ((feed.kind, name.clone()), entry.revision))
+            .map(|(name, entry)| ((feed.kind.into(), name.clone()), entry.revision))
             .filter(is_missing)
             .map(|(key, _)| key)
             .collect()

@@ -34,6 +34,7 @@ pub fn manifest(compiled: &Value) -> Option<(Value, Document)> {
     let bytes = match &parsed {
         Document::Cluster(cluster) => cluster.compile().into_bytes(),
         Document::Policy(policy) => policy.compile().into_bytes(),
+        Document::Record(_) => return None,
     };
     let again: Value = serde_json::from_slice(&bytes).ok()?;
     (again == *compiled).then_some((document, parsed))

@@ -2,14 +2,16 @@
 //!
 //! [`Watch`] is rule 9 in a publisher: no edit is made on a log that is behind what publishers signed.
 //! [`Copy`] reads what is left of the log, [`Found`] what the clusters hold, [`Plan`] compares the two
-//! name by name, and [`Plan::build`] says everything again in a new epoch.
+//! name by name, [`Plan::disown`] takes back what only a thief's events say, and [`Plan::build`] says everything again in a new epoch.
 //! Promises: of one name the highest signed state wins; nothing is taken from anybody's word but a
 //! publisher's; what is known to have existed and can't be found is named, and is neither rolled back
-//! nor declared gone. The same input gives the same plan.
+//! nor declared gone. The same input gives the same plan. Records (see [`Kind`]) are known to the log
+//! alone: they are taken over as it has them, and a later edit of one leaves no trace to find.
 //! Never signs, sends or asks: it is told.
 
 mod build;
 mod copy;
+mod disown;
 mod found;
 mod manifest;
 mod plan;
@@ -26,9 +28,10 @@ pub use self::{
     watch::{Ahead, Asked, Heard, Watch},
 };
 use crate::{
+    edit::Kind,
     name::{ClusterName, Name},
     revision::Revision,
-    scope::{Feed, Kind},
+    scope::Feed,
 };
 
 /// One name of one kind.

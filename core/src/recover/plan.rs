@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Copy, Found, Key, manifest};
 use crate::{
-    edit::Intent,
+    edit::{Intent, Kind},
     epoch,
     event::{Body, Event},
     index::Entry,
@@ -45,6 +45,8 @@ pub enum Content {
         /// What it says; nothing where this build can't read it.
         document: Option<Box<Document>>,
     },
+    /// A record, which the log alone has.
+    Record,
     /// Deleted.
     Gone,
     /// Nobody can say.
@@ -87,7 +89,7 @@ impl Item {
                 ..
             } => match document.as_ref() {
                 Document::Cluster(cluster) => Some(cluster),
-                Document::Policy(_) => None,
+                Document::Policy(_) | Document::Record(_) => None,
             },
             _ => None,
         }
@@ -97,7 +99,7 @@ impl Item {
 /// What the new epoch will say.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Every name, clusters first.
+    /// Every name: clusters, policies, records.
     pub items: Vec<Item>,
     /// Where the log ends.
     pub log: Revision,
@@ -118,7 +120,12 @@ impl Plan {
         let mut feeds: BTreeSet<Feed> = found.feeds.keys().cloned().collect();
         feeds.extend(found.listened.iter().cloned());
         for (feed, state) in &found.feeds {
-            keys.extend(state.entries.keys().map(|name| (feed.kind, name.clone())));
+            keys.extend(
+                state
+                    .entries
+                    .keys()
+                    .map(|name| (feed.kind.into(), name.clone())),
+            );
         }
         feeds.extend(log.root.iter().flat_map(|root| root.feeds.keys().cloned()));
         let items: Vec<Item> = keys.into_iter().map(|key| item(log, found, key)).collect();
@@ -147,6 +154,12 @@ impl Plan {
     /// The names of which the log did not say the same.
     pub fn differences(&self) -> impl Iterator<Item = &Item> {
         self.items.iter().filter(|item| item.differs())
+    }
+
+    /// How many records the log has. Whether there were later edits of them nobody else can say.
+    pub fn record_count(&self) -> usize {
+        let records = self.items.iter().filter(|item| item.key.0.is_record());
+        records.count()
     }
 
     /// How many names can't be recovered.
@@ -220,7 +233,8 @@ fn lists(found: &Found, key: &Key, word: Option<&Newest<'_>>) -> Lists {
         left: BTreeSet::new(),
         holders: BTreeSet::new(),
     };
-    for (feed, state) in found.feeds.iter().filter(|(feed, _)| feed.kind == key.0) {
+    let own_kind = |feed: &Feed| Kind::from(feed.kind) == key.0;
+    for (feed, state) in found.feeds.iter().filter(|(feed, _)| own_kind(feed)) {
         match state.entries.get(&key.1) {
             Some(entry) if entry.revision > revision => {
                 let highest = lists.above.as_ref().map(|(entry, _)| entry.revision);
@@ -254,12 +268,14 @@ fn item(log: &Copy, found: &Found, key: Key) -> Item {
         .get(&key)
         .map(|feeds| feeds.keys().cloned().collect())
         .unwrap_or_default();
-    let feed_of = |scope: &Scope| Feed {
-        kind: key.0,
-        scope: scope.clone(),
+    let feed_of = |scope: &Scope| {
+        Some(Feed {
+            kind: key.0.feed_kind()?,
+            scope: scope.clone(),
+        })
     };
     let scopes = word.as_ref().map(|word| word.scopes.clone());
-    let in_scopes = scopes.iter().flatten().map(feed_of);
+    let in_scopes = scopes.iter().flatten().filter_map(feed_of);
     let mut item = Item {
         verdict: Verdict::Kept,
         generation: known,
@@ -334,6 +350,9 @@ fn content(word: &Newest<'_>) -> Result<Content, String> {
     if is_deletion {
         return Ok(Content::Gone);
     }
+    if word.intent.is_some_and(|intent| intent.kind.is_record()) {
+        return Ok(Content::Record);
+    }
     let from_intent = word.intent.and_then(|intent| {
         let document = crate::tracker::read_manifest(intent).ok()??;
         Some((intent, document))
@@ -361,9 +380,12 @@ fn content(word: &Newest<'_>) -> Result<Content, String> {
     let bytes = match &document {
         Document::Cluster(cluster) => cluster.compile().into_bytes(),
         Document::Policy(policy) => policy.compile().into_bytes(),
+        // Answered before.
+        Document::Record(_) => return Ok(Content::Record),
     };
     let object: Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-    let body = Body::new(intent.kind, intent.name.clone(), intent.generation, object);
+    let kind = intent.kind.feed_kind().ok_or("it travels to no cluster")?;
+    let body = Body::new(kind, intent.name.clone(), intent.generation, object);
     Ok(Content::Put {
         body: body.encode(),
         requires: document.requires(),
@@ -385,6 +407,6 @@ pub(super) fn targets(document: Option<&Document>, clusters: &[&Cluster]) -> Vec
             let names: BTreeMap<String, ()> = selected.map(|i| (i.name.to_string(), ())).collect();
             names.into_keys().collect()
         }
-        None => Vec::new(),
+        Some(Document::Record(_)) | None => Vec::new(),
     }
 }

@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     edit::{Change, Edit, Message, State},
     epoch::Opening,
-    event::Event,
+    event::{Body, Event},
     index::{self, Entries},
     model::{self, Document},
     placement,
@@ -61,7 +61,7 @@ impl Log {
                 .feed("eu-prod-1", &feed, revision, entries.clone(), &proof)
                 .unwrap();
             for (name, entry) in entries.iter().filter(|_| events) {
-                let event = &copy.events[&(feed.kind, name.clone())][&feed];
+                let event = &copy.events[&(feed.kind.into(), name.clone())][&feed];
                 assert_eq!(event.revision, entry.revision);
                 found.event("eu-prod-1", event.clone());
             }
@@ -86,6 +86,7 @@ fn put(document: &Value) -> Edit {
             placement::policy_scopes(&policy.clusters),
             None,
         ),
+        Document::Record(_) => panic!("no cluster hears of it"),
     };
     let change = Change::Put {
         manifest: document.to_string(),
@@ -387,6 +388,59 @@ fn a_root_of_an_epoch_that_nobody_opened_is_not_followed_by_publishers() {
 }
 
 #[test]
+fn what_only_a_thiefs_events_say_is_taken_back_in_the_new_epoch() {
+    let mut log = Log::of(&[cluster(), policy("a", &["eu"], "devs")]);
+    let mut forge = |name: &str, generation: u64| {
+        let forged = Log::of(&[cluster(), policy(name, &["eu"], "thieves")]);
+        let mut messages = forged.messages.into_iter();
+        let event = messages.find_map(|message| match message {
+            Message::Event(event) if event.name.as_str() == name => Some(event),
+            _ => None,
+        });
+        let mut event = event.unwrap();
+        event.revision.number = 1_000;
+        event.generation = Generation(generation);
+        log.messages.push(Message::Event(event));
+    };
+    forge("evil", 7);
+    forge("a", 900);
+    let copy = log.copy();
+    let mut plan = Plan::make(&copy, &Found::default());
+    assert_eq!(plan.disown(&copy), 2);
+    assert_eq!(
+        plan.disown(&copy),
+        0,
+        "a second time there is nothing to take back"
+    );
+    let events: Vec<Event> = plan
+        .build(2, 5)
+        .messages
+        .into_iter()
+        .filter_map(|message| match message {
+            Message::Event(event) => Some(event),
+            _ => None,
+        })
+        .collect();
+    let of = |name: &str| {
+        events
+            .iter()
+            .find(|event| event.name.as_str() == name)
+            .unwrap()
+    };
+    assert_eq!(
+        (of("evil").body.as_ref(), of("evil").generation),
+        (None, Generation(8))
+    );
+    let (kept, body) = (of("a"), of("a").body.as_deref().unwrap());
+    assert_eq!(kept.generation, Generation(901));
+    let object = Body::decode(kept, body).unwrap().object.to_string();
+    assert!(
+        object.contains("devs") && !object.contains("thieves"),
+        "{object}"
+    );
+}
+
+#[test]
 fn a_damaged_feed_is_named_and_rebuilt_from_the_edits() {
     let mut log = Log::of(&[cluster(), policy("a", &["eu"], "devs")]);
     let feed: Feed = "policy.eu.all".parse().unwrap();
@@ -460,4 +514,46 @@ fn every_example_is_told_again_from_its_compiled_form() {
     assert_eq!(again, object);
     assert_eq!(told["spec"]["objects"].as_array().unwrap().len(), 2);
     assert_eq!(told["spec"]["grants"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn records_are_taken_over_as_the_log_has_them() {
+    let rule = json!({
+        "apiVersion": "writ.dev/v1alpha1", "kind": "AccessRule", "metadata": {"name": "r"},
+        "spec": {"subjects": [{"user": "oidc:alice"}], "role": "administrator"},
+    });
+    let manifest = rule.to_string();
+    let log = Log::of(&[
+        cluster(),
+        edit(
+            Kind::Access,
+            "r",
+            Change::Record {
+                manifest: manifest.clone(),
+            },
+        ),
+        edit(
+            Kind::Access,
+            "gone",
+            Change::Record {
+                manifest: manifest.clone(),
+            },
+        ),
+        edit(Kind::Access, "gone", Change::Delete),
+        policy("a", &["eu"], "g"),
+    ]);
+    let plan = Plan::make(&log.copy(), &Found::default());
+    assert_eq!(plan.record_count(), 2);
+    assert_eq!(verdict(&plan, "r"), (Verdict::Kept, 1));
+    assert_eq!(verdict(&plan, "gone"), (Verdict::Kept, 2));
+    let state = follow(&plan.build(2, 9));
+    let kept = |name: &str| {
+        state
+            .intent(Kind::Access, &Name::parse(name).unwrap())
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(kept("r").manifest.as_ref(), Some(&manifest));
+    assert_eq!(kept("r").revision.epoch, 2);
+    assert_eq!(kept("gone").manifest, None);
 }

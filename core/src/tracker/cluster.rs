@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Counts, Liveness, Membership, Now, PulseNews, Refused, State, life::Life, policy};
+use super::{
+    Counts, Fork, Liveness, Membership, Now, PulseNews, Refused, State, chain::Chain, life::Life,
+    policy,
+};
 use crate::{
     ack::{Ack, AckedEdit, Failure, Pulse},
     hash::Hash,
@@ -58,6 +61,7 @@ pub(super) struct Member {
     pub(super) reach: Reach,
     /// The cluster's clock minus ours when it was last heard.
     clock_skew_ms: i64,
+    pub(super) chain: Chain,
 }
 
 impl Member {
@@ -82,6 +86,7 @@ impl Member {
             pulse: None,
             reach: Reach::default(),
             clock_skew_ms: 0,
+            chain: Chain::default(),
         }
     }
 
@@ -94,6 +99,12 @@ impl Member {
             Some(entry) => {
                 if self.entry.is_none() {
                     self.life = Life::new(now);
+                }
+                // Whoever had the old keys does not speak for it any more.
+                let ack_key = |of: &Cluster| of.keys.as_ref().map(|keys| keys.ack.clone());
+                let known = self.entry.as_ref().map(ack_key);
+                if known.is_some_and(|known| known != ack_key(&entry)) {
+                    self.chain = Chain::default();
                 }
                 self.entry = Some(entry);
                 self.revision = revision;
@@ -145,6 +156,7 @@ impl Member {
         {
             return Err(Refused::Older(pulse.sender.cluster));
         }
+        let forked = self.chain.speak(&pulse.boot_id, pulse.sent_ms);
         self.hear(pulse.sent_ms, now);
         self.life.pulse(pulse.period_ms, now);
         let held_counter = self.ack.as_ref().map_or(0, |ack| ack.counter);
@@ -161,7 +173,8 @@ impl Member {
         self.pulse = Some(pulse);
         Ok(PulseNews {
             ack_missing,
-            changed: moved,
+            changed: moved || forked.is_some(),
+            forked: forked.is_some(),
         })
     }
 
@@ -224,6 +237,8 @@ pub struct ClusterStatus {
     pub boot_id: String,
     /// Hash of the ceiling that its API server was seen to enforce.
     pub ceiling: Option<Hash>,
+    /// Why what it says is not one voice, if so.
+    pub fork: Option<Fork>,
     /// What was changed by hand lately, oldest first.
     pub drift: Vec<AckedEdit>,
 }
@@ -276,6 +291,7 @@ pub(super) fn status(
             .or_else(|| ack.map(|ack| ack.boot_id.clone()))
             .unwrap_or_default(),
         ceiling: pulse.and_then(|pulse| pulse.ceiling),
+        fork: member.chain.fork().cloned(),
         drift: ack.map(drift_of).unwrap_or_default(),
     }
 }

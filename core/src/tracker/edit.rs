@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    edit::Intent,
+    edit::{Intent, Kind},
     model::{self, Cluster, ClusterSelector, Document},
     name::{ClusterName, Name},
     revision::{Generation, Revision},
-    scope::{Kind, Scope},
+    scope::Scope,
 };
 
 /// What an edit made of its name.
@@ -72,31 +72,31 @@ pub enum ReadError {
 }
 
 impl Committed {
-    /// Reads an intent.
+    /// Reads an intent; nothing for a record, which no cluster answers to.
     ///
     /// # Errors
     /// [`ReadError`] where its manifest is not one that this build accepts.
-    pub fn read(intent: &Intent) -> Result<Committed, ReadError> {
+    pub fn read(intent: &Intent) -> Result<Option<Committed>, ReadError> {
+        let subject = match (intent.kind, read_manifest(intent)?) {
+            (Kind::Cluster, None) => Subject::Cluster(None),
+            (Kind::Policy, None) => Subject::Policy(None),
+            (_, Some(Document::Cluster(cluster))) => Subject::Cluster(Some(Box::new(cluster))),
+            (_, Some(Document::Policy(policy))) => Subject::Policy(Some(Box::new(policy.clusters))),
+            (_, None | Some(Document::Record(_))) => return Ok(None),
+        };
         let targets = intent
             .targets
             .iter()
             .filter_map(|name| ClusterName::parse(name).ok());
-        Ok(Committed {
+        Ok(Some(Committed {
             name: intent.name.clone(),
             revision: intent.revision,
             generation: intent.generation,
             committed_ms: intent.committed_ms,
             targets: targets.collect(),
             scopes: intent.scopes.clone(),
-            subject: match (intent.kind, read_manifest(intent)?) {
-                (Kind::Cluster, None) => Subject::Cluster(None),
-                (Kind::Policy, None) => Subject::Policy(None),
-                (_, Some(Document::Cluster(cluster))) => Subject::Cluster(Some(Box::new(cluster))),
-                (_, Some(Document::Policy(policy))) => {
-                    Subject::Policy(Some(Box::new(policy.clusters)))
-                }
-            },
-        })
+            subject,
+        }))
     }
 }
 
@@ -122,12 +122,9 @@ pub fn read_manifest(intent: &Intent) -> Result<Option<Document>, ReadError> {
             .map(ToString::to_string)
             .unwrap_or_default(),
     })?;
-    let found = match &document.document {
-        Document::Cluster(cluster) => (Kind::Cluster, Name::from(&cluster.name)),
-        Document::Policy(policy) => (Kind::Policy, Name::from(&policy.name)),
-    };
-    if found == (kind, name.clone()) {
-        Ok(Some(document.document))
+    let document = document.document;
+    if (document.kind(), document.name()) == (kind, name.clone()) {
+        Ok(Some(document))
     } else {
         Err(ReadError::Mismatch { kind, name })
     }

@@ -7,6 +7,7 @@
 //! same edits and acks in any order, and any number of times, give the same answers.
 //! Never verifies a signature (what it takes was verified) and never reads a clock.
 
+mod chain;
 mod cluster;
 mod edit;
 mod life;
@@ -16,13 +17,14 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use self::{cluster::Member, policy::Policy};
 pub use self::{
+    chain::{Fork, Link},
     cluster::{ClusterStatus, PolicyLine},
     edit::{Committed, ReadError, Subject, read_manifest},
     life::{Liveness, Now},
-    policy::{ClusterLine, Counts, Membership, PolicyStatus, State},
+    policy::{ClusterLine, Counts, IDENTITY_FORKED, Membership, PolicyStatus, State},
 };
+use self::{cluster::Member, policy::Policy};
 use crate::{
     ack::{Ack, Pulse},
     envelope::{Keyring, PublicKey},
@@ -68,6 +70,8 @@ pub struct PulseNews {
     pub ack_missing: bool,
     /// What is shown of the cluster changed.
     pub changed: bool,
+    /// It shows that two speak for the cluster, which was not known.
+    pub forked: bool,
 }
 
 /// The state machine.
@@ -142,6 +146,17 @@ impl Tracker {
     /// [`Refused`]: nothing changed.
     pub fn ack(&mut self, ack: Ack, heard: Option<Now>) -> Result<bool, Refused> {
         self.member_of(&ack.sender)?.ack(ack, heard)
+    }
+
+    /// Takes the place of a verified ack in its cluster's chain, before the ack itself; it may be any that
+    /// the log keeps, in any order. Answers a fork that it shows and that was not known.
+    pub fn link(&mut self, sender: &Sender, link: &Link) -> Option<Fork> {
+        self.member_of(sender).ok()?.chain.link(link)
+    }
+
+    /// Why what a cluster says is not one voice, if so.
+    pub fn fork(&self, cluster: &ClusterName) -> Option<&Fork> {
+        self.members.get(cluster)?.chain.fork()
     }
 
     /// Takes a verified pulse.

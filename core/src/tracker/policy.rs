@@ -12,6 +12,9 @@ use crate::{
     tracker::Now,
 };
 
+/// The reason of every line of a cluster for which two speak.
+pub const IDENTITY_FORKED: &str = "IdentityForked";
+
 /// How far an edit has come on one cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
@@ -308,6 +311,13 @@ pub(super) fn line(
         line.last_applied = line
             .generation_held
             .or_else(|| last_applied(&said.edits, &name));
+    }
+    // Whose word it is, nobody knows: it says nothing of the cluster.
+    if let Some(fork) = member.chain.fork() {
+        line.state = State::Refused;
+        line.applied_ms = None;
+        line.reason = IDENTITY_FORKED.to_owned();
+        line.message = format!("two hold this cluster's keys: {fork}");
     }
     if liveness.is_silent() {
         line.state = State::Silent;

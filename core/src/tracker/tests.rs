@@ -6,10 +6,11 @@ use super::*;
 use crate::{
     ack::{self, AckedEdit, Exception},
     edit::Intent,
+    edit::Kind,
     hash::Hash,
     name::{Name, Region, Stage},
     root::FeedState,
-    scope::{Feed, Kind},
+    scope::{self, Feed},
 };
 
 const PERIOD_MS: u64 = 1_000;
@@ -66,11 +67,15 @@ fn cluster(name: &str, number: u64) -> Committed {
         "apiVersion": "writ.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": name},
         "spec": {"region": region, "stage": stage},
     });
-    Committed::read(&intent(Kind::Cluster, name, number, Some(manifest))).unwrap()
+    Committed::read(&intent(Kind::Cluster, name, number, Some(manifest)))
+        .unwrap()
+        .unwrap()
 }
 
 fn removal(name: &str, number: u64) -> Committed {
-    Committed::read(&intent(Kind::Cluster, name, number, None)).unwrap()
+    Committed::read(&intent(Kind::Cluster, name, number, None))
+        .unwrap()
+        .unwrap()
 }
 
 fn policy(number: u64, targets: &[&str]) -> Committed {
@@ -81,7 +86,7 @@ fn policy(number: u64, targets: &[&str]) -> Committed {
     let mut intent = intent(Kind::Policy, "p", number, Some(manifest));
     intent.targets = targets.iter().map(|target| (*target).to_owned()).collect();
     intent.scopes = [("eu.all").parse().unwrap()].into();
-    Committed::read(&intent).unwrap()
+    Committed::read(&intent).unwrap().unwrap()
 }
 
 fn ack(cluster: &str, counter: u64, reached: u64) -> Ack {
@@ -124,7 +129,7 @@ fn pulse(cluster: &str, sent_ms: u64) -> Pulse {
 
 fn refused(number: u64) -> Exception {
     Exception {
-        kind: Kind::Policy,
+        kind: scope::Kind::Policy,
         name: Name::parse("p").unwrap(),
         generation: Generation(number),
         revision: at(number),
@@ -136,7 +141,7 @@ fn refused(number: u64) -> Exception {
 
 fn acked(number: u64, state: ack::State) -> AckedEdit {
     AckedEdit {
-        kind: Kind::Policy,
+        kind: scope::Kind::Policy,
         name: Name::parse("p").unwrap(),
         generation: Generation(number),
         revision: at(number),
@@ -282,7 +287,7 @@ fn a_deleted_policy_is_in_sight_until_every_target_has_confirmed_that_it_is_gone
     let mut tracker = fleet();
     let mut deletion = intent(Kind::Policy, "p", 5, None);
     deletion.targets = ["eu-prod-1", "eu-stage-1"].map(str::to_owned).into();
-    tracker.edit(Committed::read(&deletion).unwrap(), now(0));
+    tracker.edit(Committed::read(&deletion).unwrap().unwrap(), now(0));
     let listed = |tracker: &Tracker| tracker.policies_status(now(1)).count();
     assert_eq!(listed(&tracker), 1);
     for cluster in ["eu-prod-1", "eu-stage-1"] {

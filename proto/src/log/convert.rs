@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use writ_core::{
+    edit,
     hash::Hash,
     name::Name,
     revision::Revision,
@@ -57,14 +58,14 @@ pub(super) fn misplaced<T>(expected: &BusSubject) -> Result<T, DecodeError> {
     })
 }
 
-pub(super) fn to_revision(revision: Revision) -> Option<wire::Revision> {
+pub(crate) fn to_revision(revision: Revision) -> Option<wire::Revision> {
     Some(wire::Revision {
         epoch: revision.epoch,
         number: revision.number,
     })
 }
 
-pub(super) fn revision(
+pub(crate) fn revision(
     revision: Option<wire::Revision>,
     field: &'static str,
 ) -> Result<Revision, DecodeError> {
@@ -85,6 +86,10 @@ pub(super) fn name(text: &str) -> Result<Name, DecodeError> {
 
 pub(super) fn kind(text: &str) -> Result<Kind, DecodeError> {
     Kind::parse(text).ok_or(DecodeError::Field("kind"))
+}
+
+pub(super) fn edit_kind(text: &str) -> Result<edit::Kind, DecodeError> {
+    edit::Kind::parse(text).ok_or(DecodeError::Field("kind"))
 }
 
 pub(super) fn to_scopes(scopes: &BTreeSet<Scope>) -> Vec<String> {

@@ -5,7 +5,7 @@ use writ_core::{
     beat::Beat,
     edit::Intent,
     envelope::PayloadType,
-    revision::Generation,
+    revision::{Generation, Revision},
     root::{self, Root, RootEdit},
     subject::BusSubject,
 };
@@ -20,6 +20,10 @@ impl Payload for Intent {
             kind: self.kind,
             name: self.name.clone(),
         }
+    }
+
+    fn revision(&self) -> Option<Revision> {
+        Some(self.revision)
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -69,6 +73,10 @@ impl Payload for Root {
         BusSubject::Root
     }
 
+    fn revision(&self) -> Option<Revision> {
+        Some(self.revision)
+    }
+
     fn encode(&self) -> Vec<u8> {
         let edit = |edit: &RootEdit| wire::RootEdit {
             revision: to_revision(edit.revision),
@@ -83,6 +91,7 @@ impl Payload for Root {
             feeds: to_feeds(&self.feeds),
             edits: self.edits.iter().map(edit).collect(),
             opening: self.opening.as_deref().unwrap_or_default().to_vec(),
+            trust: self.trust,
         }
         .encode_to_vec()
     }
@@ -97,7 +106,7 @@ impl Payload for Root {
             Ok(RootEdit {
                 revision: revision(edit.revision, "edits.revision")?,
                 request_id: edit.request_id,
-                kind: kind(&edit.kind)?,
+                kind: edit_kind(&edit.kind)?,
                 name: name(&edit.name)?,
                 generation: Generation(edit.generation),
             })
@@ -107,6 +116,7 @@ impl Payload for Root {
             feeds: feeds(root.feeds)?,
             edits: root.edits.into_iter().map(edit).collect::<Result<_, _>>()?,
             opening: (!root.opening.is_empty()).then(|| root.opening.into()),
+            trust: root.trust,
         })
     }
 }

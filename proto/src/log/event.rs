@@ -6,7 +6,7 @@ use writ_core::{
     event::Event,
     index::{Base, Change, Entry, Index, TAIL_LENGTH_MAX},
     name::Name,
-    revision::Generation,
+    revision::{Generation, Revision},
     subject::BusSubject,
 };
 
@@ -17,6 +17,10 @@ impl Payload for Event {
 
     fn subject(&self) -> BusSubject {
         Event::subject(self)
+    }
+
+    fn revision(&self) -> Option<Revision> {
+        Some(self.revision)
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -90,6 +94,10 @@ impl Payload for Index {
         BusSubject::Index(self.feed.clone())
     }
 
+    fn revision(&self) -> Option<Revision> {
+        Some(self.revision)
+    }
+
     fn encode(&self) -> Vec<u8> {
         let change = |change: &Change| wire::Change {
             name: change.name.to_string(),
@@ -141,6 +149,10 @@ impl Payload for Base {
 
     fn subject(&self) -> BusSubject {
         BusSubject::Base(self.feed.clone())
+    }
+
+    fn revision(&self) -> Option<Revision> {
+        Some(self.revision)
     }
 
     fn encode(&self) -> Vec<u8> {

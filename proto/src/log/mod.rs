@@ -15,13 +15,17 @@ use writ_core::{
     edit::Message,
     envelope::{self, Envelope, KeyId, Keyring, PayloadType, Signature, SigningKey},
     hash::Hash,
+    revision::Revision,
     subject::BusSubject,
 };
 
-pub(crate) use self::event::{named_entry, to_named_entry};
 pub use self::{
     convert::DecodeError,
     recover::{Witness, claimed_state, claimed_witness, open_event, open_opening, open_witness},
+};
+pub(crate) use self::{
+    convert::{revision as from_revision, to_revision},
+    event::{named_entry, to_named_entry},
 };
 
 /// The generated messages. What a field means stands in `log.proto`.
@@ -41,6 +45,12 @@ pub trait Payload: Sized {
 
     /// The subject that it names in its signed part.
     fn subject(&self) -> BusSubject;
+
+    /// The place in the log that it is of: up to where a key counts that has retired. What is of none is
+    /// believed of active keys only.
+    fn revision(&self) -> Option<Revision> {
+        None
+    }
 
     /// The payload's bytes.
     fn encode(&self) -> Vec<u8>;
@@ -87,6 +97,9 @@ pub enum OpenError {
     /// The signature is not by a trusted key, or not over these bytes.
     #[error("the signature is not believed")]
     Signature(#[source] envelope::Error),
+    /// The key has retired, and this is not of the time when it counted.
+    #[error("key {0} has retired, and does not count for this any more")]
+    Retired(KeyId),
     /// Verified, but not what its subject holds.
     #[error("the payload does not decode")]
     Payload(#[source] DecodeError),
@@ -99,7 +112,17 @@ impl OpenError {
             OpenError::TooLarge(_) => "too_large",
             OpenError::Envelope(_) | OpenError::KeyId => "not_an_envelope",
             OpenError::Signature(_) => "not_verified",
+            OpenError::Retired(_) => "key_retired",
             OpenError::Payload(_) => "not_decoded",
+        }
+    }
+
+    /// The keys that signed, where none of them is trusted: there may be a later trust bundle that names
+    /// one of them.
+    pub fn untrusted_keys(&self) -> &[KeyId] {
+        match self {
+            OpenError::Signature(envelope::Error::UntrustedKey(ids)) => ids,
+            _ => &[],
         }
     }
 }
@@ -198,6 +221,15 @@ pub fn claimed_subject(bytes: &[u8]) -> Option<String> {
     Some(wire::Event::decode(payload.as_slice()).ok()?.subject)
 }
 
+/// The keys by which bytes claim to be signed, before anybody believed them.
+pub fn claimed_keys(bytes: &[u8]) -> Vec<KeyId> {
+    let envelope = read_envelope(bytes).ok();
+    let signatures = envelope
+        .into_iter()
+        .flat_map(|envelope| envelope.signatures);
+    signatures.map(|signature| signature.key_id).collect()
+}
+
 /// Opens a message that was found under `subject`: checks its size and signature, decodes it, and
 /// compares the subject that it names. A live event is checked under the name it was stored under.
 ///
@@ -215,6 +247,9 @@ pub fn open<T: Payload>(
         .try_map(|payload| T::decode(&subject.signed_name(), &payload))
         .map_err(OpenError::Payload)?
         .into_inner();
+    if trusted.admits(key_id, value.revision()) == Some(false) {
+        return Err(OpenError::Retired(key_id));
+    }
     Ok(Opened {
         value,
         hash,

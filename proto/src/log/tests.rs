@@ -28,7 +28,7 @@ fn batch() -> Vec<Message> {
         listens: None,
     };
     let edit = Edit {
-        kind: Kind::Policy,
+        kind: Kind::Policy.into(),
         name: Name::parse("payments").unwrap(),
         change,
         request_id: "r".into(),

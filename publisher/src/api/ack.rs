@@ -10,9 +10,9 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use writ_core::{
+    edit::Kind,
     name::{ClusterName, Name, PolicyName},
     revision::Generation,
-    scope::Kind,
 };
 use writ_proto::v1::{self, ack_service_server::AckService, status_request::Of};
 

@@ -1,7 +1,7 @@
 //! ClusterService.
 
 use tonic::{Request, Response, Status};
-use writ_core::{model::Document, name::ClusterName, scope::Kind};
+use writ_core::{edit::Kind, model::Document, name::ClusterName};
 use writ_proto::v1::{self, cluster_service_server::ClusterService};
 
 use super::{
@@ -9,6 +9,7 @@ use super::{
     convert::{self, Detail},
     policy::{Filter, Page, read_name},
 };
+use crate::caller::caller;
 
 #[tonic::async_trait]
 impl ClusterService for Api {
@@ -16,16 +17,18 @@ impl ClusterService for Api {
         &self,
         request: Request<v1::ApplyRequest>,
     ) -> Result<Response<v1::EditResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        self.apply(Kind::Cluster, request, &metadata).await
+        let caller = caller(&request);
+        self.apply(Kind::Cluster, request.into_inner(), &caller)
+            .await
     }
 
     async fn remove(
         &self,
         request: Request<v1::DeleteRequest>,
     ) -> Result<Response<v1::EditResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        self.delete(Kind::Cluster, request, &metadata).await
+        let caller = caller(&request);
+        self.delete(Kind::Cluster, request.into_inner(), &caller)
+            .await
     }
 
     async fn get(

@@ -352,6 +352,9 @@ pub(crate) fn cluster_status(status: ClusterStatus) -> v1::ClusterStatus {
             .ceiling
             .map_or_else(String::new, |hash| hash.to_string()),
         drift: status.drift.into_iter().map(drift_line).collect(),
+        forked: status
+            .fork
+            .map_or_else(String::new, |fork| fork.to_string()),
     }
 }
 

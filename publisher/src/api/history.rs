@@ -9,10 +9,12 @@ use tonic::{Request, Response, Status};
 use writ_bus::streams::MESSAGES_PER_SUBJECT;
 use writ_core::{
     edit::Intent,
+    edit::Kind,
+    epoch::FIRST,
     model::{ClusterIdentity, CompiledPolicy, Document},
     name::Name,
-    revision::Generation,
-    scope::{Kind, Scope},
+    revision::{Generation, Revision},
+    scope::Scope,
 };
 use writ_proto::v1::{self, history_service_server::HistoryService};
 
@@ -38,22 +40,36 @@ fn read_kind(kind: v1::EntryKind) -> Result<Kind, Status> {
     match kind {
         v1::EntryKind::Policy => Ok(Kind::Policy),
         v1::EntryKind::Cluster => Ok(Kind::Cluster),
-        v1::EntryKind::Unspecified => Err(error::field("kind", "policy or cluster is asked for")),
+        v1::EntryKind::Access => Ok(Kind::Access),
+        v1::EntryKind::Token => Ok(Kind::Token),
+        v1::EntryKind::Proposal => Ok(Kind::Proposal),
+        v1::EntryKind::Unspecified => {
+            Err(error::field("kind", "the kind of the name is asked for"))
+        }
     }
 }
 
-fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Policy => "policy",
-        Kind::Cluster => "cluster",
-    }
+/// The answer for a name that the log does not know.
+fn never(kind: Kind, name: &Name, newest: Revision) -> Status {
+    let epoch = newest.epoch;
+    Status::not_found(if epoch > FIRST {
+        format!(
+            "the log knows of no {kind} {name}; it was recovered in epoch {epoch}, and whether it was \
+             there before is unknown"
+        )
+    } else {
+        format!("{kind} {name} never was")
+    })
 }
 
 /// What an edit did to its name, from the one before it.
 fn kind_of(edit: &Intent, before: Option<&Before>) -> v1::EditKind {
     let before = before.filter(|before| before.generation.next() == edit.generation);
     match (&edit.manifest, before) {
+        _ if edit.is_unknown() => v1::EditKind::Unspecified,
         (None, _) => v1::EditKind::Deleted,
+        // What it did to what was there before is lost with that.
+        (Some(_), None) if edit.is_recovered() => v1::EditKind::Put,
         (Some(_), None) if edit.generation.0 == 1 => v1::EditKind::Created,
         (Some(_), None) => v1::EditKind::Put,
         (Some(_), Some(before)) if before.is_deleted => v1::EditKind::Recreated,
@@ -122,10 +138,7 @@ impl HistoryService for Api {
         let read = self.past.edits(kind, &name, take).await;
         read.map_err(|problem| unread(&problem))?;
         if before.is_none() {
-            let what = word(kind);
-            return Err(Status::not_found(format!(
-                "there never was a {what} {name}"
-            )));
+            return Err(never(kind, &name, view.revision()));
         }
         response.next_page_token = page.next_token();
         Ok(Response::new(response))
@@ -144,10 +157,7 @@ impl HistoryService for Api {
             .await?;
         let latest = view.generation(kind, &name);
         if latest.0 == 0 {
-            let what = word(kind);
-            return Err(Status::not_found(format!(
-                "there never was a {what} {name}"
-            )));
+            return Err(never(kind, &name, view.revision()));
         }
         let wanted = if request.generation == 0 {
             latest.0
@@ -158,12 +168,13 @@ impl HistoryService for Api {
         let take = |intent: Intent| {
             let generation = intent.generation.0;
             oldest.get_or_insert(generation);
-            if generation >= wanted {
-                found = (generation == wanted).then_some(intent);
-                return false;
+            // Two epochs may have said one generation: the later one counts.
+            if generation == wanted {
+                found = Some(intent);
+            } else if found.is_none() && generation < wanted {
+                before = Some(Before::of(&intent));
             }
-            before = Some(Before::of(&intent));
-            true
+            generation <= wanted || view.revision().epoch > FIRST
         };
         let read = self.past.edits(kind, &name, take).await;
         read.map_err(|problem| unread(&problem))?;
@@ -194,7 +205,7 @@ impl HistoryService for Api {
             Document::Policy(policy) => filter
                 .fits_policy(&held.intent, policy)
                 .then(|| convert::policy(&held.intent, policy, detail)),
-            Document::Cluster(_) => None,
+            Document::Cluster(_) | Document::Record(_) => None,
         };
         let listed = self.list_at(Kind::Policy, &request, &scene, make).await?;
         Ok(Response::new(v1::ListPoliciesAtResponse {
@@ -217,7 +228,7 @@ impl HistoryService for Api {
             Document::Cluster(cluster) => filter
                 .fits_cluster(cluster)
                 .then(|| convert::cluster(&held.intent, cluster, None, detail)),
-            Document::Policy(_) => None,
+            Document::Policy(_) | Document::Record(_) => None,
         };
         let listed = self.list_at(Kind::Cluster, &request, &scene, make).await?;
         Ok(Response::new(v1::ListClustersAtResponse {

@@ -1,27 +1,37 @@
 //! The gRPC API. Only translates: requests into submissions and questions, answers into messages.
 
 mod ack;
+mod audit;
 mod cluster;
 mod convert;
 mod error;
 mod history;
+mod identity;
 mod past;
 mod policy;
+mod token;
+mod trust;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::server::Router};
-use writ_core::{name::Name, revision::Revision, scope::Kind};
+use tower::layer::util::{Identity as NoLayer, Stack};
+use writ_bus::Client;
+use writ_core::{edit::Kind, name::Name, revision::Revision};
 use writ_proto::v1::{
-    self, ack_service_server::AckServiceServer, cluster_service_server::ClusterServiceServer,
-    history_service_server::HistoryServiceServer, policy_service_server::PolicyServiceServer,
+    self, ack_service_server::AckServiceServer, audit_service_server::AuditServiceServer,
+    cluster_service_server::ClusterServiceServer, history_service_server::HistoryServiceServer,
+    identity_service_server::IdentityServiceServer, policy_service_server::PolicyServiceServer,
+    token_service_server::TokenServiceServer, trust_service_server::TrustServiceServer,
 };
 
 use crate::{
     accept::MANIFEST_SIZE_MAX_BYTES,
+    bundle::Bundles,
     commit::Committer,
+    gate::Check,
     past::Past,
     track::{self, Tracking},
     view::{View, Views},
@@ -30,10 +40,25 @@ use crate::{
 /// Largest request: a manifest and the little beside it.
 const REQUEST_SIZE_MAX_BYTES: usize = MANIFEST_SIZE_MAX_BYTES + 64 * 1024;
 
+/// Largest request that holds no manifest.
+const QUESTION_SIZE_MAX_BYTES: usize = 64 * 1024;
+
+/// Calls at once on one connection; the command line has 64.
+const CALLS_MAX: u32 = 256;
+
+/// Largest headers of a call: a token with a few hundred groups has 8 KiB.
+const HEADERS_SIZE_MAX_BYTES: u32 = 32 * 1024;
+
+/// How often a caller who says nothing is probed, and how long the answer may take.
+const PROBE_PERIOD: Duration = Duration::from_secs(20);
+
+/// After what time a connection takes no more calls, so that its client certificate is looked at again.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(1800);
+
 /// Streams of status that are open at once: each makes its whole status at every change.
 const WATCHES_MAX: usize = 256;
 
-/// The four services. Clones share everything.
+/// The five services. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct Api {
     publisher: String,
@@ -44,6 +69,9 @@ pub(crate) struct Api {
     watches: Arc<Semaphore>,
     past: Past,
     past_reads: Arc<Semaphore>,
+    bundles: Bundles,
+    audit_readers: Arc<Semaphore>,
+    client: Client,
 }
 
 impl Api {
@@ -53,7 +81,9 @@ impl Api {
         views: Views,
         tracking: Tracking,
         past: Past,
+        bundles: Bundles,
         stop: CancellationToken,
+        client: Client,
     ) -> Api {
         let watches = Arc::new(Semaphore::new(WATCHES_MAX));
         let past_reads = Arc::new(Semaphore::new(past::READS_MAX));
@@ -66,6 +96,9 @@ impl Api {
             watches,
             past,
             past_reads,
+            bundles,
+            audit_readers: Arc::new(Semaphore::new(audit::READERS_MAX)),
+            client,
         }
     }
 
@@ -108,30 +141,59 @@ impl Api {
     }
 }
 
+/// What every request passes before it reaches a service.
+type Layers = Stack<Check, NoLayer>;
+
 /// All services, with health and both versions of reflection.
-pub(crate) async fn router(api: Api) -> Result<Router, tonic_reflection::server::Error> {
+pub(crate) async fn router(
+    api: Api,
+    check: Check,
+) -> Result<Router<Layers>, tonic_reflection::server::Error> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let policies =
         PolicyServiceServer::new(api.clone()).max_decoding_message_size(REQUEST_SIZE_MAX_BYTES);
     let clusters =
         ClusterServiceServer::new(api.clone()).max_decoding_message_size(REQUEST_SIZE_MAX_BYTES);
-    let acks = AckServiceServer::new(api.clone());
-    let history = HistoryServiceServer::new(api);
+    let acks =
+        AckServiceServer::new(api.clone()).max_decoding_message_size(QUESTION_SIZE_MAX_BYTES);
+    let tokens =
+        TokenServiceServer::new(api.clone()).max_decoding_message_size(QUESTION_SIZE_MAX_BYTES);
+    let audit =
+        AuditServiceServer::new(api.clone()).max_decoding_message_size(QUESTION_SIZE_MAX_BYTES);
+    let identity =
+        IdentityServiceServer::new(api.clone()).max_decoding_message_size(QUESTION_SIZE_MAX_BYTES);
+    let history =
+        HistoryServiceServer::new(api.clone()).max_decoding_message_size(QUESTION_SIZE_MAX_BYTES);
+    let trust = TrustServiceServer::new(api).max_decoding_message_size(trust::FILE_SIZE_MAX_BYTES);
     // Served only once the log is followed, so that serving is healthy.
     reporter.set_serving::<PolicyServiceServer<Api>>().await;
     reporter.set_serving::<ClusterServiceServer<Api>>().await;
     reporter.set_serving::<AckServiceServer<Api>>().await;
     reporter.set_serving::<HistoryServiceServer<Api>>().await;
+    reporter.set_serving::<TrustServiceServer<Api>>().await;
+    reporter.set_serving::<IdentityServiceServer<Api>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(writ_proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
+    reporter.set_serving::<AuditServiceServer<Api>>().await;
+    reporter.set_serving::<TokenServiceServer<Api>>().await;
     Ok(tonic::transport::Server::builder()
+        .max_concurrent_streams(CALLS_MAX)
+        .http2_max_header_list_size(HEADERS_SIZE_MAX_BYTES)
+        .http2_keepalive_interval(Some(PROBE_PERIOD))
+        .http2_keepalive_timeout(Some(PROBE_PERIOD))
+        .max_connection_age(CONNECTION_AGE_MAX)
+        .layer(check)
         .add_service(policies)
         .add_service(clusters)
         .add_service(acks)
         .add_service(history)
+        .add_service(trust)
+        .add_service(identity)
+        .add_service(audit)
+        .add_service(tokens)
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tonic::Status;
-use writ_core::{edit::Intent, model::Document, name::Name, scope::Kind, tracker::read_manifest};
+use writ_core::{edit::Intent, edit::Kind, model::Document, name::Name, tracker::read_manifest};
 use writ_proto::v1;
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     alarm::describe,
-    past::{CHUNK_NAMES_MAX, Moment, Place, Then, Unknown},
+    past::{CHUNK_NAMES_MAX, Found, Moment, Place, Then, Unknown},
     track,
     view::View,
 };
@@ -102,6 +102,23 @@ pub(super) fn unread(problem: &writ_bus::connection::Error) -> Status {
     Status::unavailable(format!("the log could not be read: {what}"))
 }
 
+/// The answer where the log was lost: of every name it would be a guess, and names that nobody remembers
+/// would be missing in any list.
+fn lost(before: Option<&Place>, after: &Place) -> Status {
+    let epoch = after.revision.epoch;
+    let since = match before {
+        Some(before) => format!(
+            "the edits after revision {} were lost, until the log was recovered in epoch {epoch}",
+            before.revision
+        ),
+        None => format!("the log was lost, and recovered in epoch {epoch}"),
+    };
+    Status::out_of_range(format!(
+        "what was in force then is unknown: {since}; what is known again begins at revision {}",
+        after.revision
+    ))
+}
+
 pub(super) fn unknown_entry(name: &Name, unknown: Unknown) -> v1::UnknownEntry {
     v1::UnknownEntry {
         name: name.to_string(),
@@ -131,9 +148,13 @@ impl Api {
         let moment = read_moment(at)?;
         let turn = self.turn().await?;
         let view = self.view_at(at_least).await?;
-        let place = self.past.find(moment, &view).await;
+        let found = self.past.find(moment, &view).await;
+        let place = match found.map_err(|problem| unread(&problem))? {
+            Found::At(place) => place,
+            Found::Lost { before, after } => return Err(lost(before.as_ref(), &after)),
+        };
         Ok(Scene {
-            place: place.map_err(|problem| unread(&problem))?,
+            place,
             view,
             _turn: turn,
         })
@@ -243,6 +264,16 @@ fn read_names(texts: &[String]) -> Result<Option<BTreeSet<Name>>, Status> {
 
 /// The document of an intent. The view has read that of the newest already.
 fn read(view: &View, intent: Arc<Intent>) -> Entry {
+    if intent.is_unknown() {
+        return Entry::Unknown(Unknown {
+            oldest: intent.generation,
+            oldest_ms: intent.committed_ms,
+            message: format!(
+                "{}@{} existed when the log was recovered, and what it said was lost: {}",
+                intent.name, intent.generation, intent.reason
+            ),
+        });
+    }
     if intent.manifest.is_none() {
         return Entry::Absent;
     }

@@ -2,10 +2,12 @@
 
 use tonic::{Request, Response, Status};
 use writ_core::{
+    access::Identity,
     edit::Intent,
+    edit::Kind,
     model::{Cluster, ClusterPolicy, Document},
     name::{Name, Region, Stage},
-    scope::{Kind, Scope},
+    scope::Scope,
 };
 use writ_proto::v1::{self, policy_service_server::PolicyService};
 
@@ -14,7 +16,11 @@ use super::{
     convert::{self, Detail},
     error,
 };
-use crate::accept;
+use crate::{
+    accept::{self, Submission},
+    audit::note,
+    caller::caller,
+};
 
 /// Entries of a page where the client names no number.
 const PAGE_SIZE_DEFAULT: usize = 500;
@@ -139,6 +145,7 @@ impl Filter {
 
 /// The name of a request.
 pub(super) fn read_name(text: &str) -> Result<Name, Status> {
+    note(|noted| noted.name = Some(text.chars().take(100).collect()));
     Name::parse(text).map_err(|problem| error::field("name", problem.to_string()))
 }
 
@@ -148,16 +155,18 @@ impl PolicyService for Api {
         &self,
         request: Request<v1::ApplyRequest>,
     ) -> Result<Response<v1::EditResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        self.apply(Kind::Policy, request, &metadata).await
+        let caller = caller(&request);
+        self.apply(Kind::Policy, request.into_inner(), &caller)
+            .await
     }
 
     async fn delete(
         &self,
         request: Request<v1::DeleteRequest>,
     ) -> Result<Response<v1::EditResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        self.delete(Kind::Policy, request, &metadata).await
+        let caller = caller(&request);
+        self.delete(Kind::Policy, request.into_inner(), &caller)
+            .await
     }
 
     async fn get(
@@ -225,28 +234,43 @@ impl Api {
         &self,
         kind: Kind,
         request: v1::ApplyRequest,
-        metadata: &tonic::metadata::MetadataMap,
+        caller: &Identity,
     ) -> Result<Response<v1::EditResponse>, Status> {
         let submission =
-            accept::apply(kind, request, metadata).map_err(|refused| error::edit(&refused))?;
-        let answer = self.committer.submit(submission).await;
-        answer
-            .map(|answer| Response::new(convert::edit_response(answer)))
-            .map_err(|refused| error::edit(&refused))
+            accept::apply(kind, request, caller).map_err(|refused| error::edit(&refused))?;
+        self.submit(submission).await
     }
 
     pub(super) async fn delete(
         &self,
         kind: Kind,
         request: v1::DeleteRequest,
-        metadata: &tonic::metadata::MetadataMap,
+        caller: &Identity,
     ) -> Result<Response<v1::EditResponse>, Status> {
         let submission =
-            accept::delete(kind, request, metadata).map_err(|refused| error::edit(&refused))?;
-        let answer = self.committer.submit(submission).await;
-        answer
-            .map(|answer| Response::new(convert::edit_response(answer)))
-            .map_err(|refused| error::edit(&refused))
+            accept::delete(kind, request, caller).map_err(|refused| error::edit(&refused))?;
+        self.submit(submission).await
+    }
+
+    /// Submits an edit, and notes for the audit what it was and became.
+    async fn submit(&self, submission: Submission) -> Result<Response<v1::EditResponse>, Status> {
+        note(|noted| {
+            noted.request_id = Some(submission.request_id.clone());
+            noted.dry_run = submission.dry_run;
+            noted.name = submission.named();
+        });
+        match self.committer.submit(submission).await {
+            Ok(answer) => {
+                let answer = convert::edit_response(answer);
+                note(|noted| {
+                    noted.name = Some(answer.name.clone());
+                    noted.generation = Some(answer.generation);
+                    noted.revision = answer.revision.as_ref().map(convert::to_revision);
+                });
+                Ok(Response::new(answer))
+            }
+            Err(refused) => Err(error::edit(&refused)),
+        }
     }
 }
 

@@ -11,19 +11,25 @@ mod args;
 mod gather;
 mod record;
 mod report;
+mod revoke;
 mod write;
 
-use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use bytes::Bytes;
 use writ_bus::{
     Client,
     connection::{FirstConnect, Options},
     log::{self as bus_log},
+    read, secret,
     streams::Stream,
 };
 use writ_core::{
-    envelope::{self, SigningKey},
+    envelope::{self, KeyId, Keyring, SigningKey},
     epoch::{self, RecordError},
     recover::{Copy, Plan},
     revision::Revision,
@@ -34,7 +40,11 @@ use writ_proto::{
     trust::Trust,
 };
 
-pub use self::{args::Args, report::Report};
+pub use self::{
+    args::Args,
+    report::Report,
+    revoke::{RevokeArgs, Revoked, revoke},
+};
 use crate::{alarm::describe, track::wall_ms};
 
 /// Why a recovery was not made.
@@ -49,6 +59,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A key file.
+    #[error(transparent)]
+    Secret(#[from] secret::Error),
+    /// What is in a key file.
     #[error("{} holds no key (32 bytes in base64)", .path.display())]
     Key {
         /// Which.
@@ -67,6 +80,17 @@ pub enum Error {
     /// The signing key would not be believed.
     #[error("the trust bundle does not list this signing key: nobody would believe the new epoch")]
     NotTrusted,
+    /// The key that is to sign everything anew is the stolen one.
+    #[error(
+        "the signing key is the one that is to be revoked: give a good one, as `writ keys new` makes it"
+    )]
+    StolenKeySigns,
+    /// The bundle can't follow.
+    #[error(transparent)]
+    Bundle(#[from] writ_core::trust::Error),
+    /// A key, or its short name.
+    #[error(transparent)]
+    Keys(#[from] crate::keys::Error),
     /// The offline key is another one.
     #[error("{} is not the offline key that the trust file names: no cluster would go to the new epoch", .0.display())]
     NotTheOfflineKey(PathBuf),
@@ -132,6 +156,15 @@ struct Tool {
     trust: Trust,
 }
 
+/// The log as it was read.
+#[derive(Default)]
+struct ReadLog {
+    messages: Vec<(writ_core::edit::Message, KeyId)>,
+    root_sequence: u64,
+    /// The epochs that an opening was seen for.
+    opened: BTreeSet<u64>,
+}
+
 /// Looks, and recovers if that was confirmed.
 ///
 /// # Errors
@@ -163,17 +196,24 @@ pub async fn run(args: Args) -> Result<Report, Error> {
 
 impl Tool {
     async fn open(args: Args) -> Result<Tool, Error> {
+        let mut tool = Tool::connect(args).await?;
+        tool.read_trust().await?;
+        if !tool.trust.bundle.is_active(&tool.key.public()) {
+            return Err(Error::NotTrusted);
+        }
+        Ok(tool)
+    }
+
+    /// With a signing key that the bundle need not list.
+    async fn connect(args: Args) -> Result<Tool, Error> {
         let key = read_key(&args.signing_key_file)?;
         let path = args.trust_file.clone();
         let bytes = read_file(&path)?;
         let trust = Trust::from_file(&bytes).map_err(|source| Error::Trust { path, source })?;
-        if !trust.bundle.publishers.contains(&key.public()) {
-            return Err(Error::NotTrusted);
-        }
-        let seed = read_file(&args.nats_nkey_file)?;
+        let seed = secret::read(&args.nats_nkey_file)?;
         let options = Options {
             url: args.nats_url.clone(),
-            seed: String::from_utf8_lossy(&seed).trim().to_owned(),
+            seed: seed.to_string(),
             inbox: writ_bus::accounts::publisher_inbox(&args.name),
             name: "writ recover".to_owned(),
             first_connect: FirstConnect::Now,
@@ -187,35 +227,58 @@ impl Tool {
         })
     }
 
+    /// The newest bundle: the file may be an old one.
+    async fn read_trust(&mut self) -> Result<(), Error> {
+        let read = read::last_by_subject(&self.client, Stream::Log, &BusSubject::Trust);
+        if let Some(stored) = read.await.map_err(Error::Bus)?
+            && let Err(error) = self.trust.take(&stored.bytes)
+        {
+            tracing::warn!(
+                "the log's trust bundle is passed over: {}",
+                describe(&error)
+            );
+        }
+        Ok(())
+    }
+
     /// What is left of the log, the sequence of its newest root, which the new epoch is compared with,
     /// and the highest epoch that was opened. What does not verify is passed over.
     async fn read_log(&self) -> Result<(Copy, u64, u64), Error> {
+        let read = self.read_under(&self.trust.bundle.keyring()).await?;
+        let highest = read.opened.last().copied().unwrap_or(epoch::FIRST);
+        let messages = read.messages.into_iter().map(|(message, _)| message);
+        let copy = Copy::read(messages, &read.opened);
+        Ok((copy, read.root_sequence, highest))
+    }
+
+    /// The log's messages that some keys signed, and the epochs that the offline key has opened.
+    async fn read_under(&self, publishers: &Keyring) -> Result<ReadLog, Error> {
         let (stored, _) = bus_log::read_all(&self.client, Stream::Log).await?;
-        let (publishers, offline) = (self.trust.bundle.keyring(), self.trust.offline_keyring());
-        let (mut messages, mut opened) = (Vec::new(), BTreeSet::new());
-        let mut root_sequence = 0;
+        let offline = self.trust.offline_keyring();
+        let mut read = ReadLog::default();
         for stored in &stored {
-            let is_root = stored.subject == BusSubject::Root;
-            if is_root {
-                root_sequence = stored.sequence;
+            if stored.subject == BusSubject::Trust {
+                continue;
             }
-            match log::open_message(&stored.subject, &stored.bytes, &publishers) {
+            if stored.subject == BusSubject::Root {
+                read.root_sequence = stored.sequence;
+            }
+            match log::open_message(&stored.subject, &stored.bytes, publishers) {
                 Ok(message) => {
                     if let writ_core::edit::Message::Root(root) = &message.value
                         && let Ok(Some(opening)) = log::open_opening(root, &offline)
                         && opening.admits(root)
                     {
-                        opened.insert(opening.revision.epoch);
+                        read.opened.insert(opening.revision.epoch);
                     }
-                    messages.push(message.value);
+                    read.messages.push((message.value, message.key_id));
                 }
                 Err(error) => {
                     tracing::warn!(subject = %stored.subject, "passed over: {}", describe(&error));
                 }
             }
         }
-        let highest = opened.last().copied().unwrap_or(epoch::FIRST);
-        Ok((Copy::read(messages, &opened), root_sequence, highest))
+        Ok(read)
     }
 
     async fn open_epoch(
@@ -235,9 +298,22 @@ impl Tool {
         let note = format!("{} recovered from {}", time_of(wall_ms()), plan.log);
         let epoch = record.take(heard, &note);
         record::write(&self.args.epochs_file, &record)?;
-        let recovery = plan.build(epoch, wall_ms());
+        let mut recovery = plan.build(epoch, wall_ms());
         let opening = log::seal(&recovery.opening, &offline).bytes;
-        write::write(self, recovery, Bytes::from(opening), root_sequence).await
+        recovery.root.trust = self.trust.bundle.version;
+        // A lost log has lost the bundle, too.
+        let first = writ_bus::batch::Message {
+            subject: BusSubject::Trust,
+            bytes: Bytes::from(self.trust.signed.clone()),
+        };
+        write::write(
+            self,
+            recovery,
+            Bytes::from(opening),
+            root_sequence,
+            Some(first),
+        )
+        .await
     }
 }
 
@@ -253,10 +329,9 @@ fn read_file(path: &PathBuf) -> Result<Vec<u8>, Error> {
     })
 }
 
-fn read_key(path: &PathBuf) -> Result<SigningKey, Error> {
-    let text = String::from_utf8_lossy(&read_file(path)?).into_owned();
-    SigningKey::from_base64(&text).map_err(|source| Error::Key {
-        path: path.clone(),
+fn read_key(path: &Path) -> Result<SigningKey, Error> {
+    SigningKey::from_base64(&secret::read(path)?).map_err(|source| Error::Key {
+        path: path.to_owned(),
         source,
     })
 }

@@ -148,12 +148,20 @@ fn differences(text: &mut String, plan: &Plan) {
             let _ = writeln!(text, "  and {} more", items.len() - LISTED_MAX);
         }
     }
+    if plan.record_count() > 0 || plan.found > plan.log {
+        let _ = writeln!(
+            text,
+            "\n{} access rules, tokens and proposals are as the log has them. Clusters know nothing of them: those that were made, changed or taken away after revision {} are lost, so look through them before you let others edit.",
+            plan.record_count(),
+            plan.log
+        );
+    }
     let kept = plan.items.len() - plan.differences().count();
     let _ = writeln!(text, "\n{kept} names are as the log has them.");
 }
 
 /// Clusters whose last ack claims more than was found: what they hold is not in the new epoch, and stays
-/// in them.
+/// in them; what they removed and have forgotten may come back.
 fn silent(text: &mut String, plan: &Plan, gathered: &Gathered) {
     let reached = plan.log.max(plan.found);
     for (sender, claim) in &gathered.claims {
@@ -170,7 +178,7 @@ fn silent(text: &mut String, plan: &Plan, gathered: &Gathered) {
             };
             let _ = writeln!(
                 text,
-                "{} {how} and said to hold revision {}, more than was found: what only it holds stays in it, and is not in the new epoch.",
+                "{} {how} and said to hold revision {}, more than was found: what only it holds stays in it, and is not in the new epoch; what only it saw removed may be given to it again.",
                 sender.cluster, claim.revision
             );
         }

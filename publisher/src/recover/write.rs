@@ -22,6 +22,7 @@ pub(super) async fn write(
     recovery: Recovery,
     opening: Bytes,
     root_sequence: u64,
+    first: Option<Message>,
 ) -> Result<Revision, Error> {
     let sign = |message: &edit::Message| Message {
         subject: message.subject(),
@@ -32,7 +33,7 @@ pub(super) async fn write(
         opening: Some(Arc::from(opening.as_ref())),
         ..recovery.root
     };
-    let mut batches = split(recovery.messages.iter().map(sign));
+    let mut batches = split(first.into_iter().chain(recovery.messages.iter().map(sign)));
     let mut last = batches.pop().unwrap_or_default();
     last.push(sign(&edit::Message::Root(root)));
     let count = batches.len() + 1;

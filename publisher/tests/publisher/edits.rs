@@ -19,9 +19,6 @@ async fn an_applied_policy_is_read_back_at_its_revision_with_its_targets() {
         .unwrap();
     let mut request = tonic::Request::new(apply(&policy("payments", "devs")));
     request.get_mut().reason = "they asked".into();
-    request
-        .metadata_mut()
-        .insert("writ-user", "alice".parse().unwrap());
     let answer = fleet.policies().apply(request).await.unwrap().into_inner();
     assert_eq!((answer.name.as_str(), answer.generation), ("payments", 1));
     assert_eq!(
@@ -43,7 +40,7 @@ async fn an_applied_policy_is_read_back_at_its_revision_with_its_targets() {
     assert_eq!(found.targets, ["eu-prod-1"]);
     assert_eq!(
         (found.author.as_str(), found.reason.as_str()),
-        ("unauthenticated:alice", "they asked")
+        ("mtls:sandbox-admin", "they asked")
     );
     assert_eq!(
         (found.clusters.as_str(), found.scopes),

@@ -153,11 +153,7 @@ async fn a_publishers_word_above_the_log_stops_edits_at_once_whoever_shows_it() 
 
 /// Everything again in an epoch, as whoever has a publisher's keys can write it.
 async fn write_epoch(client: &Client, epoch: u64, opening: Option<&SigningKey>) -> Revision {
-    let trusted = TrustBundle {
-        version: 1,
-        publishers: vec![signing_key().public()],
-    }
-    .keyring();
+    let trusted = TrustBundle::first([signing_key().public()]).keyring();
     let (stored, _) = bus_log::read_all(client, Stream::Log).await.unwrap();
     let messages = stored.iter().map(|of| {
         log::open_message(&of.subject, &of.bytes, &trusted)
@@ -257,6 +253,8 @@ fn recover_command(fleet: &Fleet, more: &[&str]) -> Command {
         std::fs::write(&epochs, Record::new().to_string()).unwrap();
         let offline = data_encoding::BASE64.encode(&[9; 32]);
         std::fs::write(file("offline.key"), offline).unwrap();
+        let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(file("offline.key"), own).unwrap();
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_writ-recover"));
     command

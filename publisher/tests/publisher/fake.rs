@@ -75,6 +75,7 @@ pub(crate) struct FakeCluster {
     client: Client,
     sender: Sender,
     counter: u64,
+    previous: Hash,
     sent_ms: u64,
     witness: Vec<u8>,
     claimed: Revision,
@@ -102,6 +103,7 @@ impl FakeCluster {
             client,
             sender,
             counter: 0,
+            previous: Hash([0; 32]),
             sent_ms: 0,
             witness: Vec::new(),
             claimed: Revision::ZERO,
@@ -149,11 +151,12 @@ impl FakeCluster {
             boot_id: "fake".into(),
             boot: 1,
             counter: self.counter,
-            previous: Hash([0; 32]),
+            previous: self.previous,
             sent_ms: self.next_ms(),
             witness: vec![],
         };
         let sealed = log::seal(&ack, &ack_key(self.name().as_str()));
+        self.previous = sealed.hash;
         live::publish_ack(&self.client, &self.sender, sealed.bytes.into())
             .await
             .unwrap();

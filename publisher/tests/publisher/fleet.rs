@@ -13,7 +13,12 @@ use tokio::{
     process::{Child, Command},
     time::{Instant, sleep},
 };
-use tonic::transport::Channel;
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::Channel,
+};
 use writ_bus::{
     Client,
     config::{ClusterUser, PublicKey, PublisherUser, ServerConfig},
@@ -25,13 +30,14 @@ use writ_core::{
     name::{ClusterName, Name, Region, Stage},
 };
 use writ_proto::{
-    trust::TrustBundle,
+    trust::{self, TrustBundle},
     v1::{
         ack_service_client::AckServiceClient, cluster_service_client::ClusterServiceClient,
         history_service_client::HistoryServiceClient, policy_service_client::PolicyServiceClient,
     },
 };
 use writ_sandbox::{
+    api::ApiKeys,
     parts::{Part, Parts},
     progress::Progress,
 };
@@ -58,6 +64,8 @@ pub(crate) struct Fleet {
     pub(crate) bus_seeds: Vec<(ClusterName, String)>,
     _server: Child,
     publisher: Option<Child>,
+    pub(crate) api: ApiKeys,
+    pub(crate) further_args: Vec<String>,
     address: Option<SocketAddr>,
 }
 
@@ -90,7 +98,8 @@ impl Fleet {
         fleet
     }
 
-    async fn start_bus() -> Fleet {
+    /// Starts everything but the publisher.
+    pub(crate) async fn start_bus() -> Fleet {
         let folder = tempfile::Builder::new()
             .prefix("writ-publisher-")
             .tempdir()
@@ -131,13 +140,11 @@ impl Fleet {
         );
         let seed = data_encoding::BASE64.encode(&[1; 32]);
         write(folder.path(), "signing.key", seed.as_bytes());
-        let bundle = TrustBundle {
-            version: 1,
-            publishers: vec![signing_key().public()],
-        };
-        let trust = bundle.to_file(&SigningKey::from_seed(&[9; 32]));
+        let bundle = TrustBundle::first([signing_key().public()]);
+        let trust = trust::to_file(&bundle, &SigningKey::from_seed(&[9; 32]));
         write(folder.path(), "trust", &trust);
 
+        let api = ApiKeys::make(&folder.path().join("api")).unwrap();
         let parts = Parts::find_some(&[Part::NatsServer], &Progress::stderr())
             .await
             .expect("nats-server");
@@ -168,6 +175,8 @@ impl Fleet {
             bus_seeds,
             _server: server,
             publisher: None,
+            api,
+            further_args: Vec::new(),
             address: None,
         }
     }
@@ -199,6 +208,8 @@ impl Fleet {
             .arg(file("trust"))
             .arg("--address-file")
             .arg(&address_file)
+            .args(self.api.arguments())
+            .args(&self.further_args)
             .stderr(log.unwrap())
             .kill_on_drop(true)
             .spawn()
@@ -246,8 +257,23 @@ impl Fleet {
     }
 
     pub(crate) fn channel(&self) -> Channel {
-        let url = format!("http://{}", self.address.unwrap());
-        Channel::from_shared(url).unwrap().connect_lazy()
+        let address = self.address.unwrap().to_string();
+        self.api.channel(&address, None).unwrap()
+    }
+
+    /// A channel of whoever shows what a fleet's file names, and this token.
+    pub(crate) fn channel_of(&self, shows: &writ_connect::Fleet, token: Option<&str>) -> Line {
+        let mut fleet = shows.clone();
+        fleet.address = self.address().to_string();
+        let way = writ_connect::Way::of(&fleet).unwrap();
+        let channel = way.endpoint().connect_with_connector_lazy(way.connector());
+        let token = token.map(|token| format!("Bearer {token}").parse().unwrap());
+        InterceptedService::new(channel, Bearer(token))
+    }
+
+    /// Where the publisher serves.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.unwrap()
     }
 
     pub(crate) fn policies(&self) -> PolicyServiceClient<Channel> {
@@ -264,6 +290,24 @@ impl Fleet {
 
     pub(crate) fn acks(&self) -> AckServiceClient<Channel> {
         AckServiceClient::new(self.channel())
+    }
+}
+
+/// A channel that shows a token.
+pub(crate) type Line = InterceptedService<Channel, Bearer>;
+
+/// Puts a token into every call.
+#[derive(Clone)]
+pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            request
+                .metadata_mut()
+                .insert("authorization", token.clone());
+        }
+        Ok(request)
     }
 }
 
@@ -291,5 +335,6 @@ fn read_url(ports: &Path) -> Option<String> {
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, bytes).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     path
 }

@@ -198,7 +198,7 @@ async fn edits_of_one_name_that_come_at_once_are_made_one_after_the_other() {
 
     let client = reader(&fleet).await;
     let subject = BusSubject::Intent {
-        kind: Kind::Policy,
+        kind: Kind::Policy.into(),
         name: Name::parse("payments").unwrap(),
     };
     let intents: Vec<(u64, Intent)> = kept(&client, &subject).await;

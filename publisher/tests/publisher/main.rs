@@ -1,12 +1,15 @@
 //! The publisher as a process, against a real nats-server. Each test has its own of both.
 
 mod acks;
+mod audit;
 mod edits;
 mod epochs;
 mod fake;
 mod fleet;
+mod gate;
 mod groups;
 mod guards;
 mod history;
+mod issuer;
 mod past;
 mod reads;

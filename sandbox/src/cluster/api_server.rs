@@ -8,7 +8,7 @@ use super::access::Access;
 use super::certs::Certificates;
 use super::{Context, Error};
 use crate::parts::Part;
-use crate::process::{self, Process, STOP_LIMIT, Spec};
+use crate::process::{self, Launcher, Process, STOP_LIMIT, Spec};
 
 /// How long an API server may take to serve: 1–2 s alone on an idle machine, ten times that
 /// when six start at once on two busy cores.
@@ -23,6 +23,8 @@ const SERVICE_RANGE: &str = "10.0.0.0/24";
 /// A running API server and the administrator's way to it.
 #[derive(Debug)]
 pub(super) struct ApiServer {
+    launcher: Launcher,
+    spec: Spec,
     process: Process,
     pub(super) access: Access,
 }
@@ -37,20 +39,40 @@ impl ApiServer {
     ) -> Result<Self, Error> {
         let started = process::on_free_port(async |port| {
             let spec = spec(context, certificates, name, port, log);
-            let process = context.launcher.start(spec).await?;
+            let process = context.launcher.start(spec.clone()).await?;
             let url = format!("https://127.0.0.1:{port}");
-            Starting { process, url }.ready().await
+            Starting { spec, process, url }.ready().await
         });
-        let Starting { process, url } = started.await?;
+        let Starting { spec, process, url } = started.await?;
         let access = Access::admin(context.name, &url, certificates).await?;
+        let server = Self {
+            launcher: context.launcher.clone(),
+            spec,
+            process,
+            access,
+        };
+        server.ready().await?;
+        Ok(server)
+    }
+
+    async fn ready(&self) -> Result<(), process::Error> {
         let ready = async || {
-            let probe = tokio::time::timeout(PROBE_LIMIT, access.is_ready()).await;
+            let probe = tokio::time::timeout(PROBE_LIMIT, self.access.is_ready()).await;
             probe.unwrap_or(false).then_some(())
         };
-        process
-            .ready("it answered that it is ready", READY_LIMIT, ready)
-            .await?;
-        Ok(Self { process, access })
+        let what = "it answered that it is ready";
+        self.process.ready(what, READY_LIMIT, ready).await
+    }
+
+    /// Kills it (SIGKILL); what it stored stays in etcd.
+    pub(super) async fn kill(&self) {
+        self.process.kill().await;
+    }
+
+    /// Starts it again after its end, on the same port and etcd.
+    pub(super) async fn start_again(&mut self) -> Result<(), process::Error> {
+        self.process = self.launcher.start(self.spec.clone()).await?;
+        self.ready().await
     }
 
     pub(super) async fn pause(&self) {
@@ -68,6 +90,7 @@ impl ApiServer {
 
 /// A server that runs, of which it is not known yet whether it got its port.
 struct Starting {
+    spec: Spec,
     process: Process,
     url: String,
 }

@@ -27,9 +27,9 @@ const ADMIN_GROUP: &str = "system:masters";
 
 /// A client certificate and its key, in PEM.
 #[derive(Clone)]
-pub(super) struct Identity {
-    pub(super) certificate: String,
-    pub(super) key: String,
+pub(crate) struct Identity {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 /// What a cluster's processes and clients show each other.
@@ -44,8 +44,8 @@ pub(super) struct Certificates {
 impl Certificates {
     /// Makes all of them and writes those that the servers read from files.
     pub(super) fn make(cluster: &str, folder: &Path) -> Result<Self, Error> {
-        let authority = authority(cluster)?;
-        let serving = serving(&authority)?;
+        let authority = authority(&format!("writ-sandbox {cluster}"))?;
+        let serving = serving(&authority, "kube-apiserver")?;
         let admin = client(&authority, "writ-sandbox-admin", Some(ADMIN_GROUP))?;
         let controller_manager = client(&authority, "system:kube-controller-manager", None)?;
         let account = KeyPair::generate()?;
@@ -91,28 +91,44 @@ impl Certificates {
     }
 }
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+/// An authority, with its key.
+pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority(cluster: &str) -> Result<Authority, Error> {
-    let mut params = named(&format!("writ-sandbox {cluster}"), None);
+/// Makes an authority.
+pub(crate) fn authority(name: &str) -> Result<Authority, Error> {
+    let mut params = named(name, None);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
 }
 
-fn serving(authority: &Authority) -> Result<Identity, Error> {
+/// A server's certificate, for this machine's loopback.
+pub(crate) fn serving(authority: &Authority, name: &str) -> Result<Identity, Error> {
     let names = ["localhost", "127.0.0.1"].map(str::to_owned);
     let mut params = CertificateParams::new(names)?;
-    params.distinguished_name = named("kube-apiserver", None).distinguished_name;
+    params.distinguished_name = named(name, None).distinguished_name;
     signed(params, ExtendedKeyUsagePurpose::ServerAuth, authority)
 }
 
-fn client(authority: &Authority, name: &str, group: Option<&str>) -> Result<Identity, Error> {
+/// A client's certificate.
+pub(crate) fn client(
+    authority: &Authority,
+    name: &str,
+    group: Option<&str>,
+) -> Result<Identity, Error> {
     signed(
         named(name, group),
         ExtendedKeyUsagePurpose::ClientAuth,
         authority,
     )
+}
+
+/// A client's certificate that ended years ago.
+pub(crate) fn expired_client(authority: &Authority, name: &str) -> Result<Identity, Error> {
+    let mut params = named(name, None);
+    params.not_before = rcgen::date_time_ymd(2019, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    signed(params, ExtendedKeyUsagePurpose::ClientAuth, authority)
 }
 
 fn named(name: &str, group: Option<&str>) -> CertificateParams {

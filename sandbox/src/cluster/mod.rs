@@ -6,7 +6,7 @@
 pub(crate) mod access;
 mod api_server;
 mod ceiling;
-mod certs;
+pub(crate) mod certs;
 mod controllers;
 mod install;
 mod token;
@@ -207,6 +207,21 @@ impl Cluster {
         for server in &self.api_servers {
             server.resume().await;
         }
+    }
+
+    /// Kills its API servers (SIGKILL); etcd and the controllers go on.
+    pub async fn kill_api_servers(&self) {
+        for server in &self.api_servers {
+            server.kill().await;
+        }
+    }
+
+    /// Starts them again, on the same addresses and what etcd holds by now; returns when they are ready.
+    pub async fn start_api_servers(&mut self) -> Result<(), Error> {
+        for server in &mut self.api_servers {
+            server.start_again().await?;
+        }
+        Ok(())
     }
 
     pub(crate) fn entry(&self) -> access::Entry {

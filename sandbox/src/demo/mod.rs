@@ -49,9 +49,6 @@ pub enum Error {
     /// The fleet did not start or serve.
     #[error("the fleet")]
     Fleet(#[from] fleet::Error),
-    /// The publisher can't be reached.
-    #[error("connect to the publisher")]
-    Connect(#[source] tonic::transport::Error),
     /// The publisher refused a request.
     #[error("the publisher refused: {}", .0.message())]
     Publisher(#[source] Box<tonic::Status>),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use writ_proto::v1::{
     self, AckState, ApplyRequest, DeleteRequest, EditResponse, PolicyVersion, StatusRequest,
     StatusResponse, ack_service_client::AckServiceClient,
@@ -11,6 +11,7 @@ use writ_proto::v1::{
 };
 
 use super::{Error, told};
+use crate::fleet::Fleet;
 
 /// How long an edit may take until every cluster has answered; a hundred times what it takes.
 const ARRIVAL_LIMIT: Duration = Duration::from_secs(30);
@@ -57,9 +58,8 @@ pub(super) struct Submitted {
 }
 
 impl Api {
-    pub(super) async fn connect(address: &str) -> Result<Api, Error> {
-        let endpoint = Endpoint::from_shared(address.to_owned()).map_err(Error::Connect)?;
-        let channel = endpoint.connect().await.map_err(Error::Connect)?;
+    pub(super) fn new(fleet: &Fleet) -> Result<Api, Error> {
+        let channel = fleet.channel()?;
         Ok(Api {
             policies: PolicyServiceClient::new(channel.clone()),
             acks: AckServiceClient::new(channel),

@@ -62,7 +62,7 @@ const BOT: Question = Question {
 };
 
 pub(super) async fn tell(fleet: &mut Fleet, rounds: u32) -> Result<(), Error> {
-    let api = Api::connect(fleet.address()).await?;
+    let api = Api::new(fleet)?;
     let examples = policies::examples()?;
     registry(fleet).await?;
     arrival(&api, &examples).await?;

@@ -17,6 +17,9 @@ impl Fleet {
         let text = access::render(&entries, current)
             .map_err(|source| Error::Kubeconfig(Box::new(source)))?;
         files::write(&self.kubeconfig_file(), text)?;
+        let address = self.address().trim_start_matches("https://");
+        let fleet = self.api.administrator(address);
+        files::write(&self.fleet_file(), fleet.to_text())?;
         self.link_programs()?;
         files::write(&self.env_file(), self.env())?;
         Ok(())
@@ -27,10 +30,10 @@ impl Fleet {
         format!(
             "# Source this file: it points kubectl and writ at the sandbox.\n\
              export KUBECONFIG={}\n\
-             export WRIT_ADDRESS={}\n\
+             export WRIT_FLEET={}\n\
              export PATH={}:\"$PATH\"\n",
             quote(&self.kubeconfig_file()),
-            self.address().trim_start_matches("http://"),
+            quote(&self.fleet_file()),
             quote(&self.programs_folder()),
         )
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 use writ_core::name::ClusterName;
 
-use crate::{bus, cluster, files, keys, parts, process};
+use crate::{api, bus, cluster, files, keys, parts, process};
 
 /// Why a fleet, or one of its members, is not as it should be.
 #[derive(Debug, Error)]
@@ -48,14 +48,9 @@ pub enum Error {
     /// The launcher does not know the executable that has publisher and subscriber in it.
     #[error("a fleet needs the writ executable: make the launcher with Launcher::writ")]
     NoWrit,
-    /// The publisher can't be reached.
-    #[error("could not connect to the publisher at {address}")]
-    Connect {
-        /// Where it should listen.
-        address: String,
-        /// Why it can't be reached.
-        source: tonic::transport::Error,
-    },
+    /// There is no way to the publisher's API.
+    #[error(transparent)]
+    Api(#[from] api::Error),
     /// The publisher refused or did not answer.
     #[error("the publisher did not {action} the cluster {name}: {}", .source.message())]
     Registry {

@@ -26,8 +26,10 @@ use registry::Registry;
 use state::StateFolder;
 pub(crate) use state::prepare;
 pub use summary::{ClusterSummary, Summary};
+use tonic::transport::Channel;
 use writ_core::name::{ClusterName, Region, Stage};
 
+use crate::api::ApiKeys;
 use crate::bus::Bus;
 use crate::cluster::Cluster;
 use crate::keys::{ClusterKeys, PublisherKeys};
@@ -50,6 +52,7 @@ pub struct Fleet {
     bus: Bus,
     kubernetes: Kubernetes,
     publisher_keys: PublisherKeys,
+    api: ApiKeys,
     parts: Parts,
     launcher: Launcher,
     periods: Periods,
@@ -80,9 +83,24 @@ impl Fleet {
         self.state.path()
     }
 
-    /// Where the publisher's API listens, `http://127.0.0.1:PORT`.
+    /// Where the publisher's API listens, `https://127.0.0.1:PORT`.
     pub fn address(&self) -> &str {
         self.publisher.address()
+    }
+
+    /// A channel of the administrator's to the API; it connects when it is used.
+    pub fn channel(&self) -> Result<Channel, Error> {
+        Ok(self.api.channel(self.address(), None)?)
+    }
+
+    /// The certificates of the API.
+    pub fn api(&self) -> &ApiKeys {
+        &self.api
+    }
+
+    /// The file that describes this fleet to its administrator, for `writ --fleet`.
+    pub fn fleet_file(&self) -> PathBuf {
+        self.dir().join("fleet.yaml")
     }
 
     /// The URL of the bus.
@@ -95,7 +113,7 @@ impl Fleet {
         self.dir().join("kubeconfig")
     }
 
-    /// A file to source: sets KUBECONFIG, WRIT_ADDRESS and PATH.
+    /// A file to source: sets KUBECONFIG, WRIT_FLEET and PATH.
     pub fn env_file(&self) -> PathBuf {
         self.dir().join("env")
     }
@@ -113,6 +131,20 @@ impl Fleet {
     /// One cluster.
     pub fn cluster(&self, name: &ClusterName) -> Option<&Cluster> {
         self.members.get(name).map(|member| &member.cluster)
+    }
+
+    /// Where the etcd of all clusters is asked; a cluster's keys begin with `/<name>/`.
+    pub fn etcd_endpoint(&self) -> &str {
+        self.kubernetes.etcd_endpoint()
+    }
+
+    /// Starts the API servers of a cluster again that were killed; returns when they are ready.
+    pub async fn start_api_servers(&mut self, name: &ClusterName) -> Result<(), Error> {
+        let started = self.member(name)?.cluster.start_api_servers().await;
+        started.map_err(|source| Error::Cluster {
+            name: name.to_string(),
+            source: Box::new(source),
+        })
     }
 
     /// Starts, registers and hears from one more cluster; its name is `<region>-<stage>-<n>`.
@@ -145,18 +177,17 @@ impl Fleet {
             &self.launcher,
             self.state.path(),
             self.bus.url(),
-            &self.publisher_keys,
+            (&self.publisher_keys, &self.api),
             self.periods,
         )
         .await?;
-        self.registry = Registry::connect(self.publisher.address()).await?;
+        self.registry = Registry::new(&self.api, self.publisher.address())?;
         self.write_access()
     }
 
-    /// Ends the bus and leaves everything else to itself. Not for a fleet with leaf nodes, whose links do
-    /// not come back.
+    /// Ends the bus and leaves everything else to itself, leaf nodes among it.
     pub async fn stop_bus(&mut self) {
-        self.bus.stop().await;
+        self.bus.stop_hub().await;
     }
 
     /// Kills the bus (SIGKILL); everything that is connected to it goes on.
@@ -166,7 +197,19 @@ impl Fleet {
 
     /// Starts the bus again on the same address, with whatever lies in [`Fleet::store_folder`] by now.
     pub async fn start_bus(&mut self) -> Result<(), Error> {
+        self.start_bus_bare().await?;
+        Ok(self.bus.install().await?)
+    }
+
+    /// The same, without making the streams that are missing: for a backup to be restored to.
+    pub async fn start_bus_bare(&mut self) -> Result<(), Error> {
         Ok(self.bus.start_again().await?)
+    }
+
+    /// Throws away what a region's leaf node mirrors and has it mirrored anew: of a log that was lost or
+    /// restored it would never be what the log is.
+    pub async fn mirror_anew(&mut self, region: &Region) -> Result<(), Error> {
+        Ok(self.bus.mirror_anew(region).await?)
     }
 
     /// Where the bus stores the log and the acks; to be copied or replaced while it is stopped.

@@ -44,6 +44,8 @@ pub struct FleetOptions {
     pub second_api_server_on: Option<ClusterName>,
     /// Whether each region has a leaf node of its own, to which its clusters connect.
     pub leafs: bool,
+    /// Regions without one even so: their clusters are at the hub.
+    pub leafless: Vec<Region>,
     /// Where progress is shown.
     pub progress: Progress,
     /// How often signs of life are given.
@@ -60,9 +62,16 @@ impl FleetOptions {
             launcher,
             second_api_server_on: None,
             leafs: false,
+            leafless: Vec::new(),
             progress: Progress::hidden(),
             periods: Periods::default(),
         }
+    }
+
+    pub(super) fn leaf_regions(&self) -> Vec<Region> {
+        let regions = self.regions.iter().filter(|_| self.leafs);
+        let regions = regions.filter(|region| !self.leafless.contains(region));
+        regions.cloned().collect()
     }
 
     pub(super) fn api_servers(&self, name: &ClusterName) -> usize {

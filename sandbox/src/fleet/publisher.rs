@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Error, PUBLISHER, Periods};
+use crate::api::ApiKeys;
 use crate::keys::PublisherKeys;
 use crate::process::{Launcher, Process, STOP_LIMIT, Spec};
 
@@ -23,7 +24,7 @@ impl Publisher {
         launcher: &Launcher,
         folder: &Path,
         bus_url: &str,
-        keys: &PublisherKeys,
+        (keys, api): (&PublisherKeys, &ApiKeys),
         periods: Periods,
     ) -> Result<Self, Error> {
         let writ = launcher.writ_executable().ok_or(Error::NoWrit)?;
@@ -32,7 +33,7 @@ impl Publisher {
         // One that was there before would be read as the new one.
         let _ = std::fs::remove_file(&address_file);
         let log = folder.join(format!("logs/{PUBLISHER}.log"));
-        let spec = Spec::new(PUBLISHER, writ, log)
+        let mut spec = Spec::new(PUBLISHER, writ, log)
             .arg("__publisher")
             .flag("name", PUBLISHER)
             .flag("listen", "127.0.0.1:0")
@@ -44,6 +45,9 @@ impl Publisher {
             .flag("beat-period-s", periods.beat_s.to_string())
             .flag("beat-expiry-s", periods.beat_expiry_s.to_string())
             .flag("pulse-period-s", periods.pulse_s.to_string());
+        for argument in api.arguments() {
+            spec = spec.arg(argument);
+        }
         let process = launcher.start(spec).await?;
         let listening = async || {
             let text = std::fs::read_to_string(&address_file).ok()?;
@@ -57,7 +61,7 @@ impl Publisher {
         let address = process.ready("it listened", READY_LIMIT, listening).await?;
         Ok(Self {
             process,
-            address: format!("http://{address}"),
+            address: format!("https://{address}"),
         })
     }
 

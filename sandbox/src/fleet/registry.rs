@@ -6,13 +6,14 @@ use std::time::Duration;
 use data_encoding::BASE64;
 use prost_types::Timestamp;
 use serde_json::json;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use writ_core::name::ClusterName;
 use writ_proto::v1;
 use writ_proto::v1::cluster_service_client::ClusterServiceClient;
 use writ_proto::v1::liveness::State;
 
 use super::Error;
+use crate::api::ApiKeys;
 use crate::cluster::Cluster;
 use crate::keys::ClusterKeys;
 use crate::process::Process;
@@ -34,17 +35,8 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    pub(super) async fn connect(address: &str) -> Result<Self, Error> {
-        let failed = |source| Error::Connect {
-            address: address.to_owned(),
-            source,
-        };
-        let endpoint = Endpoint::from_shared(address.to_owned()).map_err(failed)?;
-        let channel = endpoint
-            .timeout(REQUEST_LIMIT)
-            .connect()
-            .await
-            .map_err(failed)?;
+    pub(super) fn new(api: &ApiKeys, address: &str) -> Result<Self, Error> {
+        let channel = api.channel(address, Some(REQUEST_LIMIT))?;
         Ok(Self {
             clusters: ClusterServiceClient::new(channel),
         })

@@ -13,6 +13,7 @@ use super::publisher::Publisher;
 use super::registry::Registry;
 use super::state::StateFolder;
 use super::{Error, Fleet, FleetOptions, PUBLISHER};
+use crate::api::ApiKeys;
 use crate::bus::Bus;
 use crate::cluster::Cluster;
 use crate::keys::{ClusterKeys, PublisherKeys};
@@ -26,18 +27,19 @@ pub(super) async fn start(
 ) -> Result<Fleet, Error> {
     let (folder, progress) = (state.path().to_owned(), &options.progress);
     let publisher_keys = PublisherKeys::make(PUBLISHER, &folder.join("keys"))?;
+    let api = ApiKeys::make(&folder.join("api"))?;
     let keys = cluster_keys(&options, &folder)?;
 
     let text = format!("{} clusters, each with its controllers", keys.len());
     let ((bus, publisher), (kubernetes, clusters)) = tokio::try_join!(
         progress.step(
             "bus and publisher",
-            start_bus(&options, &parts, &folder, &publisher_keys, &keys)
+            start_bus(&options, &parts, &folder, (&publisher_keys, &api), &keys)
         ),
         progress.step(&text, start_clusters(&options, &parts, &folder, &keys)),
     )?;
 
-    let registry = Registry::connect(publisher.address()).await?;
+    let registry = Registry::new(&api, publisher.address())?;
     let mut fleet = Fleet {
         members: BTreeMap::new(),
         publisher,
@@ -45,6 +47,7 @@ pub(super) async fn start(
         bus,
         kubernetes,
         publisher_keys,
+        api,
         parts,
         launcher: options.launcher,
         periods: options.periods,
@@ -101,15 +104,16 @@ async fn start_bus(
     options: &FleetOptions,
     parts: &Parts,
     folder: &Path,
-    publisher_keys: &PublisherKeys,
+    (publisher_keys, api): (&PublisherKeys, &ApiKeys),
     keys: &[ClusterKeys],
 ) -> Result<(Bus, Publisher), Error> {
     let users = keys.iter().map(|keys| keys.user.clone()).collect();
     let publishers = vec![publisher_keys.user.clone()];
-    let leafs: &[Region] = if options.leafs { &options.regions } else { &[] };
-    let bus = Bus::start(&options.launcher, parts, folder, publishers, users, leafs).await?;
+    let leafs = options.leaf_regions();
+    let bus = Bus::start(&options.launcher, parts, folder, publishers, users, &leafs).await?;
     let (launcher, periods) = (&options.launcher, options.periods);
-    let publisher = Publisher::start(launcher, folder, bus.url(), publisher_keys, periods).await?;
+    let publisher =
+        Publisher::start(launcher, folder, bus.url(), (publisher_keys, api), periods).await?;
     Ok((bus, publisher))
 }
 

@@ -12,7 +12,7 @@ use super::Fleet;
 pub struct Summary {
     /// The state folder.
     pub dir: PathBuf,
-    /// The publisher's API, `http://127.0.0.1:PORT`.
+    /// The publisher's API, `https://127.0.0.1:PORT`.
     pub address: String,
     /// The bus, `nats://127.0.0.1:PORT`.
     pub bus_url: String,

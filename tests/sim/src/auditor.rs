@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use writ_core::{
+    edit::Kind,
     model::{ClusterIdentity, Object, ObjectRef},
     name::Name,
     plan::contains,
     recover::{Content, Item},
     revision::{Generation, Revision},
-    scope::{Kind, Scope},
+    scope::Scope,
 };
 
 use super::{
@@ -150,7 +151,9 @@ impl Auditor {
             writ_core::edit::Change::Put { scopes, .. } => {
                 self.facts.insert(key, (made.clone(), scopes.clone()));
             }
-            writ_core::edit::Change::Delete => drop(self.facts.remove(&key)),
+            writ_core::edit::Change::Delete | writ_core::edit::Change::Record { .. } => {
+                drop(self.facts.remove(&key))
+            }
         }
         self.since.insert(id, self.history.len());
         self.end_state();
@@ -205,7 +208,7 @@ impl Auditor {
                 self.facts.remove(&key);
                 self.unknown.insert(key);
             }
-            (Content::Gone, _) => drop(self.facts.remove(&key)),
+            (Content::Gone | Content::Record, _) => drop(self.facts.remove(&key)),
         }
     }
 

@@ -46,7 +46,7 @@ impl Opened {
         let (mut document, mut committed) = (None, None);
         if let Message::Intent(intent) = &opened.value {
             document = read_manifest(intent).ok();
-            committed = Committed::read(intent).ok();
+            committed = Committed::read(intent).ok().flatten();
         }
         Some(Opened {
             message: opened.value,

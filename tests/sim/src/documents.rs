@@ -10,6 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 use writ_core::{
+    edit::Kind,
     edit::{Change, Edit},
     envelope::SigningKey,
     model::{
@@ -17,7 +18,7 @@ use writ_core::{
     },
     name::{Name, PolicyName},
     placement,
-    scope::{Kind, Scope},
+    scope::Scope,
 };
 
 use super::chance::Chance;
@@ -243,6 +244,7 @@ fn put(document: &Value, id: u64) -> Made {
             Says::Policy(Box::new(policy.clusters.clone())),
             policy.objects.iter().map(by_reference).collect(),
         ),
+        Document::Record(_) => panic!("no cluster hears of it"),
     };
     let object = serde_json::from_slice(compiled.bytes()).expect("compiled JSON");
     let grants = match &parsed {
@@ -251,7 +253,7 @@ fn put(document: &Value, id: u64) -> Made {
                 .expect("a compiled policy")
                 .grants
         }
-        Document::Cluster(_) => Arc::default(),
+        Document::Cluster(_) | Document::Record(_) => Arc::default(),
     };
     let change = Change::Put {
         manifest: document.to_string(),

@@ -10,6 +10,7 @@ use std::{
 use writ_core::{
     ack::{Ack, Pulse},
     beat::Beat,
+    edit::Kind,
     edit::{Attempt, Claim, Group, Intent, Message, Next, Reply, SeenRoot, State},
     envelope::{Keyring, SigningKey},
     hash::Hash,
@@ -17,7 +18,6 @@ use writ_core::{
     name::Name,
     recover::{Asked, Heard, Watch},
     revision::{Generation, Revision},
-    scope::Kind,
     subject::{BusSubject, Sender},
     tracker::{Now, Tracker},
 };

@@ -11,13 +11,12 @@ use std::{
 };
 
 use writ_core::{
-    edit::{Message, Reply, State},
+    edit::{Kind, Message, Reply, State},
     envelope::{Keyring, SigningKey},
     epoch,
     model::{ClusterIdentity, Mode},
     name::{ClusterName, Name, Region, Stage},
     revision::Revision,
-    scope::Kind,
     subject::BusSubject,
     tracker::Now,
 };

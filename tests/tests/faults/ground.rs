@@ -7,14 +7,19 @@ use std::{
 
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use writ_bus::{
     Client, accounts,
     connection::{self, FirstConnect, Options},
 };
-use writ_core::{edit::Intent, envelope::Keyring, name::Name, scope::Kind, subject::BusSubject};
+use writ_core::{
+    edit::{Intent, Kind},
+    envelope::Keyring,
+    name::Name,
+    subject::BusSubject,
+};
 use writ_proto::{
-    trust::TrustBundle,
+    trust::Trust,
     v1::{ClusterLine, PolicyStatus, PolicyVersion, StatusRequest, status_request::Of},
 };
 use writ_tests::history::{self, Edits, Made};
@@ -53,8 +58,11 @@ pub(crate) fn alone<F: Future<Output = ()>>(test: impl FnOnce(Ground) -> F) {
 
 impl Ground {
     async fn of(fleet: &'static Shared) -> Ground {
-        let address = fleet.fleet.lock().await.address().to_owned();
-        let endpoint = Endpoint::from_shared(address).unwrap();
+        let channel = {
+            let fleet = fleet.fleet.lock().await;
+            let address = fleet.address();
+            fleet.api().channel(address, Some(CALL_TIME_MAX)).unwrap()
+        };
         let publisher = Name::parse("publisher-1").unwrap();
         let reader = connection::connect(Options {
             url: fleet.bus_url.clone(),
@@ -66,9 +74,9 @@ impl Ground {
         let trust = std::fs::read(fleet.dir.join("keys/trust")).unwrap();
         Ground {
             fleet,
-            publisher: endpoint.timeout(CALL_TIME_MAX).connect_lazy(),
+            publisher: channel,
             reader: reader.await.unwrap(),
-            trusted: TrustBundle::from_file(&trust).unwrap().keyring(),
+            trusted: Trust::from_file(&trust).unwrap().bundle.keyring(),
         }
     }
 

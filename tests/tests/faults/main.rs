@@ -3,9 +3,11 @@
 //! checked against the log, and prints its row of the table in `docs/faults.md`.
 
 mod acks;
+mod api_killed;
 mod api_server;
 mod bus;
 mod compare;
+mod etcd;
 mod ground;
 #[path = "../fleet/harness.rs"]
 #[allow(

@@ -40,7 +40,7 @@ fn forged_events_are_never_applied_and_do_not_stop_what_is_genuine() {
         let forged_role = role("ClusterRole", "forged", None, &["*"]);
         let manifest = policy("forged", PROD, json!([forged_role]), json!([]));
         let edit = Edit {
-            kind: Kind::Policy,
+            kind: Kind::Policy.into(),
             name: Name::parse("forged").unwrap(),
             change: Change::Put {
                 manifest: manifest.to_string(),

@@ -67,11 +67,10 @@ async fn start() -> Shared {
     let fleet = Fleet::start(FleetOptions::new(launcher, region, stages))
         .await
         .unwrap();
-    let channel = Channel::from_shared(fleet.address().to_owned()).unwrap();
     Shared {
         dir: fleet.dir().to_owned(),
         bus_url: fleet.bus_url().to_owned(),
-        channel: channel.connect().await.unwrap(),
+        channel: fleet.channel().unwrap(),
         clients: std::sync::Mutex::new(
             fleet
                 .clusters()
@@ -154,16 +153,16 @@ impl Shared {
 
     /// Runs the command line as a person does who sourced the fleet's `env`.
     pub(crate) async fn writ(&self, line: &[&str]) -> Output {
-        let (kubeconfig, address) = {
+        let (kubeconfig, fleet_file) = {
             let fleet = self.fleet.lock().await;
-            (fleet.kubeconfig_file(), fleet.address().to_owned())
+            (fleet.kubeconfig_file(), fleet.fleet_file())
         };
         let path = std::env::var("PATH").unwrap_or_default();
         let programs = self.dir.join("bin");
         Command::new(env!("CARGO_BIN_EXE_writ-under-test"))
             .args(line)
             .env("KUBECONFIG", kubeconfig)
-            .env("WRIT_ADDRESS", address)
+            .env("WRIT_FLEET", fleet_file)
             .env("PATH", format!("{}:{path}", programs.display()))
             .stdin(Stdio::null())
             .kill_on_drop(true)

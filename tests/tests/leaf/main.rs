@@ -1,5 +1,7 @@
 //! A real cluster behind a leaf node, with everything: publisher, hub, link, leaf, subscriber, API
-//! server. The link is cut, and the mirror is left behind.
+//! server. The link is cut, and the mirror is left behind. Then, without a cluster's API, a hub of three.
+
+mod three;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -7,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject};
 use serde_json::{Value, json};
-use tonic::transport::Channel;
 use writ_bus::{Options, accounts, connection::FirstConnect, mirror};
 use writ_core::name::{ClusterName, Region};
 use writ_proto::v1::{ApplyRequest, policy_service_client::PolicyServiceClient};
@@ -24,8 +25,11 @@ const CONVERGENCE_LIMIT: Duration = Duration::from_secs(20);
 
 const CLUSTER: &str = "eu-prod-1";
 
+/// The executable under test.
+const WRIT: &str = env!("CARGO_BIN_EXE_writ-under-test");
+
 async fn start() -> Fleet {
-    let launcher = Launcher::writ(PathBuf::from(env!("CARGO_BIN_EXE_writ-under-test")));
+    let launcher = Launcher::writ(PathBuf::from(WRIT));
     let mut options = FleetOptions::new(launcher, vec![region()], vec!["prod".parse().unwrap()]);
     options.leafs = true;
     Fleet::start(options).await.unwrap()
@@ -50,12 +54,12 @@ async fn apply(fleet: &Fleet, name: &str, verbs: &[&str]) {
             "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": verbs}],
         }]},
     });
-    let channel = Channel::from_shared(fleet.address().to_owned()).unwrap();
+    let channel = fleet.channel().unwrap();
     let request = ApplyRequest {
         manifest: manifest.to_string(),
         ..Default::default()
     };
-    PolicyServiceClient::new(channel.connect().await.unwrap())
+    PolicyServiceClient::new(channel)
         .apply(request)
         .await
         .unwrap();

@@ -33,8 +33,8 @@ async fn start() -> (Hub, String) {
         };
         hub.clusters(0).apply(request).await.unwrap();
     }
-    let addresses = format!("{},{}", hub.address(1), hub.address(0));
-    (hub, addresses)
+    let fleet = hub.fleet_file(&format!("{},{}", hub.address(1), hub.address(0)));
+    (hub, fleet)
 }
 
 async fn apply(hub: &Hub, name: &str) -> v1::EditResponse {
@@ -48,7 +48,7 @@ async fn apply(hub: &Hub, name: &str) -> v1::EditResponse {
 fn command(addresses: &str, line: &str) -> Command {
     let mut command = Command::new(WRIT);
     command
-        .args(["wait", "--address", addresses])
+        .args(["wait", "--fleet", addresses])
         .args(line.split_whitespace())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -136,7 +136,7 @@ async fn waiting_goes_on_through_another_publisher_and_ends_with_130_after_ctrl_
         voice.pulse().await;
     }
     let proxy = Proxy::start(hub.address(1).parse().unwrap()).await;
-    let addresses = format!("{},{}", proxy.address(), hub.address(0));
+    let addresses = hub.fleet_file(&format!("{},{}", proxy.address(), hub.address(0)));
     let waiting = command(&addresses, "payments --timeout 50s")
         .spawn()
         .unwrap();
@@ -153,7 +153,9 @@ async fn waiting_goes_on_through_another_publisher_and_ends_with_130_after_ctrl_
     apply(&hub, "orders").await;
     let proxy = Proxy::start(hub.address(0).parse().unwrap()).await;
     let line = "orders --timeout 50s";
-    let waiting = command(&proxy.address().to_string(), line).spawn().unwrap();
+    let waiting = command(&hub.fleet_file(&proxy.address().to_string()), line)
+        .spawn()
+        .unwrap();
     proxy.has_heard().await;
     let pid = waiting.id().unwrap().to_string();
     let sent = Command::new("kill").args(["-INT", &pid]).status().await;

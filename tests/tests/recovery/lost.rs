@@ -12,6 +12,11 @@ async fn a_log_that_is_gone_is_said_again_by_the_clusters_and_nothing_is_removed
     scene.apply(&role("two", "list")).await;
     let in_force = [("one", Some("get")), ("two", Some("list"))];
     scene.check(&in_force).await;
+    // Of the running bus, while a policy changes.
+    let three = role("three", "get");
+    let (_, edit) = tokio::join!(scene.files("backup", "snapshots"), scene.apply(&three));
+    assert_eq!(edit.generation, 1);
+    scene.delete("three").await;
 
     scene
         .while_stopped(|store, _| fs::remove_dir_all(store).unwrap())
@@ -43,5 +48,24 @@ async fn a_log_that_is_gone_is_said_again_by_the_clusters_and_nothing_is_removed
     let edit = scene.apply(&role("two", "watch")).await;
     assert_eq!(edit.generation, 3);
     scene.delete("one").await;
-    scene.check(&[("one", None), ("two", Some("watch"))]).await;
+    let in_force = [("one", None), ("three", None), ("two", Some("watch"))];
+    scene.check(&in_force).await;
+
+    // The snapshots from before all of that are restored: nothing goes back, and it is recovered again.
+    let since = std::time::Instant::now();
+    scene.restore("snapshots").await;
+    scene.fleet.restart_publisher().await.unwrap();
+    eprintln!("restored after {:?}", since.elapsed());
+    let (after, refusal) = scene.refused().await;
+    eprintln!("refused after {after:?}: {}", refusal.message());
+    assert!(refusal.message().contains("LogBehind"), "{refusal:?}");
+    scene.check(&in_force).await;
+    let (code, said) = scene.recover(&[]).await;
+    assert_eq!(code, Some(3));
+    assert!(said.contains("policy two@3 (@2 in the log"), "{said}");
+    scene.recover_confirmed(number_of(&said)).await;
+    let after = scene.converged(3).await;
+    eprintln!("both clusters are in the third epoch after {after:?}");
+    scene.check(&in_force).await;
+    assert_eq!(scene.apply(&role("two", "get")).await.generation, 4);
 }

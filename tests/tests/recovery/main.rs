@@ -2,6 +2,7 @@
 //! kube-apiserver, publisher and subscribers as they are.
 
 mod backup;
+mod behind;
 mod lost;
 mod rogue;
 mod scene;

@@ -18,7 +18,7 @@ use writ_core::{
 };
 use writ_proto::{
     log,
-    trust::TrustBundle,
+    trust::Trust,
     v1::{AllPolicies, status_request::Of},
 };
 
@@ -116,8 +116,9 @@ async fn write_rogue_epoch(scene: &Scene) {
     let text = |name: &str| fs::read_to_string(keys.join(name)).unwrap();
     let key = SigningKey::from_base64(&text("publisher-1.signing")).unwrap();
     let client = scene.bus().await;
-    let trusted = TrustBundle::from_file(&fs::read(keys.join("trust")).unwrap())
+    let trusted = Trust::from_file(&fs::read(keys.join("trust")).unwrap())
         .unwrap()
+        .bundle
         .keyring();
     let (stored, _) = bus_log::read_all(&client, Stream::Log).await.unwrap();
     let messages = stored.iter().map(|of| {

@@ -31,8 +31,12 @@ const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
 pub(crate) const CLUSTERS: [&str; 2] = ["eu-prod-1", "eu-stage-1"];
 
+/// Clusters of two regions, the first of which is behind a leaf node.
+pub(crate) const CLUSTERS_OF_TWO: [&str; 2] = ["eu-prod-1", "us-prod-1"];
+
 pub(crate) struct Scene {
     pub(crate) fleet: Fleet,
+    clusters: [&'static str; 2],
     backups: tempfile::TempDir,
 }
 
@@ -41,18 +45,33 @@ impl Scene {
         let launcher = Launcher::writ(PathBuf::from(env!("CARGO_BIN_EXE_writ-under-test")));
         let stages = vec!["prod".parse().unwrap(), "stage".parse().unwrap()];
         let options = FleetOptions::new(launcher, vec!["eu".parse().unwrap()], stages);
+        Scene::of(options, CLUSTERS).await
+    }
+
+    /// Two regions, of which eu has a leaf node.
+    pub(crate) async fn start_with_a_leaf() -> Scene {
+        let launcher = Launcher::writ(PathBuf::from(env!("CARGO_BIN_EXE_writ-under-test")));
+        let regions = vec!["eu".parse().unwrap(), "us".parse().unwrap()];
+        let options = FleetOptions {
+            leafs: true,
+            leafless: vec!["us".parse().unwrap()],
+            ..FleetOptions::new(launcher, regions, vec!["prod".parse().unwrap()])
+        };
+        Scene::of(options, CLUSTERS_OF_TWO).await
+    }
+
+    async fn of(options: FleetOptions, clusters: [&'static str; 2]) -> Scene {
         let fleet = Fleet::start(options).await.unwrap();
         eprintln!("state and logs: {}", fleet.dir().display());
         Scene {
             fleet,
+            clusters,
             backups: tempfile::tempdir().unwrap(),
         }
     }
 
     fn channel(&self) -> Channel {
-        Channel::from_shared(self.fleet.address().to_owned())
-            .unwrap()
-            .connect_lazy()
+        self.fleet.channel().unwrap()
     }
 
     pub(crate) async fn try_apply(&self, manifest: &Value) -> Result<EditResponse, Status> {
@@ -67,7 +86,7 @@ impl Scene {
             .map(|answer| answer.into_inner())
     }
 
-    /// Applies a policy and waits until both clusters have it.
+    /// Applies a policy and waits until its clusters have it.
     pub(crate) async fn apply(&self, manifest: &Value) -> EditResponse {
         let edit = self.try_apply(manifest).await.unwrap();
         self.applied(&edit).await;
@@ -86,7 +105,7 @@ impl Scene {
     }
 
     async fn applied(&self, edit: &EditResponse) {
-        let what = format!("{}@{} is applied on both", edit.name, edit.generation);
+        let what = format!("{}@{} is applied everywhere", edit.name, edit.generation);
         wait_for(&what, async || {
             let of = Of::Policy(PolicyVersion {
                 name: edit.name.clone(),
@@ -97,7 +116,8 @@ impl Scene {
             let applied = lines
                 .iter()
                 .filter(|line| line.state() == AckState::Applied);
-            (applied.count() == CLUSTERS.len()).then_some(())
+            // Targets are fixed in the edit: those that it is for.
+            (!lines.is_empty() && applied.count() == lines.len()).then_some(())
         })
         .await;
     }
@@ -135,7 +155,7 @@ impl Scene {
 
     /// Checks what is in force in every cluster: a name and its verbs, or that it is gone.
     pub(crate) async fn check(&self, wanted: &[(&str, Option<&str>)]) {
-        for cluster in CLUSTERS {
+        for cluster in self.clusters {
             for (name, verb) in wanted {
                 let verbs = verb.map(|verb| json!([verb]));
                 assert_eq!(
@@ -167,6 +187,45 @@ impl Scene {
         })
         .await;
         (since.elapsed(), refusal)
+    }
+
+    /// Runs the command line; its exit code, and all that it says.
+    pub(crate) async fn writ(&self, line: &[&str]) -> (Option<i32>, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_writ-under-test"))
+            .args(line)
+            .env("WRIT_ADDRESS", self.fleet.address())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        eprintln!("--- writ {line:?}: {:?}\n{said}---", output.status.code());
+        (output.status.code(), said)
+    }
+
+    /// Runs `writ backup` or `writ restore` as the bus's installer.
+    pub(crate) async fn files(&self, verb: &str, folder: &str) {
+        let seed = self.fleet.dir().join("keys/installer.seed");
+        let folder = self.backups.path().join(folder);
+        let line = [
+            verb,
+            "--nats-url",
+            self.fleet.bus_url(),
+            "--nats-nkey-file",
+            seed.to_str().unwrap(),
+            folder.to_str().unwrap(),
+        ];
+        assert_eq!(self.writ(&line).await.0, Some(0));
+    }
+
+    /// Starts the bus with nothing in it and restores a backup to it.
+    pub(crate) async fn restore(&mut self, folder: &str) {
+        self.fleet.stop_bus().await;
+        fs::remove_dir_all(self.fleet.store_folder()).unwrap();
+        self.fleet.start_bus_bare().await.unwrap();
+        self.files("restore", folder).await;
     }
 
     /// Runs `writ recover`.
@@ -213,7 +272,7 @@ impl Scene {
     /// Waits until both clusters say that they are in an epoch, and answers how long that took.
     pub(crate) async fn converged(&self, epoch: u64) -> Duration {
         let since = Instant::now();
-        for cluster in CLUSTERS {
+        for cluster in self.clusters {
             let what = format!("{cluster} is in epoch {epoch}");
             wait_for(&what, async || {
                 let status = self
@@ -237,13 +296,18 @@ pub(crate) fn number_of(said: &str) -> usize {
     rest.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// A policy of one ClusterRole for both clusters.
+/// A policy of one ClusterRole for the region eu: both clusters of one region.
 pub(crate) fn role(name: &str, verb: &str) -> Value {
+    role_in(name, verb, &["eu"])
+}
+
+/// The same for some regions.
+pub(crate) fn role_in(name: &str, verb: &str, regions: &[&str]) -> Value {
     let rules = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": [verb]}]);
     json!({
         "apiVersion": "writ.dev/v1alpha1", "kind": "ClusterPolicy", "metadata": {"name": name},
         "spec": {
-            "clusters": {"regions": ["eu"]},
+            "clusters": {"regions": regions},
             "objects": [{"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules}],
         },
     })

@@ -298,3 +298,17 @@ fn what_was_changed_by_hand_is_told_beside_a_good_word() {
     let json = serde_json::to_value(finding.json()).unwrap();
     assert_eq!(json["drift"][0]["objects"][0]["reason"], "Drift");
 }
+
+#[test]
+fn a_cluster_for_which_two_speak_is_never_good() {
+    let mut forked = cluster((1, 0, 0, 0), vec![]);
+    forked.forked = "run a of the subscriber speaks again after run b took over".into();
+    let finding = Finding::new(forked, None, None);
+    assert_eq!(finding.exit(), Exit::Refused);
+    let text = finding.text();
+    assert!(
+        text.starts_with("eu-prod-3 is NOT good: two hold its keys: run a"),
+        "{text}"
+    );
+    assert!(text.contains("writ cluster reenrol eu-prod-3"), "{text}");
+}

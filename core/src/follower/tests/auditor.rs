@@ -68,7 +68,8 @@ impl Auditor {
 
     /// One more edit is in the log.
     pub(super) fn commit(&mut self, edit: &Edit) {
-        let key = (edit.kind, edit.name.clone());
+        let kind = edit.kind.feed_kind().expect("what clusters hear of");
+        let key = (kind, edit.name.clone());
         let counter = self.generations.entry(key.clone()).or_default();
         *counter = counter.next();
         let generation = *counter;
@@ -82,11 +83,12 @@ impl Auditor {
                 },
                 Some(document),
             ) => {
-                let body = Body::new(edit.kind, edit.name.clone(), generation, object.clone());
+                let body = Body::new(kind, edit.name.clone(), generation, object.clone());
                 let says = match document {
                     _ if !requires.is_empty() => Says::Refused,
                     Document::Cluster(cluster) => Says::Cluster(cluster.labels),
                     Document::Policy(policy) => Says::Policy(Box::new(policy.clusters)),
+                    Document::Record(_) => unreachable!(),
                 };
                 let (hash, scopes) = (Hash::of(&body.encode()), scopes.clone());
                 self.facts.insert(key, Fact { hash, scopes, says });
@@ -103,9 +105,11 @@ impl Auditor {
         self.facts.clear();
         self.generations.clear();
         for item in &plan.items {
-            self.generations.insert(item.key.clone(), item.generation);
+            let kind = item.key.0.feed_kind().expect("what clusters hear of");
+            let key = (kind, item.key.1.clone());
+            self.generations.insert(key.clone(), item.generation);
             let fact = match &item.content {
-                Content::Gone => continue,
+                Content::Gone | Content::Record => continue,
                 Content::Unknown => Fact {
                     hash: Hash([0; 32]),
                     scopes: BTreeSet::from([Scope::all()]),
@@ -126,11 +130,11 @@ impl Auditor {
                         Some(Document::Policy(policy)) => {
                             Says::Policy(Box::new(policy.clusters.clone()))
                         }
-                        None => panic!("{} is not read", item.key.1),
+                        Some(Document::Record(_)) | None => panic!("{} is not read", item.key.1),
                     },
                 },
             };
-            self.facts.insert(item.key.clone(), fact);
+            self.facts.insert(key, fact);
         }
         self.close();
     }

@@ -81,6 +81,7 @@ fn put(document: &Value) -> Edit {
             let scopes = placement::policy_scopes(&policy.clusters);
             (Kind::Policy, policy.name.as_str(), scopes, None)
         }
+        Document::Record(_) => panic!("no cluster hears of it"),
     };
     edit(
         kind,
@@ -100,6 +101,7 @@ fn compile(document: &Value) -> (Value, Document) {
     let compiled = match &parsed {
         Document::Cluster(cluster) => cluster.compile(),
         Document::Policy(policy) => policy.compile(),
+        Document::Record(_) => panic!("no cluster hears of it"),
     };
     (
         serde_json::from_slice(compiled.bytes()).expect("compiled JSON"),
@@ -109,7 +111,7 @@ fn compile(document: &Value) -> (Value, Document) {
 
 fn edit(kind: Kind, name: &str, change: Change) -> Edit {
     Edit {
-        kind,
+        kind: kind.into(),
         name: Name::parse(name).expect("a name"),
         change,
         request_id: String::new(),

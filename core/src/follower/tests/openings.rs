@@ -3,7 +3,7 @@
 use super::{
     super::{Ignored, Read},
     documents::{self, delete},
-    scene::{Scene, feed, local, own_entry, policy},
+    scene::{Scene, beat, feed, local, own_entry, policy},
 };
 use crate::{
     epoch::Opening, event::Event, hash::Hash, index::Index, model::Mode, revision::Revision,
@@ -355,4 +355,33 @@ fn a_name_of_which_nothing_is_here_is_not_missed_in_a_recovered_log() {
     assert!(!reads.contains(&"body policy.eu.prod b".to_owned()));
     scene.act();
     assert_eq!(scene.exceptions(), [""; 0]);
+}
+
+/// A mirror behind a leaf node still has the log that is lost, for long: the hub has to be asked.
+#[test]
+fn a_root_of_the_old_epoch_is_no_answer_to_a_beat_of_the_next_one_for_a_while() {
+    let mut scene = Scene::holding(&[local("a")]);
+    let mirror = scene.log.len();
+    scene.recover(2, true);
+    assert_eq!(scene.beat(), Err(Ignored::Unopened));
+    for _ in 0..4 {
+        assert_eq!(scene.follower.wanted(), [Read::Root]);
+        scene.answer_from(&Read::Root, mirror);
+    }
+    assert_eq!(scene.follower.wanted(), [Read::Root]);
+    scene.read_all();
+    assert_eq!(scene.follower.epoch(), 2);
+
+    // Of an epoch that never comes it is not asked for ever.
+    let beat = beat(Revision {
+        epoch: 9,
+        number: 90,
+    });
+    assert_eq!(scene.follower.on_beat(&beat, 1), Err(Ignored::Unopened));
+    let mut asked = 0;
+    while scene.follower.wanted().contains(&Read::Root) {
+        scene.answer(&Read::Root);
+        asked += 1;
+    }
+    assert!((5..10).contains(&asked), "{asked}");
 }

@@ -221,3 +221,30 @@ fn nothing_found_is_never_empty() {
     }
     assert_eq!(scene.catch_up(), ["remove a", "forget a"]);
 }
+
+/// A root is met by the states that are held. One that is older than all of them removes nothing, and the
+/// next one is met.
+#[test]
+fn a_root_that_is_older_than_every_state_that_is_held_is_no_cut_and_the_next_one_is() {
+    for (edits, is_met) in [(60, true), (70, false)] {
+        let mut scene = Scene::holding(&[local("a"), in_region("gone")]);
+        scene.commit(&documents::delete(Kind::Policy, "gone"));
+        scene.beat().unwrap();
+        scene.answer(&Read::Root);
+        // The one feed goes on before the other is read.
+        for _ in 0..edits {
+            scene.edit_live(&local("a"));
+        }
+        scene.answer(&Read::Index(feed("policy.eu.all")));
+        let acts = scene.act();
+        assert_eq!(acts.contains(&"remove gone".to_owned()), is_met, "{acts:?}");
+        let acts = scene.catch_up();
+        assert_eq!(
+            acts.contains(&"remove gone".to_owned()),
+            !is_met,
+            "{acts:?}"
+        );
+        assert!(!scene.records.contains_key(&policy("gone")));
+        assert!(scene.records.contains_key(&policy("a")));
+    }
+}

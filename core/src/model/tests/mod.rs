@@ -144,6 +144,7 @@ fn parse_policy(document: &Value) -> ClusterPolicy {
     {
         Document::Policy(policy) => policy,
         Document::Cluster(cluster) => panic!("{} is a cluster", cluster.name),
+        Document::Record(record) => panic!("{} is a record", record.name()),
     }
 }
 
@@ -154,6 +155,7 @@ fn parse_cluster(document: &Value) -> Cluster {
     {
         Document::Cluster(cluster) => cluster,
         Document::Policy(policy) => panic!("{} is a policy", policy.name),
+        Document::Record(record) => panic!("{} is a record", record.name()),
     }
 }
 

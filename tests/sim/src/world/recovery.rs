@@ -179,7 +179,7 @@ impl World {
                 if let Ok(event) = log::open_event(event, publishers)
                     && event.revision.epoch <= highest
                 {
-                    let key = (event.feed.kind, event.name.clone());
+                    let key = (event.feed.kind.into(), event.name.clone());
                     let known = self.held_at_recovery.entry(key).or_default();
                     *known = event.revision.max(*known);
                     found.event(&holder, event);

@@ -1,0 +1,181 @@
+//! The record of every call: who, what, when, by which way, and what came of it.
+//!
+//! Promises that a call is answered only if there is room for its record, and that records are stored in
+//! order, each naming the hash of the one before. A process that is killed takes the records of its last
+//! milliseconds with it; the edits among them are in the log, with their author.
+//! Never records what a caller sent, or a credential.
+
+mod notes;
+mod record;
+mod writer;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::mpsc;
+use tonic::{Code, Status};
+use writ_core::access::{Identity, Inlet};
+
+use crate::{gate::rate::Bucket, track};
+
+pub(crate) use notes::{Notes, note};
+pub(crate) use record::Record;
+pub use writer::Error;
+pub(crate) use writer::Writer;
+
+/// Records that wait to be stored. With 300 B each this is 2.4 MB; at a thousand calls a second it is
+/// eight seconds of a log without a leader.
+const RECORDS_WAITING_MAX: usize = 8_192;
+
+/// Denied calls that are recorded one by one: this many at once, and one more each period. The others are
+/// counted, and the count is recorded.
+const DENIED_AT_ONCE: u32 = 200;
+const DENIED_PERIOD: Duration = Duration::from_millis(50);
+
+/// Takes records. Clones share the queue.
+#[derive(Clone)]
+pub(crate) struct Audit {
+    sender: mpsc::Sender<Record>,
+    denied: Arc<Denied>,
+}
+
+struct Denied {
+    bucket: Mutex<Bucket>,
+    uncounted: AtomicU64,
+}
+
+/// A call that is being recorded. However it ends, also when its caller goes away, its record is sent.
+pub(crate) struct Recording {
+    place: Option<mpsc::OwnedPermit<Record>>,
+    record: Record,
+    notes: Notes,
+    since: Instant,
+}
+
+impl Audit {
+    /// The queue, and who empties it.
+    pub(crate) fn new() -> (
+        Audit,
+        mpsc::Receiver<Record>,
+        impl Fn() -> u64 + Send + 'static,
+    ) {
+        let (sender, receiver) = mpsc::channel(RECORDS_WAITING_MAX);
+        let bucket = Bucket::new(DENIED_AT_ONCE, DENIED_PERIOD, Instant::now());
+        let denied = Arc::new(Denied {
+            bucket: Mutex::new(bucket),
+            uncounted: AtomicU64::new(0),
+        });
+        let counted = Arc::clone(&denied);
+        let audit = Audit { sender, denied };
+        (audit, receiver, move || {
+            counted.uncounted.swap(0, Ordering::Relaxed)
+        })
+    }
+
+    /// Begins to record a call; nothing where there is no room, and then it must not be answered.
+    pub(crate) fn begin(
+        &self,
+        call: &str,
+        identity: &Identity,
+        peer: Option<SocketAddr>,
+    ) -> Option<Recording> {
+        let place = self.sender.clone().try_reserve_owned().ok()?;
+        Some(Recording {
+            place: Some(place),
+            record: Record {
+                time_ms: track::wall_ms(),
+                call: call.to_owned(),
+                inlet: Some(identity.inlet.to_string()),
+                user: Some(identity.user.clone()),
+                groups: identity.groups.iter().cloned().collect(),
+                peer,
+                outcome: "cancelled",
+                break_glass: identity.inlet == Inlet::BreakGlass,
+                ..Record::default()
+            },
+            notes: Notes::default(),
+            since: Instant::now(),
+        })
+    }
+
+    /// Records a call of somebody who was not let in. Of a flood, some, and the number of the others.
+    pub(crate) fn denied(&self, call: &str, peer: Option<SocketAddr>, status: &Status) {
+        let is_one_of_many = {
+            let bucket = &self.denied.bucket;
+            !bucket
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(Instant::now())
+        };
+        let record = Record {
+            time_ms: track::wall_ms(),
+            call: call.chars().filter(|c| !c.is_control()).take(200).collect(),
+            peer,
+            outcome: word(status.code()),
+            message: Some(status.message().to_owned()),
+            ..Record::default()
+        };
+        if is_one_of_many || self.sender.try_send(record).is_err() {
+            self.denied.uncounted.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Recording {
+    /// What the service notes on.
+    pub(crate) fn notes(&self) -> Notes {
+        self.notes.clone()
+    }
+
+    /// The call was answered.
+    pub(crate) fn end(mut self, status: Option<&Status>) {
+        self.record.outcome = status.map_or("ok", |status| word(status.code()));
+        let message = status.map(|status| status.message().chars().take(300).collect());
+        self.record.message = message.filter(|message: &String| !message.is_empty());
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        let noted = self.notes.noted();
+        let mut record = std::mem::take(&mut self.record);
+        record.duration_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        record.name = noted.name;
+        record.generation = noted.generation;
+        record.revision = noted.revision;
+        record.request_id = noted.request_id;
+        record.dry_run = noted.dry_run;
+        if let Some(place) = self.place.take() {
+            place.send(record);
+        }
+    }
+}
+
+/// The word for a code, as gRPC's documentation has it.
+fn word(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "ok",
+        Code::Cancelled => "cancelled",
+        Code::Unknown => "unknown",
+        Code::InvalidArgument => "invalid_argument",
+        Code::DeadlineExceeded => "deadline_exceeded",
+        Code::NotFound => "not_found",
+        Code::AlreadyExists => "already_exists",
+        Code::PermissionDenied => "permission_denied",
+        Code::ResourceExhausted => "resource_exhausted",
+        Code::FailedPrecondition => "failed_precondition",
+        Code::Aborted => "aborted",
+        Code::OutOfRange => "out_of_range",
+        Code::Unimplemented => "unimplemented",
+        Code::Internal => "internal",
+        Code::Unavailable => "unavailable",
+        Code::DataLoss => "data_loss",
+        Code::Unauthenticated => "unauthenticated",
+    }
+}

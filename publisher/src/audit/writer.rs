@@ -1,0 +1,188 @@
+//! Stores records: what waits is one message, and the next one after it is stored.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use writ_bus::{
+    Client,
+    audit::{self, Appended, Entry},
+    connection,
+};
+use writ_core::name::Name;
+use writ_proto::audit::{Link, hash};
+
+use super::Record;
+use crate::{alarm::describe, track};
+
+/// Records of one message: 300 B each come to a tenth of what the bus takes.
+const RECORDS_MAX: usize = 256;
+
+/// The pause before a message is tried again.
+const RETRY_DELAY: Duration = Duration::from_millis(250);
+
+/// How often what was not recorded one by one is told.
+const SUMMARY_PERIOD: Duration = Duration::from_secs(10);
+
+/// What a summary names as its call.
+const SUMMARY: &str = "(denied calls that are not recorded one by one)";
+
+/// Why the end of the record is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bus.
+    #[error("can't read the end of the audit")]
+    Read(#[from] connection::Error),
+    /// The last message is none of this publisher's.
+    #[error("the audit's last message is not understood")]
+    Content,
+}
+
+/// Empties the queue.
+pub(crate) struct Writer<F> {
+    client: Client,
+    publisher: Name,
+    end: End,
+    records: mpsc::Receiver<Record>,
+    uncounted: F,
+}
+
+/// The end of this publisher's chain.
+#[derive(Debug, Clone, Default)]
+struct End {
+    place: u64,
+    number: u64,
+    hash: String,
+}
+
+impl End {
+    fn of(entry: &Entry) -> Result<End, Error> {
+        let text = std::str::from_utf8(&entry.bytes).map_err(|_| Error::Content)?;
+        let line = text.lines().next_back().ok_or(Error::Content)?;
+        let link = Link::read(line).ok_or(Error::Content)?;
+        Ok(End {
+            place: entry.sequence,
+            number: link.number,
+            hash: hash(line),
+        })
+    }
+}
+
+impl<F: Fn() -> u64> Writer<F> {
+    /// Reads where the chain ends.
+    pub(crate) async fn new(
+        client: Client,
+        publisher: Name,
+        records: mpsc::Receiver<Record>,
+        uncounted: F,
+    ) -> Result<Writer<F>, Error> {
+        let last = audit::last(&client, &publisher).await?;
+        let end = last.as_ref().map(End::of).transpose()?.unwrap_or_default();
+        Ok(Writer {
+            client,
+            publisher,
+            end,
+            records,
+            uncounted,
+        })
+    }
+
+    /// Stores what comes, until nobody is left who could send any.
+    pub(crate) async fn run(mut self) {
+        let mut summaries = tokio::time::interval(SUMMARY_PERIOD);
+        let mut waiting = Vec::with_capacity(RECORDS_MAX);
+        loop {
+            let taken = tokio::select! {
+                taken = self.records.recv_many(&mut waiting, RECORDS_MAX) => taken,
+                _ = summaries.tick() => {
+                    waiting.extend(self.summary());
+                    if waiting.is_empty() {
+                        continue;
+                    }
+                    waiting.len()
+                }
+            };
+            if taken == 0 {
+                break;
+            }
+            self.store(&waiting).await;
+            waiting.clear();
+        }
+        if let Some(summary) = self.summary() {
+            self.store(&[summary]).await;
+        }
+    }
+
+    fn summary(&self) -> Option<Record> {
+        let count = (self.uncounted)();
+        (count > 0).then(|| Record {
+            time_ms: track::wall_ms(),
+            call: SUMMARY.to_owned(),
+            outcome: "unauthenticated",
+            count,
+            ..Record::default()
+        })
+    }
+
+    /// Stores records until they are; while the bus is away the queue fills, and calls are refused.
+    async fn store(&mut self, records: &[Record]) {
+        let mut is_told = false;
+        loop {
+            let (bytes, end) = self.chain(records);
+            let appended =
+                audit::append(&self.client, &self.publisher, bytes.clone(), self.end.place);
+            match appended.await {
+                Ok(Appended::Stored(place)) => {
+                    self.end = End { place, ..end };
+                    return;
+                }
+                Ok(Appended::Conflict) => {}
+                Err(error) => {
+                    if !is_told {
+                        tracing::error!("the audit is not stored: {}", describe(&error));
+                        is_told = true;
+                    }
+                    tokio::time::sleep(RETRY_DELAY).await;
+                }
+            }
+            if self.look(&bytes).await {
+                return;
+            }
+        }
+    }
+
+    /// The records as lines that continue the chain, and its end after them.
+    fn chain(&self, records: &[Record]) -> (Bytes, End) {
+        let mut end = self.end.clone();
+        let mut text = String::new();
+        for record in records {
+            end.number += 1;
+            let line = record.line(self.publisher.as_str(), end.number, &end.hash);
+            end.hash = hash(&line);
+            text.push_str(&line);
+            text.push('\n');
+        }
+        (text.into(), end)
+    }
+
+    /// Looks where the chain ends after an append whose outcome is open: whether it is what was to be
+    /// stored. Where it is another's, who has this publisher's name too, this one goes on after that.
+    async fn look(&mut self, bytes: &Bytes) -> bool {
+        match audit::last(&self.client, &self.publisher).await {
+            Ok(Some(last)) => {
+                let is_ours = last.bytes == *bytes;
+                match End::of(&last) {
+                    Ok(end) => self.end = end,
+                    Err(error) => tracing::error!("{}", describe(&error)),
+                }
+                is_ours
+            }
+            // The oldest are discarded in time; the chain goes on.
+            Ok(None) => {
+                self.end.place = 0;
+                false
+            }
+            Err(_) => false,
+        }
+    }
+}

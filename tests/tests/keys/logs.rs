@@ -1,0 +1,122 @@
+//! No secret ever gets into a log.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use tokio::process::Command;
+
+use crate::scene::{apply_in, writ_in};
+
+/// Shorter texts are no secrets, and would be found anywhere.
+const SECRET_LENGTH_MIN: usize = 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_of_a_fleet_is_in_any_log_when_everything_is_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().canonicalize().unwrap();
+    let up = Command::new(env!("CARGO_BIN_EXE_writ-under-test"))
+        .args([
+            "sandbox",
+            "up",
+            "--regions=eu",
+            "--stages=prod",
+            "--detach",
+            "--dir",
+        ])
+        .arg(&dir)
+        .env("WRIT_LOG", "trace")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    assert!(up.status.success(), "{up:?}");
+    let applied = apply_in(&dir, "logged", "get", "--wait --timeout 120s").await;
+    let file = |name: &str| dir.join("keys").join(name).display().to_string();
+    let rotate = format!(
+        "keys rotate --signing-key-file '{}' --offline-key-file '{}'",
+        file("publisher-1.signing"),
+        file("offline.signing")
+    );
+    let before = secrets(&dir);
+    let rotated = writ_in(&dir, &rotate).await;
+    let mut secrets = [before, secrets(&dir)].concat();
+    secrets.sort();
+    secrets.dedup();
+    let logs = files(&dir.join("logs"));
+    let texts: Vec<(PathBuf, String)> = logs
+        .into_iter()
+        .map(|path| {
+            let bytes = fs::read(&path).unwrap();
+            (path, String::from_utf8_lossy(&bytes).into_owned())
+        })
+        .collect();
+    let down = format!("sandbox down --dir '{}'", dir.display());
+    let down = writ_in(&dir, &down).await;
+    assert!(applied.status.success(), "{applied:?}");
+    assert!(rotated.status.success(), "{rotated:?}");
+    assert!(down.status.success(), "{down:?}");
+
+    let is_trace = |name: &str| {
+        let log = texts.iter().find(|(path, _)| path.ends_with(name));
+        log.is_some_and(|(_, text)| text.contains("TRACE"))
+    };
+    assert!(is_trace("publisher-1.log") && is_trace("eu-prod-1.subscriber.log"));
+    // Offline, publisher (twice), bus, installer, the cluster's two, its token, and more.
+    assert!(secrets.len() >= 8, "{}", secrets.len());
+    for (path, text) in &texts {
+        for (name, secret) in &secrets {
+            assert!(
+                !text.contains(secret.as_str()),
+                "a secret of {} is in {}",
+                name.display(),
+                path.display()
+            );
+        }
+    }
+}
+
+/// Every word of every file that only its owner may read and that holds keys, tokens or passwords; of what
+/// the fleet keeps in public beside them, nothing.
+fn secrets(dir: &Path) -> Vec<(PathBuf, String)> {
+    let is_secret = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let path = path.to_string_lossy();
+        let holds_keys = path.contains("/keys/") || path.contains("/subscriber/");
+        let is_public = ["trust", "offline.epochs", "ca.crt"].contains(&name.as_str())
+            || name.ends_with(".pub")
+            || name.ends_with(".crt");
+        let is_token = ["token", "seed", "creds", "nk", "jwt", "signing", "key"]
+            .iter()
+            .any(|end| name.ends_with(end));
+        (holds_keys || is_token) && !is_public
+    };
+    let mut found = Vec::new();
+    for path in files(dir).into_iter().filter(is_secret) {
+        let Ok(text) = fs::read_to_string(&path) else {
+            continue;
+        };
+        let words = text
+            .split_whitespace()
+            .filter(|word| word.len() >= SECRET_LENGTH_MIN && !word.starts_with("-----"));
+        found.extend(words.map(|word| (path.clone(), word.to_owned())));
+    }
+    found
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let Ok(entries) = fs::read_dir(dir) else {
+        return found;
+    };
+    for entry in entries.flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(files(&entry.path())),
+            Ok(kind) if kind.is_file() => found.push(entry.path()),
+            _ => {}
+        }
+    }
+    found
+}
