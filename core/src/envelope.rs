@@ -307,10 +307,10 @@ fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 
 /// Signs a payload.
 pub fn seal(key: &SigningKey, payload_type: PayloadType, payload: Vec<u8>) -> Envelope {
-    let signature = key.0.sign(&pre_authentication_encoding(
-        payload_type.as_str(),
-        &payload,
-    ));
+    let message = pre_authentication_encoding(payload_type.as_str(), &payload);
+    let signature = key.0.sign(&message);
+    #[cfg(feature = "mutations")]
+    crate::memo::note(&key.public().to_bytes(), &message, &signature.to_bytes());
     let signature = Signature {
         key_id: key.public().id(),
         bytes: signature.to_bytes().to_vec(),
@@ -360,12 +360,21 @@ pub fn verify(
     let bad = |_| Error::BadSignature(signature.key_id);
     let parsed = ed25519_dalek::Signature::from_slice(&signature.bytes).map_err(bad)?;
     let message = pre_authentication_encoding(expected.as_str(), &envelope.payload);
+    #[cfg(feature = "mutations")]
+    if crate::memo::fits(&trusted.key.to_bytes(), &message, &signature.bytes) {
+        return Ok(Verified {
+            value: envelope.payload,
+            key_id: signature.key_id,
+        });
+    }
     // Strict: also refuses the second encodings that plain verification lets through.
     trusted
         .key
         .0
         .verify_strict(&message, &parsed)
         .map_err(bad)?;
+    #[cfg(feature = "mutations")]
+    crate::memo::note(&trusted.key.to_bytes(), &message, &signature.bytes);
     Ok(Verified {
         value: envelope.payload,
         key_id: signature.key_id,

@@ -18,6 +18,8 @@ pub mod follower;
 pub mod guard;
 pub mod hash;
 pub mod index;
+#[cfg(feature = "mutations")]
+pub mod memo;
 pub mod model;
 pub mod name;
 pub mod placement;

@@ -35,8 +35,8 @@ pub(crate) enum Effect {
         content: Hash,
         sent: Value,
     },
-    /// It is ours no more: deleted, or another has its name.
-    Absent,
+    /// The object of that uid is no more: deleted, or another has its name.
+    Absent { uid: String },
     /// It was left behind, without our labels.
     Released,
 }
@@ -231,7 +231,12 @@ async fn delete<C: ClusterApi>(
             Err(error) => return Err(error),
         }
     }
-    Ok(Effect::Absent)
+    Ok(absent(uid))
+}
+
+fn absent(uid: &str) -> Effect {
+    let uid = uid.to_owned();
+    Effect::Absent { uid }
 }
 
 async fn release<C: ClusterApi>(
@@ -251,7 +256,7 @@ async fn release<C: ClusterApi>(
         .await;
     match released {
         Ok(_) => Ok(Effect::Released),
-        Err(error) if error.kind == ErrorKind::Missing => Ok(Effect::Absent),
+        Err(error) if error.kind == ErrorKind::Missing => Ok(absent(uid)),
         Err(error) => Err(error),
     }
 }

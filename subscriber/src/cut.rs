@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
 use serde_json::{Map, Value};
-use writ_core::{model::ObjectRef, scope::Feed};
+use writ_core::{follower::Follower, model::ObjectRef, revision::Revision, scope::Feed};
 
 use crate::{
     cluster::{ClusterApi, Error},
+    evidence::Evidence,
     resource::{CONFIG_MAPS, SYSTEM_NAMESPACE},
 };
 
@@ -39,6 +40,26 @@ impl Cut {
     fn bytes(&self) -> usize {
         self.root.len() + self.feeds.values().map(Vec::len).sum::<usize>()
     }
+}
+
+/// The root that all own feeds are equal to now, with its revision; nothing where they are not, or where
+/// the root is not at hand as it was signed.
+pub(crate) fn newest(follower: &Follower, evidence: &Evidence) -> Option<(Revision, Cut)> {
+    let revision = follower.cut()?.revision;
+    let signed = evidence.root_of(follower)?;
+    let (root, feeds) = follower.held_at_root()?;
+    if root.revision != revision {
+        return None;
+    }
+    let entries = feeds.iter().map(|held| {
+        let bytes = writ_proto::offer::entries_to_bytes(&held.entries);
+        (held.feed.clone(), bytes)
+    });
+    let cut = Cut {
+        root: signed.to_vec(),
+        feeds: entries.collect(),
+    };
+    Some((revision, cut))
 }
 
 /// Reads what is kept; nothing where there is none or it can't be read.

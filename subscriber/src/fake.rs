@@ -22,6 +22,8 @@ struct Shelf {
     objects: BTreeMap<ObjectRef, Value>,
     writes: u64,
     is_away: bool,
+    /// Deletions are done and not answered.
+    loses_deletions: bool,
     judge: Option<Judge>,
     on_write: Option<Arc<dyn Fn() + Send + Sync>>,
 }
@@ -60,6 +62,11 @@ impl Fake {
     /// Answers nothing any more, or again.
     pub(crate) fn set_away(&self, is_away: bool) {
         self.shelf().is_away = is_away;
+    }
+
+    /// Deletes and gives no answer, or answers again.
+    pub(crate) fn lose_answers_of_deletions(&self, loses: bool) {
+        self.shelf().loses_deletions = loses;
     }
 
     pub(crate) fn judge_by(&self, judge: Judge) {
@@ -131,7 +138,12 @@ impl ClusterApi for Fake {
         };
         match refused {
             Some(kind) => Err(Error::new(kind, "apply", at, "not as expected")),
-            None => Ok(self.write(at, content)),
+            None => {
+                let written = self.write(at, content);
+                // Away since: it was written, and nobody answers.
+                self.answer("apply", at)?;
+                Ok(written)
+            }
         }
     }
 
@@ -148,7 +160,15 @@ impl ClusterApi for Fake {
             return Err(Error::new(ErrorKind::Conflict, "delete", at, message));
         }
         shelf.objects.remove(at);
-        Ok(Deletion::Gone)
+        match shelf.loses_deletions {
+            true => Err(Error::new(
+                ErrorKind::Unavailable,
+                "delete",
+                at,
+                "no answer",
+            )),
+            false => Ok(Deletion::Gone),
+        }
     }
 
     async fn release(&self, at: &ObjectRef, _: Identity<'_>) -> Result<Written, Error> {

@@ -41,14 +41,21 @@ pub(crate) fn intended(before: &[InventoryItem], plan: &Plan) -> Vec<InventoryIt
 }
 
 /// Whether the record in the cluster already says where this attempt goes and what it may touch.
+///
+/// What is to be made anew must not stand there under the uid of the one before it: a process that
+/// starts between would take the new object for somebody's copy, and leave it.
 pub(crate) fn covers(stored: &Record, ahead: &Record) -> bool {
-    let known: BTreeSet<&ObjectRef> = stored.objects.iter().map(|item| &item.reference).collect();
+    let known: BTreeMap<&ObjectRef, &InventoryItem> = stored
+        .objects
+        .iter()
+        .map(|item| (&item.reference, item))
+        .collect();
     let place = |record: &Record| (record.as_of, record.word, record.hash, record.removed);
-    place(stored) == place(ahead)
-        && ahead
-            .objects
-            .iter()
-            .all(|item| known.contains(&item.reference))
+    let is_known = |item: &InventoryItem| {
+        let known = known.get(&item.reference);
+        known.is_some_and(|known| known.uid.is_none() || known.uid == item.uid)
+    };
+    place(stored) == place(ahead) && ahead.objects.iter().all(is_known)
 }
 
 /// The inventory after the steps: what is there, and what may be.
@@ -80,7 +87,15 @@ pub(crate) fn confirmed(
                 };
                 items.insert(reference.clone(), item);
             }
-            Effect::Absent | Effect::Released => drop(items.remove(reference)),
+            // One plan may make a stand-in anew and take away the one that was left behind: that the
+            // old one is gone says nothing of the new one.
+            Effect::Absent { uid } => {
+                let listed = items.get(reference).and_then(|item| item.uid.as_ref());
+                if listed.is_none_or(|listed| listed == uid) {
+                    items.remove(reference);
+                }
+            }
+            Effect::Released => drop(items.remove(reference)),
         }
     }
     let leaving: BTreeSet<&ObjectRef> = plan
@@ -132,9 +147,11 @@ pub(crate) fn drift_of(plan: &Plan, observed: &Observed, writes: bool) -> Vec<Dr
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+    use writ_core::hash::Hash;
     use writ_core::model::{Adopt, Removal};
     use writ_core::name::PolicyName;
-    use writ_core::plan::{Limits, ObservedObject, OnDrift, Reason, Wanted, plan};
+    use writ_core::plan::{Limits, ObservedObject, OnDrift, Reason, Wanted, content_hash, plan};
+    use writ_core::revision::{Generation, Revision};
 
     use super::*;
     use crate::cluster::Error;
@@ -157,12 +174,19 @@ mod tests {
 
     /// The plan that removes the binding, of which an object of that uid was found.
     fn removal(uid: &str) -> Plan {
+        removal_of(&recorded(), uid)
+    }
+
+    fn removal_of(recorded: &[InventoryItem], uid: &str) -> Plan {
         let policy = PolicyName::parse("payments").unwrap();
         let labels = json!({"writ.dev/managed": "true", "writ.dev/policy": "payments"});
         let metadata = json!({"uid": uid, "resourceVersion": "1", "labels": labels});
         let found: Value = json!({"metadata": metadata});
         let observed = Observed {
-            objects: BTreeMap::from([(binding(), ObservedObject::read(found))]),
+            objects: BTreeMap::from([
+                (binding(), ObservedObject::read(found)),
+                (temporary_reference(&binding()), None),
+            ]),
             ..Observed::default()
         };
         let wanted = Wanted {
@@ -172,7 +196,7 @@ mod tests {
             adopt: Adopt::Never,
             drift: OnDrift::PutBack,
         };
-        plan(&wanted, &recorded(), &observed, &Limits::NONE)
+        plan(&wanted, recorded, &observed, &Limits::NONE)
     }
 
     #[test]
@@ -193,5 +217,69 @@ mod tests {
         };
         assert_eq!(made.steps().count(), 1);
         assert_eq!(confirmed(&recorded(), &made, &report), recorded());
+    }
+
+    #[test]
+    fn a_binding_that_was_replaced_by_a_process_that_died_then_is_removed_all_the_same() {
+        let mut recorded = recorded();
+        recorded.push(InventoryItem::intended(temporary_reference(&binding())));
+        let made = removal_of(&recorded, "another");
+        assert_eq!((made.steps().count(), made.held.len()), (1, 0));
+    }
+
+    fn standing_in(uid: &str) -> InventoryItem {
+        InventoryItem {
+            uid: Some(uid.to_owned()),
+            ..InventoryItem::intended(temporary_reference(&binding()))
+        }
+    }
+
+    #[test]
+    fn a_stand_in_stays_listed_when_the_one_before_it_is_gone() {
+        let (stand_in, content) = (temporary_reference(&binding()), json!({}));
+        let report = Report {
+            effects: vec![
+                (
+                    stand_in.clone(),
+                    Effect::Present {
+                        uid: "new".to_owned(),
+                        resource_version: "2".to_owned(),
+                        content: content_hash(&content),
+                        sent: content,
+                    },
+                ),
+                (
+                    stand_in.clone(),
+                    Effect::Absent {
+                        uid: "old".to_owned(),
+                    },
+                ),
+            ],
+            ..Report::default()
+        };
+        let left = confirmed(&[standing_in("old")], &Plan::default(), &report);
+        let uids: Vec<_> = left.iter().map(|item| item.uid.as_deref()).collect();
+        assert_eq!(uids, [Some("new")]);
+    }
+
+    #[test]
+    fn what_is_made_anew_is_not_covered_by_the_uid_of_the_one_before_it() {
+        let record = |item: InventoryItem| Record {
+            as_of: Revision::ZERO,
+            word: Revision::ZERO,
+            generation: Generation::default(),
+            hash: Hash([0; 32]),
+            feed: "policy.eu.prod".parse().unwrap(),
+            removed: false,
+            done: false,
+            tried: false,
+            removal: Removal::Prune,
+            objects: vec![item],
+        };
+        let intended = InventoryItem::intended(temporary_reference(&binding()));
+        let stored = record(standing_in("old"));
+        assert!(!covers(&stored, &record(intended.clone())));
+        assert!(covers(&stored, &stored));
+        assert!(covers(&record(intended), &stored));
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn confirm(
             } => {
                 known.note(reference, resource_version, sent);
             }
-            Effect::Absent | Effect::Released => known.doubt(reference),
+            Effect::Absent { .. } | Effect::Released => known.doubt(reference),
         }
     }
     for (reference, _) in &report.failures {

@@ -22,6 +22,7 @@ mod evidence;
 mod fake;
 pub mod fenced;
 mod glances;
+mod intake;
 mod inventory;
 pub mod kube_api;
 mod learn;

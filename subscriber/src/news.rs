@@ -5,6 +5,7 @@
 use writ_core::{
     ack::{Failure, State},
     follower::{Follower, Key, Past, Standing},
+    model::Mode,
     name::Name,
     scope::Kind,
 };
@@ -12,7 +13,7 @@ use writ_core::{
 use crate::{
     cluster::ClusterApi,
     engine::{Engine, Latest},
-    outbox::Outgoing,
+    outbox::{KeptNow, Outgoing},
     outcome::Repair,
     report::{Reporter, Told},
     state::State as Kept,
@@ -119,6 +120,13 @@ fn told<'a>(key: &'a Key, past: &Past, standing: &'a Standing, received_ms: u64)
         received_ms,
         applied_ms: 0,
     }
+}
+
+/// Whether it may be said that this cluster only observes: once its own entry that says so is kept there.
+/// A process that is killed before begins as enforcer again, and nobody was told otherwise.
+pub(crate) fn observes(follower: &Follower, kept: &KeptNow) -> bool {
+    let own = follower.own_signed().map(|signed| &**signed);
+    follower.mode() == Some(Mode::Observe) && own.is_some() && own == kept.own.as_deref()
 }
 
 /// The next ack with the state to keep beside it, if there is anything new to say.

@@ -31,8 +31,22 @@ pub(crate) struct Outgoing {
     pub(crate) ack: Option<Sealed>,
 }
 
-/// What the cluster keeps of what was seen.
-pub(crate) type KeptSeen = BTreeMap<Feed, Revision>;
+/// What the cluster keeps by now, for whoever must not say more than a restart would remember.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KeptNow {
+    /// The highest revision seen of each feed.
+    pub(crate) seen: BTreeMap<Feed, Revision>,
+    /// The signed event of the own registry entry.
+    pub(crate) own: Option<Vec<u8>>,
+}
+
+impl KeptNow {
+    /// What is kept where that state is.
+    pub(crate) fn of(state: State) -> KeptNow {
+        let State { seen, own, .. } = state;
+        KeptNow { seen, own }
+    }
+}
 
 /// Keeps and sends what comes, until nothing comes any more; tells what was seen as soon as that is
 /// kept.
@@ -41,11 +55,11 @@ pub(crate) async fn run<C: ClusterApi>(
     client: Client,
     sender: Sender,
     mut waiting: mpsc::Receiver<Outgoing>,
-    kept: watch::Sender<KeptSeen>,
+    kept: watch::Sender<KeptNow>,
 ) -> Result<(), Error> {
     while let Some(Outgoing { state, ack }) = waiting.recv().await {
         keep(&mut store, &state).await?;
-        kept.send_replace(state.seen);
+        kept.send_replace(KeptNow::of(state));
         let Some(ack) = ack else { continue };
         while let Err(error) = live::publish_ack(&client, &sender, ack.bytes.clone().into()).await {
             tracing::warn!("ack not stored yet, sending it again: {error}");

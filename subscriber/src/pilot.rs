@@ -15,18 +15,12 @@ use tokio_util::sync::CancellationToken;
 use writ_bus::{
     connection::Client,
     live::{self, Live, Signal},
-    read::Stored,
 };
 use writ_core::{
-    beat::Beat,
-    event::Event,
-    follower::{Follower, Read},
-    hash::Hash,
-    index::{Base, Index},
+    follower::Follower,
     model::Mode,
     recover::Recall,
     revision::Revision,
-    root::Root,
     subject::{BusSubject, Sender},
 };
 
@@ -34,12 +28,12 @@ use crate::{
     ceiling_watch::Verdict,
     clock::Clock,
     cluster::ClusterApi,
-    cut::{self, Cut},
-    drift,
+    cut, drift,
     engine::Engine,
     evidence::{Answer as Asked, Evidence},
-    news::{News, next_ack},
-    outbox::{KeptSeen, Outgoing},
+    intake::Intake,
+    news::{News, next_ack, observes},
+    outbox::{KeptNow, Outgoing},
     outcome::Repair,
     receive::{self, Answer, Reads},
     registry::{self, Permission, Registry},
@@ -86,7 +80,7 @@ pub(crate) struct Pilot<C> {
     pub(crate) reporter: Reporter,
     pub(crate) kept: Kept,
     pub(crate) acks: mpsc::Sender<Outgoing>,
-    pub(crate) kept_seen: watch::Receiver<KeptSeen>,
+    pub(crate) kept_now: watch::Receiver<KeptNow>,
     pub(crate) outbox: JoinHandle<Result<(), state::Error>>,
     pub(crate) pulse_period: Duration,
     pub(crate) kubernetes_version: String,
@@ -144,8 +138,8 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
                     self.news().repaired(&repair, now_ms);
                 }
                 Ok(()) = self.verdicts.changed() => {}
-                Ok(()) = self.kept_seen.changed() => {
-                    self.follower.on_kept(&self.kept_seen.borrow_and_update());
+                Ok(()) = self.kept_now.changed() => {
+                    self.follower.on_kept(&self.kept_now.borrow_and_update().seen);
                 }
                 ended = &mut self.outbox => return match ended {
                     Ok(Err(error)) => Err(Error::State(error)),
@@ -254,18 +248,6 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
                 );
             }
             Signal::Message {
-                subject: BusSubject::Beat,
-                bytes,
-            } => {
-                let Some((beat, signed)) = self.gate.open::<Beat>(&BusSubject::Beat, &bytes) else {
-                    return false;
-                };
-                match self.follower.on_beat(&beat.value, now_ms) {
-                    Ok(()) => drop(self.evidence.saw(beat.value.revision, &signed)),
-                    Err(why) => self.gate.ignore(&BusSubject::Beat, why),
-                }
-            }
-            Signal::Message {
                 subject: BusSubject::Recall,
                 bytes,
             } => return self.on_recall(&bytes),
@@ -274,18 +256,8 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
                 bytes,
             } => self.on_trust(&bytes),
             Signal::Message { subject, bytes } => {
-                let Some((event, signed)) = self.gate.open::<Event>(&subject, &bytes) else {
-                    return false;
-                };
-                tracing::debug!(%subject, revision = %event.value.revision, "heard");
-                match self.follower.on_event(&event.value, &signed, now_ms) {
-                    Ok(()) => {
-                        let Event { feed, revision, .. } = &event.value;
-                        self.evidence.saw(*revision, &signed);
-                        self.evidence.saw_event(feed, *revision, &signed);
-                    }
-                    Err(why) => self.gate.ignore(&subject, why),
-                }
+                // What was ignored is counted already.
+                let _ = self.intake().hear(&subject, &bytes, now_ms);
             }
         }
         false
@@ -320,59 +292,14 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
         }
     }
 
-    /// Takes a root, and first the opening of its epoch, if the offline key signed it.
-    fn on_root(&mut self, root: Root, hash: Hash, signed: &Arc<[u8]>) {
-        match writ_proto::log::open_opening(&root, &self.trustee.offline()) {
-            Ok(Some(opening)) => {
-                let before = self.follower.epoch();
-                self.follower.on_opening(&opening);
-                if self.follower.epoch() > before {
-                    tracing::warn!(
-                        epoch = self.follower.epoch(),
-                        "the offline key has opened a new epoch: the log was recovered"
-                    );
-                }
-            }
-            Ok(None) => {}
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::debug!(error, "an opening is not believed");
-            }
-        }
-        if root.revision.epoch > self.follower.epoch() {
-            self.gate.unopened(root.revision);
-        }
-        self.trustee.on_stated(root.trust);
-        let revision = root.revision;
-        self.follower.on_root(Some((root, hash)));
-        if let Some((held, _)) = self.follower.held_at_root()
-            && held.revision == revision
-        {
-            let held = held.clone();
-            self.evidence.saw_root(&held, signed);
-        }
-    }
-
     /// Keeps the last cut in the cluster, for the next start. Beside everything else, now and then.
     fn keep_cut(&mut self) {
-        let Some(revision) = self.follower.cut().map(|cut| cut.revision) else {
+        let Some((revision, cut)) = cut::newest(&self.follower, &self.evidence) else {
             return;
         };
-        let root = self.evidence.root_of(&self.follower);
-        let (Some(signed), Some((root, feeds))) = (root, self.follower.held_at_root()) else {
-            return;
-        };
-        if revision == self.cut.kept || revision != root.revision {
+        if revision == self.cut.kept {
             return;
         }
-        let entries = feeds.iter().map(|held| {
-            let bytes = writ_proto::offer::entries_to_bytes(&held.entries);
-            (held.feed.clone(), bytes)
-        });
-        let cut = Cut {
-            root: signed.to_vec(),
-            feeds: entries.collect(),
-        };
         self.cut.kept = revision;
         let api = self.cut.api.clone();
         tokio::spawn(async move {
@@ -388,7 +315,15 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
             *reads += 1;
         }
         match answer {
-            Ok(stored) => self.take(&read, stored),
+            Ok(stored) => {
+                let now_ms = self.clock.now_ms();
+                let found = stored
+                    .as_ref()
+                    .map(|stored| (&stored.subject, &*stored.bytes));
+                if let Some(stated) = self.intake().take(&read, found, now_ms) {
+                    self.trustee.on_stated(stated);
+                }
+            }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::debug!(subject = %receive::subject(&read), error, "not read; asking again");
@@ -397,32 +332,13 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
         }
     }
 
-    /// What was found is verified like anything else: a log may hold what no publisher wrote.
-    fn take(&mut self, read: &Read, stored: Option<Stored>) {
-        let now_ms = self.clock.now_ms();
-        let Some(Stored { subject, bytes, .. }) = stored else {
-            return self.follower.on_nothing(read);
-        };
-        match read {
-            Read::Root => {
-                if let Some((root, signed)) = self.gate.open::<Root>(&subject, &bytes) {
-                    self.on_root(root.value, root.hash, &signed);
-                }
-            }
-            Read::Index(_) => {
-                let index = self.gate.open::<Index>(&subject, &bytes);
-                self.follower.on_index(index.map(|(index, _)| index.value));
-            }
-            Read::Base(feed) => {
-                let base = self.gate.open::<Base>(&subject, &bytes);
-                self.follower
-                    .on_base(feed, base.map(|(base, _)| base.value));
-            }
-            Read::Body(..) => {
-                if let Some((event, signed)) = self.gate.open::<Event>(&subject, &bytes) {
-                    self.follower.on_body(Some(&event.value), &signed, now_ms);
-                }
-            }
+    /// Whoever takes what comes from the bus.
+    fn intake(&mut self) -> Intake<'_> {
+        Intake {
+            gate: &mut self.gate,
+            follower: &mut self.follower,
+            evidence: &mut self.evidence,
+            offline: self.trustee.offline(),
         }
     }
 
@@ -501,7 +417,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
             kubernetes_version: &self.kubernetes_version,
             period_ms,
             ceiling: self.verdicts.borrow().hash(),
-            observing: self.follower.mode() == Some(Mode::Observe),
+            observing: observes(&self.follower, &self.kept_now.borrow()),
         };
         let summary = self.follower.summary();
         let bytes = self.reporter.pulse(summary, health, now_ms);

@@ -52,12 +52,14 @@ struct Kept {
     resource_version: String,
     /// The mirror as it was found at the start, until what it should say is known.
     found: Value,
+    /// Its entry left the registry, and it is to be deleted.
+    is_leaving: bool,
 }
 
 impl Kept {
     /// Whether it was to be written and could not be.
     fn is_late(&self) -> bool {
-        self.sent.is_none() && !self.mirror.document.is_null()
+        self.sent.is_none() && !self.mirror.document.is_null() && !self.is_leaving
     }
 }
 
@@ -113,6 +115,7 @@ impl<C: ClusterApi> Registry<C> {
                         uid,
                         resource_version,
                         found,
+                        is_leaving: false,
                     };
                     kept.insert(mirror.name.clone(), entry);
                     mirrors.push(mirror);
@@ -179,6 +182,7 @@ impl<C: ClusterApi> Registry<C> {
                 uid,
                 resource_version,
                 found: Value::Null,
+                is_leaving: false,
             };
             self.kept.insert(name, waiting);
             return Ok(Mirrored::Later);
@@ -188,6 +192,20 @@ impl<C: ClusterApi> Registry<C> {
         if known.is_some_and(|kept| kept.sent == sent) {
             return Ok(Mirrored::Written);
         }
+        // Until an answer comes it may be there or not: what is put back from now on is this, and nothing
+        // older.
+        let (uid, resource_version) = known.map_or_else(Default::default, |kept| {
+            (kept.uid.clone(), kept.resource_version.clone())
+        });
+        let begun = Kept {
+            mirror: mirror.clone(),
+            sent: None,
+            uid,
+            resource_version,
+            found: Value::Null,
+            is_leaving: false,
+        };
+        self.kept.insert(name.clone(), begun);
         let written = self
             .api
             .apply(&cluster_reference(&name), &content, Expect::Own)
@@ -201,6 +219,7 @@ impl<C: ClusterApi> Registry<C> {
                 uid,
                 resource_version,
                 found: Value::Null,
+                is_leaving: false,
             },
         );
         Ok(Mirrored::Written)
@@ -209,18 +228,29 @@ impl<C: ClusterApi> Registry<C> {
     /// Deletes the mirror of an entry that left the registry. Only ever called for a name that the
     /// log says is gone.
     pub async fn remove(&mut self, name: &ClusterName) -> Result<(), cluster::Error> {
-        if let Some(kept) = self.kept.get(name).filter(|kept| !kept.uid.is_empty()) {
-            if !self.permission.is_given() {
-                let (at, message) = (cluster_reference(name), "nothing may be written now");
+        let at = cluster_reference(name);
+        if let Some(kept) = self.kept.get_mut(name) {
+            // The answer may be lost: what a watch then tells of is no change to be put back.
+            kept.is_leaving = true;
+        }
+        if let Some(kept) = self.kept.get(name) {
+            let may_write = self.permission.is_given();
+            if !kept.uid.is_empty() && !may_write {
                 return Err(cluster::Error::new(
                     cluster::ErrorKind::Unavailable,
                     "delete",
                     at,
-                    message,
+                    "nothing may be written now",
                 ));
             }
-            self.delete(&cluster_reference(name), &kept.uid, &kept.resource_version)
-                .await?;
+            if !kept.uid.is_empty() {
+                self.delete(&at, &kept.uid, &kept.resource_version).await?;
+            } else if may_write
+                && let Some(now) = self.api.get(&at).await?.and_then(ObservedObject::read)
+            {
+                // Written, and the answer was lost.
+                self.delete(&at, &now.uid, &now.resource_version).await?;
+            }
         }
         self.kept.remove(name);
         Ok(())
@@ -293,7 +323,8 @@ impl<C: ClusterApi> Registry<C> {
         let name = ClusterName::parse(&reference.name).ok()?;
         let kept = self.kept.get(&name)?;
         let same = resource_version == Some(kept.resource_version.as_str());
-        (kept.is_late() || (kept.sent.is_some() && !same)).then_some(name)
+        let is_changed = kept.is_late() || (kept.sent.is_some() && !same);
+        (is_changed && !kept.is_leaving).then_some(name)
     }
 }
 

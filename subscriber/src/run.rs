@@ -246,7 +246,7 @@ impl Start {
                 ack: Some(ack),
             });
         }
-        let (kept_in, kept_seen) = watch::channel(kept.seen.clone());
+        let (kept_in, kept_now) = watch::channel(outbox::KeptNow::of(kept.clone()));
         let outbox = outbox::run(store, client.clone(), sender.clone(), acks_out, kept_in);
         let outbox = tokio::spawn(outbox);
         let kubernetes_version = kube
@@ -275,7 +275,7 @@ impl Start {
             reporter,
             kept,
             acks: acks_in,
-            kept_seen,
+            kept_now,
             outbox,
             pulse_period: Duration::from_secs(args.pulse_period_s.max(1)),
             kubernetes_version,

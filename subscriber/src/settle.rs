@@ -320,7 +320,7 @@ impl<C: ClusterApi> Attempt<'_, C> {
                     contention.forget(reference);
                     self.outcome.orphaned.push(reference.clone());
                 }
-                (Effect::Absent, None) => {
+                (Effect::Absent { .. }, None) => {
                     contention.forget(reference);
                     self.inner.roles.doubt(reference);
                 }

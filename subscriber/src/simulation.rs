@@ -2,8 +2,8 @@
 //! hand.
 //!
 //! Every part is the one that runs in a cluster: the gate, the follower, the works with their delays, the
-//! engine, the registry's mirrors, the reporter and the state that is kept. What is left out is the bus
-//! connection, the lease, the ceiling and the Kubernetes watches: the simulator plays those.
+//! engine, the registry's mirrors, the reporter, the state and the last cut that are kept. What is left out is
+//! the bus connection, the lease, the ceiling and the Kubernetes watches: the simulator plays those.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -17,24 +17,24 @@ use tokio::{
     time::Instant,
 };
 use writ_core::{
-    beat::Beat,
     envelope::{Keyring, SigningKey},
-    event::Event,
     follower::{Follower, Ignored, Read},
-    index::{Base, Index},
     model::{ClusterIdentity, Mode, ObjectRef},
-    root::Root,
+    recover::Recall,
+    revision::Revision,
     subject::{BusSubject, Sender},
 };
 
 use crate::{
     cluster::ClusterApi,
-    drift,
+    cut, drift,
     engine::Engine,
+    evidence::{Answer, Evidence},
+    intake::Intake,
     memory,
     namespaces::Seen,
-    news::{News, next_ack},
-    outbox::{self, KeptSeen, Outgoing},
+    news::{News, next_ack, observes},
+    outbox::{self, KeptNow, Outgoing},
     outcome::Repair,
     permit::{Bounds, Permit},
     pilot::RECEIVED_AFTER,
@@ -54,8 +54,13 @@ type Outbox = Arc<Queue<VecDeque<Vec<u8>>>>;
 
 /// One run of a subscriber.
 pub struct Subscriber<C> {
+    api: C,
     sender: Sender,
     gate: Gate,
+    /// The key that opens epochs.
+    offline: Keyring,
+    evidence: Evidence,
+    cut_kept: Revision,
     follower: Follower,
     works: Works<C>,
     engine: Engine<C>,
@@ -65,7 +70,7 @@ pub struct Subscriber<C> {
     reporter: Reporter,
     kept: Kept,
     acks: mpsc::Sender<Outgoing>,
-    kept_seen: watch::Receiver<KeptSeen>,
+    kept_now: watch::Receiver<KeptNow>,
     sent: Outbox,
     repairs_in: mpsc::Sender<Repair>,
     repairs: mpsc::Receiver<Repair>,
@@ -81,7 +86,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
     pub async fn start(
         api: C,
         identity: ClusterIdentity,
-        trusted: Keyring,
+        (trusted, offline): (Keyring, Keyring),
         ack_key: SigningKey,
         boot_id: String,
     ) -> Result<Subscriber<C>, String> {
@@ -101,11 +106,17 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
             follower.restore_seen(feed, *revision);
         }
         let engine = Engine::new(api.clone());
-        let recalled = memory::recall(&mut gate, &mut follower, &engine, api, &identity.name).await;
+        let own = &identity.name;
+        let recalled = memory::recall(&mut gate, &mut follower, &engine, api.clone(), own).await;
         let recalled = recalled.map_err(|e| text(&e))?;
         if let Some(signed) = &kept.own {
-            memory::recall_own(&mut gate, &mut follower, &identity.name, signed);
+            memory::recall_own(&mut gate, &mut follower, own, signed);
         }
+        let mut evidence = Evidence::default();
+        let cut_kept = match cut::load(&api).await.map_err(|e| text(&e))? {
+            Some(cut) => memory::recall_cut(&mut gate, &mut follower, &mut evidence, &offline, cut),
+            None => Revision::ZERO,
+        };
         let mirroring = recalled.registry.permission();
         let registry = Arc::new(Mutex::new(recalled.registry));
         let last = kept.ack.as_deref();
@@ -116,13 +127,13 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         if let Some(bytes) = &kept.ack {
             push(&out, bytes.clone());
         }
-        let (kept_in, kept_seen) = watch::channel(kept.seen.clone());
+        let (kept_in, kept_now) = watch::channel(KeptNow::of(kept.clone()));
         tokio::spawn(async move {
             while let Some(Outgoing { state, ack }) = waiting.recv().await {
                 if outbox::keep(&mut store, &state).await.is_err() {
                     return;
                 }
-                kept_in.send_replace(state.seen);
+                kept_in.send_replace(KeptNow::of(state));
                 if let Some(ack) = ack {
                     push(&out, ack.bytes);
                 }
@@ -130,8 +141,12 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         });
         let (repairs_in, repairs) = mpsc::channel(REPAIRS_WAITING_MAX);
         Ok(Subscriber {
+            api,
             sender,
             gate,
+            offline,
+            evidence,
+            cut_kept,
             follower,
             works: Works::new(engine.clone(), registry.clone()),
             engine,
@@ -141,7 +156,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
             reporter,
             kept,
             acks,
-            kept_seen,
+            kept_now,
             sent,
             repairs_in,
             repairs,
@@ -166,21 +181,29 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
 
     /// A live message came.
     pub fn hear(&mut self, subject: &BusSubject, bytes: &[u8], now_ms: u64) -> Result<(), Ignored> {
-        let told = if *subject == BusSubject::Beat {
-            match self.gate.open::<Beat>(subject, bytes) {
-                Some((beat, _)) => self.follower.on_beat(&beat.value, now_ms),
-                None => return Ok(()),
-            }
-        } else {
-            match self.gate.open::<Event>(subject, bytes) {
-                Some((event, signed)) => self.follower.on_event(&event.value, &signed, now_ms),
-                None => return Ok(()),
-            }
-        };
-        if let Err(why) = told {
-            self.gate.ignore(subject, why);
+        self.intake().hear(subject, bytes, now_ms)
+    }
+
+    fn intake(&mut self) -> Intake<'_> {
+        Intake {
+            gate: &mut self.gate,
+            follower: &mut self.follower,
+            evidence: &mut self.evidence,
+            offline: self.offline.clone(),
         }
-        told
+    }
+
+    /// A publisher asks who holds more than its log: what is offered to it.
+    pub fn recall(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let Some((recall, _)) = self.gate.open::<Recall>(&BusSubject::Recall, bytes) else {
+            return Vec::new();
+        };
+        let (recall, evidence) = (recall.value, &mut self.evidence);
+        if evidence.on_recall(&recall, &self.follower, &self.sender) != Answer::Offer {
+            return Vec::new();
+        }
+        let offers = evidence.offer(&recall, &self.follower, &self.sender);
+        offers.iter().map(|offer| offer.encode()).collect()
     }
 
     /// Live messages may have been lost.
@@ -200,29 +223,8 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
 
     /// A read was answered.
     pub fn answer(&mut self, read: &Read, found: Option<(&BusSubject, &[u8])>, now_ms: u64) {
-        let Some((subject, bytes)) = found else {
-            return self.follower.on_nothing(read);
-        };
-        let (gate, follower) = (&mut self.gate, &mut self.follower);
-        match read {
-            Read::Root => {
-                let root = gate.open::<Root>(subject, bytes);
-                follower.on_root(root.map(|(root, _)| (root.value, root.hash)));
-            }
-            Read::Index(_) => {
-                let index = gate.open::<Index>(subject, bytes);
-                follower.on_index(index.map(|(index, _)| index.value));
-            }
-            Read::Base(feed) => {
-                let base = gate.open::<Base>(subject, bytes);
-                follower.on_base(feed, base.map(|(base, _)| base.value));
-            }
-            Read::Body(..) => {
-                if let Some((event, signed)) = gate.open::<Event>(subject, bytes) {
-                    follower.on_body(Some(&event.value), &signed, now_ms);
-                }
-            }
-        }
+        // Which trust bundle is in force is not simulated.
+        let _ = self.intake().take(read, found, now_ms);
     }
 
     /// One turn of the loop: takes what has ended, decides, starts what was decided, and makes the next
@@ -235,7 +237,8 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         while let Ok(repair) = self.repairs.try_recv() {
             self.news().repaired(&repair, now_ms);
         }
-        self.follower.on_kept(&self.kept_seen.borrow_and_update());
+        self.follower
+            .on_kept(&self.kept_now.borrow_and_update().seen);
         let actions = self.follower.decide();
         self.works.start(actions);
         self.busy_since = self
@@ -259,16 +262,34 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         sent.pop_front()
     }
 
-    /// A signed pulse.
-    pub fn pulse(&self, period_ms: u64, now_ms: u64) -> Vec<u8> {
+    /// A signed pulse; the last cut is kept beside it, as the loop does.
+    pub fn pulse(&mut self, period_ms: u64, now_ms: u64) -> Vec<u8> {
+        self.reporter.show(self.evidence.witness());
+        self.keep_cut();
         let health = Health {
             stale: self.follower.is_stale(now_ms),
             kubernetes_version: "simulated",
             period_ms,
             ceiling: None,
-            observing: self.follower.mode() == Some(Mode::Observe),
+            observing: self.observes(),
         };
         self.reporter.pulse(self.follower.summary(), health, now_ms)
+    }
+
+    /// Whether it says that it only observes.
+    pub fn observes(&self) -> bool {
+        observes(&self.follower, &self.kept_now.borrow())
+    }
+
+    fn keep_cut(&mut self) {
+        let Some((revision, cut)) = cut::newest(&self.follower, &self.evidence) else {
+            return;
+        };
+        if revision != self.cut_kept {
+            self.cut_kept = revision;
+            let api = self.api.clone();
+            tokio::spawn(async move { drop(cut::save(&api, &cut).await) });
+        }
     }
 
     /// A watch saw an object; `version` is nothing where it is gone or lost our label.
@@ -328,7 +349,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         if self.permitted == Some(mode) {
             return;
         }
-        self.permitted = Some(mode);
+        let is_first = self.permitted.replace(mode).is_none();
         let permit = match mode {
             Some(Mode::Observe) => Permit::Observe(Bounds::none()),
             _ => Permit::Enforce(Bounds::none()),
@@ -337,10 +358,19 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         self.mirroring.set(may_write);
         self.engine.permit(permit);
         self.works.hurry();
-        let registry = self.registry.clone();
+        let (engine, registry) = (self.engine.clone(), self.registry.clone());
+        let repairs = self.repairs_in.clone();
         tokio::spawn(async move {
             if may_write {
                 let _ = registry.lock().await.write_late().await;
+            }
+            if is_first {
+                return;
+            }
+            for policy in engine.policies() {
+                if let Some(repair) = engine.retry(&policy).await {
+                    let _ = repairs.send(repair).await;
+                }
             }
         });
     }
@@ -358,6 +388,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         let Ok(place) = self.acks.clone().try_reserve_owned() else {
             return;
         };
+        self.reporter.show(self.evidence.witness());
         let (refused, reporter) = (self.gate.refused(), &mut self.reporter);
         let next = next_ack(&self.follower, reporter, &mut self.kept, refused, now_ms);
         if let Some(outgoing) = next {

@@ -7,5 +7,6 @@ pub mod hub;
 pub mod policies;
 pub mod proxy;
 pub mod sieve;
-pub mod sim;
 pub mod voice;
+
+pub use writ_sim as sim;

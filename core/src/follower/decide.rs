@@ -297,6 +297,8 @@ impl Follower {
         match past {
             // Nothing of ours is there.
             None if removed => return None,
+            // Its mirror may have been deleted with the entry.
+            None if word.kept && !self.is_listed(key, word) => return None,
             // Already so.
             Some(past)
                 if past.done
@@ -306,6 +308,9 @@ impl Follower {
             {
                 return None;
             }
+            // The mirror of a registry entry is all that remembers it: it goes only once a restart would
+            // keep out what is older in another way.
+            Some(_) if removed && key.0 == Kind::Cluster && !self.is_kept(as_of) => return None,
             // Rule 4: never backwards.
             Some(past) if as_of < past.as_of && stands(Guard::AsOf) => return None,
             _ => {}
@@ -343,6 +348,18 @@ impl Follower {
         past.zip(self.cut.as_ref()).is_some_and(|(past, cut)| {
             past.as_of <= cut.revision && self.keeps(cut) || !stands(Guard::RemovalMemory)
         })
+    }
+
+    /// Whether the cut lists a name by this very word.
+    fn is_listed(&self, key: &Key, word: &Word) -> bool {
+        let listed = self.cut.as_ref().and_then(|cut| cut.listed.get(key));
+        listed.is_some_and(|(revision, _)| *revision == word.revision)
+    }
+
+    /// Whether a restart would still keep out all that is older than a log state.
+    fn is_kept(&self, as_of: Revision) -> bool {
+        let cut = self.cut.as_ref().filter(|cut| as_of <= cut.revision);
+        cut.is_some_and(|cut| self.keeps(cut)) || !stands(Guard::RemovalMemory)
     }
 
     /// Whether a restart would still keep out all that is older than the cut.

@@ -172,7 +172,9 @@ impl Follower {
         let key = (event.feed.kind, event.name.clone());
         if key == (Kind::Cluster, Name::from(&self.identity.name)) {
             self.raise_seen(&event.feed, event.revision);
-            self.learn(&key, Word::read(event, signed, 0));
+            let mut word = Word::read(event, signed, 0);
+            word.kept = true;
+            self.learn(&key, word);
         }
     }
 

@@ -29,6 +29,9 @@ pub struct Word {
     pub received_ms: u64,
     /// Made from a record, not from an event: what was signed then is not at hand.
     pub(super) remembered: bool,
+    /// The own registry entry as the cluster keeps it beside the mirrors, for its mode. Whether it is in
+    /// force still, only a cut tells.
+    pub(super) kept: bool,
 }
 
 /// What a name became.
@@ -87,6 +90,7 @@ impl Word {
             content,
             received_ms,
             remembered: false,
+            kept: false,
         }
     }
 
@@ -105,6 +109,7 @@ impl Word {
             content: None,
             received_ms: 0,
             remembered: true,
+            kept: false,
         }
     }
 

@@ -12,7 +12,7 @@ use super::owner::{Found, Owner};
 use super::reason::Reason;
 use super::record::InventoryItem;
 use super::roles::{narrowed, role_changed};
-use super::step::{Action, Change, Held, Kept, Plan, Step, Wave};
+use super::step::{Action, Change, Held, Kept, Plan, Step, Wave, temporary_reference};
 use crate::hash::Hash;
 use crate::model::{Adopt, Object, ObjectRef, Removal};
 use crate::name::PolicyName;
@@ -89,9 +89,10 @@ pub fn plan(
     for object in objects {
         builder.bring(object, items.get(&object.reference).copied());
     }
-    for (reference, item) in items {
+    for (reference, item) in &items {
         if !builder.objects.contains_key(reference) {
-            builder.remove(reference, item);
+            let was_replaced = items.contains_key(&temporary_reference(reference));
+            builder.remove(reference, item, was_replaced);
         }
     }
     builder.finish()

@@ -10,8 +10,14 @@ use super::step::Action;
 use crate::model::{ObjectRef, Removal};
 
 impl Builder<'_> {
-    /// An object that is recorded and not wanted any more.
-    pub(super) fn remove(&mut self, reference: &ObjectRef, item: &InventoryItem) {
+    /// An object that is recorded and not wanted any more. `may_be_anew`: its stand-in is recorded too, so
+    /// that it may have been replaced by a process that did not come to record its uid.
+    pub(super) fn remove(
+        &mut self,
+        reference: &ObjectRef,
+        item: &InventoryItem,
+        may_be_anew: bool,
+    ) {
         if let Some(message) = self.observed.undecided.get(reference) {
             return self.hold(reference, Reason::Unavailable, message.clone());
         }
@@ -27,6 +33,7 @@ impl Builder<'_> {
                 self.take_away(reference, item, found, mark);
             }
             None if mark => self.take_away(reference, item, found, mark),
+            Some(_) if mark && may_be_anew => self.take_away(reference, item, found, mark),
             // Restored or copied: it may still give access, and it is not the object that we wrote.
             Some(_) if mark => {
                 let message = format!(

@@ -133,3 +133,66 @@ async fn as_many_mirrors_are_written_as_were_asked_for_and_the_own_one_always() 
     assert_eq!((first, second), (Mirrored::Written, Mirrored::TooMany));
     assert_eq!(registry.write(mirror()).await.unwrap(), Mirrored::Written);
 }
+
+/// The next write is done, and its answer is lost.
+fn lose_answers(api: &Fake) {
+    let away = api.clone();
+    api.on_write(std::sync::Arc::new(move || away.set_away(true)));
+}
+
+fn find_answers(api: &Fake) {
+    api.on_write(std::sync::Arc::new(|| ()));
+    api.set_away(false);
+}
+
+#[tokio::test]
+async fn a_mirror_that_was_written_without_an_answer_is_not_put_back_as_it_was_before() {
+    let api = Fake::default();
+    let mut registry = load(&api).await;
+    registry.permission().set(true);
+    registry.write(mirror()).await.unwrap();
+    let mut newer = mirror();
+    newer.document["spec"]["region"] = "us".into();
+    newer.revision.number += 1;
+    lose_answers(&api);
+    assert!(registry.write(newer).await.is_err());
+    find_answers(&api);
+    let at = cluster_reference(&name());
+    let version = &api.peek(&at).unwrap()["metadata"]["resourceVersion"];
+    let event = Event::Touched {
+        reference: at,
+        resource_version: version.as_str().map(str::to_owned),
+    };
+    registry.handle(&event).await.unwrap();
+    assert_eq!(region(&api), "us");
+}
+
+#[tokio::test]
+async fn a_mirror_that_was_made_without_an_answer_is_removed_with_its_entry() {
+    let api = Fake::default();
+    let mut registry = load(&api).await;
+    registry.permission().set(true);
+    lose_answers(&api);
+    assert!(registry.write(mirror()).await.is_err());
+    find_answers(&api);
+    registry.remove(&name()).await.unwrap();
+    assert_eq!(api.peek(&cluster_reference(&name())), None);
+}
+
+#[tokio::test]
+async fn a_mirror_that_was_deleted_without_an_answer_is_not_put_back() {
+    let api = Fake::default();
+    let mut registry = load(&api).await;
+    registry.permission().set(true);
+    registry.write(mirror()).await.unwrap();
+    api.lose_answers_of_deletions(true);
+    assert!(registry.remove(&name()).await.is_err());
+    api.lose_answers_of_deletions(false);
+    let event = Event::Touched {
+        reference: cluster_reference(&name()),
+        resource_version: None,
+    };
+    registry.handle(&event).await.unwrap();
+    assert_eq!(api.peek(&cluster_reference(&name())), None);
+    registry.remove(&name()).await.unwrap();
+}

@@ -7,7 +7,10 @@ use super::{
     documents,
     scene::{Scene, feed, local, policy},
 };
-use crate::scope::{Feed, Kind};
+use crate::{
+    name::Name,
+    scope::{Feed, Kind},
+};
 
 fn in_region(name: &str) -> crate::edit::Edit {
     documents::policy(name, &json!({"regions": ["eu"]}))
@@ -116,6 +119,26 @@ fn a_removal_is_forgotten_only_once_what_was_seen_is_kept() {
     let seen = scene.follower.seen().clone();
     scene.follower.on_kept(&seen);
     assert_eq!(scene.act_unkept(), ["forget a"]);
+}
+
+#[test]
+fn a_registry_entry_is_removed_only_once_what_was_seen_is_kept() {
+    let entry = documents::cluster("us-prod-1", ("us", "prod"), "gold", "fleet");
+    let mut scene = Scene::holding(&[entry]);
+    let kept = scene.follower.seen().clone();
+    scene.commit(&documents::delete(Kind::Cluster, "us-prod-1"));
+    scene.beat().unwrap();
+    scene.read_all();
+    // Its mirror is the only record of it: without that and what was seen, a restart would mirror an
+    // older entry again.
+    scene.follower.on_kept(&kept);
+    scene.act_unkept();
+    let key = (Kind::Cluster, Name::parse("us-prod-1").unwrap());
+    assert!(!scene.records[&key].0.removed);
+    let seen = scene.follower.seen().clone();
+    scene.follower.on_kept(&seen);
+    scene.act_unkept();
+    assert!(!scene.records.contains_key(&key));
 }
 
 #[test]

@@ -3,15 +3,20 @@
 //! Every policy's roles carry the number of their edit as a resource name, so that whoever looks at a
 //! cluster's objects knows which edit each of them is of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 use writ_core::{
     edit::Kind,
     edit::{Change, Edit},
     envelope::SigningKey,
-    model::{self, ClusterSelector, Document, Object, ObjectRef},
-    name::Name,
+    model::{
+        self, ClusterSelector, CompiledPolicy, Document, Mode, Object, ObjectRef, SelectorGrant,
+    },
+    name::{Name, PolicyName},
     placement,
     scope::Scope,
 };
@@ -29,6 +34,10 @@ pub(super) const POLICIES: [&str; 3] = ["pa", "qb", "rc"];
 const SCOPES: [&str; 6] = [
     "eu.prod", "eu.all", "us.prod", "us.all", "all.prod", "all.all",
 ];
+/// What the names of bindings begin with that are made from grants.
+pub(super) const GRANT_PREFIX: &str = "writ:";
+/// Namespaces that people made in every cluster, which grants may select.
+pub(super) const TEAMS: [(&str, &str); 2] = [("team-a", "gold"), ("team-b", "silver")];
 /// Numbers from here on are an attacker's.
 pub(super) const FORGED_FROM: u64 = 1_000_000;
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
@@ -41,13 +50,35 @@ pub(super) struct Made {
     pub(super) says: Says,
     /// What a cluster holds of it, without marks.
     pub(super) objects: BTreeMap<ObjectRef, Value>,
+    /// Grants of which each cluster holds a binding in each namespace that they select.
+    pub(super) grants: Arc<[SelectorGrant]>,
+}
+
+impl Made {
+    /// The bindings that its grants mean in a namespace with such labels.
+    pub(super) fn bindings(
+        &self,
+        namespace: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Vec<Object> {
+        let Ok(policy) = PolicyName::parse(self.edit.name.as_str()) else {
+            return Vec::new();
+        };
+        let grants = self.grants.iter().filter(|grant| grant.matches(labels));
+        grants
+            .map(|grant| grant.binding(&policy, namespace))
+            .collect()
+    }
 }
 
 /// What an edit says.
 #[derive(Debug, Clone)]
 pub(super) enum Says {
     Deleted,
-    Cluster(BTreeMap<String, String>),
+    Cluster {
+        labels: BTreeMap<String, String>,
+        observes: bool,
+    },
     Policy(Box<ClusterSelector>),
     /// It needs what no subscriber has.
     Unsupported,
@@ -67,13 +98,17 @@ pub(super) fn random(chance: &mut Chance, id: u64) -> Made {
         }
         let tier = chance.pick(&["gold", "silver"]);
         let visibility = chance.pick(&["fleet", "stage", "scope"]);
-        return cluster(at, tier, visibility, id);
+        let mode = match chance.permille(150) {
+            true => Mode::Observe,
+            false => Mode::Enforce,
+        };
+        return cluster(at, tier, visibility, mode, id);
     }
     let name = chance.pick(&POLICIES);
     if chance.permille(150) {
         return delete(Kind::Policy, name, id);
     }
-    let shape = chance.below(8);
+    let shape = chance.below(16);
     let selector = selector(chance);
     let mut made = policy(name, &selector, shape, id);
     if let Change::Put {
@@ -111,7 +146,7 @@ fn selector(chance: &mut Chance) -> Value {
 }
 
 /// Registers or changes a cluster.
-pub(super) fn cluster(at: usize, tier: &str, visibility: &str, id: u64) -> Made {
+pub(super) fn cluster(at: usize, tier: &str, visibility: &str, mode: Mode, id: u64) -> Made {
     let (name, (region, stage)) = CLUSTERS[at];
     let key = ack_key(at).public().to_base64();
     let bus = format!("U{}", "A".repeat(55));
@@ -120,7 +155,7 @@ pub(super) fn cluster(at: usize, tier: &str, visibility: &str, id: u64) -> Made 
             "apiVersion": "writ.dev/v1alpha1", "kind": "Cluster",
             "metadata": {"name": name, "labels": {"tier": tier}},
             "spec": {
-                "region": region, "stage": stage, "visibility": visibility,
+                "region": region, "stage": stage, "visibility": visibility, "mode": mode.as_str(),
                 "keys": {"bus": bus, "ack": key},
             },
         }),
@@ -158,14 +193,19 @@ pub(super) fn policy(name: &str, clusters: &Value, shape: usize, id: u64) -> Mad
             json!({"name": format!("{name}-role"), "namespace": namespace}),
         ));
     }
-    put(
-        &json!({
-            "apiVersion": "writ.dev/v1alpha1", "kind": "ClusterPolicy",
-            "metadata": {"name": name},
-            "spec": {"clusters": clusters, "objects": objects},
-        }),
-        id,
-    )
+    let mut document = json!({
+        "apiVersion": "writ.dev/v1alpha1", "kind": "ClusterPolicy",
+        "metadata": {"name": name},
+        "spec": {"clusters": clusters, "objects": objects},
+    });
+    if shape & 8 != 0 {
+        document["spec"]["grants"] = json!([{
+            "name": "team", "clusterRole": format!("{name}-base"),
+            "subjects": [{"group": format!("group-{}", id % 3)}],
+            "namespaceSelector": {"matchLabels": {"tier": "gold"}},
+        }]);
+    }
+    put(&document, id)
 }
 
 pub(super) fn delete(kind: Kind, name: &str, id: u64) -> Made {
@@ -174,6 +214,7 @@ pub(super) fn delete(kind: Kind, name: &str, id: u64) -> Made {
         edit: edit(kind, name, Change::Delete, id),
         says: Says::Deleted,
         objects: BTreeMap::new(),
+        grants: Arc::default(),
     }
 }
 
@@ -188,7 +229,10 @@ fn put(document: &Value, id: u64) -> Made {
             cluster.name.to_string(),
             placement::cluster_scopes(cluster),
             Some((cluster.region.clone(), cluster.stage.clone())),
-            Says::Cluster(cluster.labels.clone()),
+            Says::Cluster {
+                labels: cluster.labels.clone(),
+                observes: cluster.mode == Mode::Observe,
+            },
             BTreeMap::new(),
         ),
         Document::Policy(policy) => (
@@ -203,6 +247,14 @@ fn put(document: &Value, id: u64) -> Made {
         Document::Record(_) => panic!("no cluster hears of it"),
     };
     let object = serde_json::from_slice(compiled.bytes()).expect("compiled JSON");
+    let grants = match &parsed {
+        Document::Policy(_) => {
+            CompiledPolicy::decode(compiled.bytes())
+                .expect("a compiled policy")
+                .grants
+        }
+        Document::Cluster(_) | Document::Record(_) => Arc::default(),
+    };
     let change = Change::Put {
         manifest: document.to_string(),
         object,
@@ -215,6 +267,7 @@ fn put(document: &Value, id: u64) -> Made {
         edit: edit(kind, &name, change, id),
         says,
         objects,
+        grants,
     }
 }
 
@@ -244,9 +297,10 @@ pub(super) fn edit_of(content: &Value) -> Option<u64> {
 
 /// The policy that has objects of that name.
 pub(super) fn policy_of(at: &ObjectRef) -> Option<&'static str> {
-    let of = |policy: &&str| at.name.split('-').next() == Some(*policy);
+    let name = at.name.strip_prefix(GRANT_PREFIX).unwrap_or(&at.name);
+    let of = |policy: &&str| name.split(['-', ':']).next() == Some(*policy);
     // Mirrors carry the bare name of their policy.
-    let is_object = at.name.contains('-') && at.api_version != "writ.dev/v1alpha1";
+    let is_object = name.contains(['-', ':']) && at.api_version != "writ.dev/v1alpha1";
     POLICIES
         .iter()
         .copied()

@@ -13,8 +13,7 @@ use super::{Fault, MUTATIONS, Mutation, Options, Outcome, Promise, run};
 
 /// Guards without which nothing broke in a few seeds. Others stand behind some of them, and some take
 /// more seeds than a test has: see `docs/simulator.md`.
-pub const NOT_SHOWN: [Mutation; 9] = [
-    Mutation::DeletePreconditions,
+pub const NOT_SHOWN: [Mutation; 7] = [
     Mutation::ListenFirst,
     Mutation::Guard(Guard::IndexBelowSeen),
     Mutation::Guard(Guard::LateBody),
@@ -22,7 +21,6 @@ pub const NOT_SHOWN: [Mutation; 9] = [
     Mutation::Guard(Guard::KeptSeen),
     Mutation::Guard(Guard::AsOf),
     Mutation::Guard(Guard::RemovalMemory),
-    Mutation::Behind,
 ];
 
 /// The sum of many runs.

@@ -9,16 +9,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use writ_core::{
     edit::Kind,
-    model::{ClusterIdentity, ObjectRef},
+    model::{ClusterIdentity, Object, ObjectRef},
+    name::Name,
     plan::contains,
+    recover::{Content, Item},
     revision::{Generation, Revision},
     scope::Scope,
 };
 
 use super::{
-    documents::{self, FORGED_FROM, Made, Says},
+    documents::{self, FORGED_FROM, GRANT_PREFIX, Made, Says},
     promises::Promise,
 };
+
+/// How long a step may take: five calls, and the time for which a stand-in is held.
+const STEP_TIME_MAX_MS: u64 = 6_000;
 
 /// A policy in one cluster at one state of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +34,24 @@ pub(super) enum Verdict {
 }
 
 type Place = (usize, &'static str);
+
+/// What stands around an object that is acted upon.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Around {
+    /// A stand-in of the binding is there.
+    pub(super) stands_in: bool,
+    /// No grant selects its namespace, or that changed a short while ago.
+    pub(super) unselected: bool,
+}
+
+/// Since when a cluster says that it only observes.
+#[derive(Debug, Clone, Copy)]
+struct Observing {
+    /// The state of the log that says so.
+    state: usize,
+    boot: u64,
+    at_ms: u64,
+}
 
 /// What a subscriber did to one object.
 pub(super) enum Act<'a> {
@@ -44,13 +67,20 @@ pub(super) struct Auditor {
     history: Vec<BTreeMap<Place, Verdict>>,
     /// The earliest state that a cluster's acts on a policy so far allow.
     floor: BTreeMap<Place, usize>,
-    objects: BTreeMap<u64, BTreeMap<ObjectRef, Value>>,
+    /// Registry entries that each cluster can see, by the edits that they are of.
+    entries: Vec<BTreeMap<(usize, String), u64>>,
+    entries_floor: BTreeMap<(usize, String), usize>,
+    /// Clusters that only observe, by their own entries.
+    observers: Vec<BTreeSet<usize>>,
+    observing: BTreeMap<usize, Observing>,
+    edits: BTreeMap<u64, Made>,
+    unknown: BTreeSet<(Kind, String)>,
     committed: BTreeMap<u64, Revision>,
     revisions: BTreeMap<Revision, u64>,
-    generations: BTreeMap<(String, Generation), u64>,
+    generations: BTreeMap<(Kind, String, Generation), u64>,
     answered: BTreeSet<u64>,
     denied: BTreeSet<u64>,
-    /// Edits that a restored log has lost.
+    /// Edits that clusters showed when the log was recovered, and that it has not got back.
     pub(super) lost: BTreeSet<u64>,
     /// What each object was confirmed to be like, without what the server owns.
     was_there: BTreeMap<(usize, ObjectRef), Vec<Value>>,
@@ -67,7 +97,12 @@ impl Auditor {
             facts: BTreeMap::new(),
             history: vec![BTreeMap::new()],
             floor: BTreeMap::new(),
-            objects: BTreeMap::new(),
+            entries: vec![BTreeMap::new()],
+            entries_floor: BTreeMap::new(),
+            observers: vec![BTreeSet::new()],
+            observing: BTreeMap::new(),
+            edits: BTreeMap::new(),
+            unknown: BTreeSet::new(),
             committed: BTreeMap::new(),
             revisions: BTreeMap::new(),
             generations: BTreeMap::new(),
@@ -106,12 +141,12 @@ impl Auditor {
         self.check(Promise::NoEditIsLost, !denied, || {
             format!("edit {id} was answered as not stored, and is in the log at {revision}")
         });
-        self.objects.insert(id, made.objects.clone());
+        self.edits.insert(id, made.clone());
         let name = made.edit.name.to_string();
-        if made.edit.kind == Kind::Policy {
-            self.generations.insert((name.clone(), generation), id);
-        }
+        self.generations
+            .insert((made.edit.kind, name.clone(), generation), id);
         let key = (made.edit.kind, name);
+        self.unknown.remove(&key);
         match &made.edit.change {
             writ_core::edit::Change::Put { scopes, .. } => {
                 self.facts.insert(key, (made.clone(), scopes.clone()));
@@ -120,6 +155,12 @@ impl Auditor {
                 drop(self.facts.remove(&key))
             }
         }
+        self.since.insert(id, self.history.len());
+        self.end_state();
+    }
+
+    /// One more state of the log.
+    fn end_state(&mut self) {
         let mut verdicts = BTreeMap::new();
         for cluster in 0..self.clusters.len() {
             for policy in documents::POLICIES {
@@ -128,11 +169,144 @@ impl Auditor {
                 }
             }
         }
-        self.since.insert(id, self.history.len());
         self.history.push(verdicts);
+        let (mut entries, mut observers) = (BTreeMap::new(), BTreeSet::new());
+        for ((kind, name), (made, scopes)) in &self.facts {
+            for (at, identity) in self.clusters.iter().enumerate() {
+                let covers = |scope: &Scope| scope.covers(&identity.region, &identity.stage);
+                if *kind == Kind::Cluster && scopes.iter().any(covers) {
+                    entries.insert((at, name.clone()), made.id);
+                }
+            }
+        }
+        for at in 0..self.clusters.len() {
+            if self.observes(at) {
+                observers.insert(at);
+            }
+        }
+        self.entries.push(entries);
+        self.observers.push(observers);
+    }
+
+    /// What a recovered log says of one name, as one of its edits.
+    pub(super) fn recovered(&mut self, item: &Item, revision: Revision) {
+        let (kind, name) = (item.key.0, item.key.1.to_string());
+        let key = (kind, name.clone());
+        let id = self
+            .generations
+            .get(&(kind, name, item.generation))
+            .copied();
+        if let Some(id) = id {
+            self.revisions.insert(revision, id);
+        }
+        self.unknown.remove(&key);
+        match (&item.content, id.and_then(|id| self.edits.get(&id))) {
+            (Content::Put { scopes, .. }, Some(made)) => {
+                self.facts.insert(key, (made.clone(), scopes.clone()));
+            }
+            (Content::Unknown, _) | (Content::Put { .. }, None) => {
+                self.facts.remove(&key);
+                self.unknown.insert(key);
+            }
+            (Content::Gone | Content::Record, _) => drop(self.facts.remove(&key)),
+        }
+    }
+
+    /// All that a recovered log says was told.
+    pub(super) fn end_recovery(&mut self) {
+        self.end_state();
+    }
+
+    /// A cluster that was heard held the edit of that revision: the recovered log has it, or what came
+    /// after it.
+    pub(super) fn check_recovered(&mut self, key: &(Kind, Name), revision: Revision) {
+        let Some(held) = self.revisions.get(&revision).copied() else {
+            return;
+        };
+        let key = (key.0, key.1.to_string());
+        let order = |id: &u64| self.committed.get(id).copied();
+        let has = self.facts.get(&key).map(|(made, _)| made.id);
+        // What is not in force may have been deleted later, or be known to nobody.
+        let kept = has.is_none_or(|has| order(&has) >= order(&held));
+        if !kept {
+            self.lost.insert(held);
+        }
+        self.check(Promise::NoEditIsLost, kept, || {
+            format!(
+                "edit {held} of {key:?} was held by a cluster, and the recovered log has {has:?}"
+            )
+        });
+    }
+
+    fn observes(&self, cluster: usize) -> bool {
+        let key = (Kind::Cluster, self.clusters[cluster].name.to_string());
+        let says = self.facts.get(&key).map(|(made, _)| &made.says);
+        matches!(says, Some(Says::Cluster { observes: true, .. }))
+    }
+
+    /// Whether the last state of the log has the cluster observe.
+    pub(super) fn is_observer(&self, cluster: usize) -> bool {
+        self.observers
+            .last()
+            .is_some_and(|last| last.contains(&cluster))
+    }
+
+    /// A cluster says in a pulse that it only observes, by its own entry of that revision, or does not.
+    pub(super) fn said_mode(
+        &mut self,
+        cluster: usize,
+        observes_by: Option<Revision>,
+        boot: u64,
+        at_ms: u64,
+    ) {
+        let id = observes_by.and_then(|revision| self.revisions.get(&revision));
+        let Some(state) = id.and_then(|id| self.since.get(id)).copied() else {
+            return;
+        };
+        let known = self.observing.get(&cluster);
+        if known.is_none_or(|known| known.state < state) {
+            let observing = Observing { state, boot, at_ms };
+            self.observing.insert(cluster, observing);
+        }
+    }
+
+    /// A subscriber wrote: not after it said that it only observes, unless the log said otherwise since. A
+    /// step that was under way then is ended.
+    pub(super) fn wrote_as(&mut self, cluster: usize, boot: u64, at: &ObjectRef, now_ms: u64) {
+        let Some(said) = self.observing.get(&cluster).copied() else {
+            return;
+        };
+        let mut later = self.observers[said.state..].iter();
+        let was_told = later.any(|state| !state.contains(&cluster));
+        let ends = boot == said.boot && now_ms < said.at_ms + STEP_TIME_MAX_MS;
+        self.check(Promise::NeverBackwards, was_told || ends, || {
+            format!("cluster {cluster} had said that it only observes, and wrote {at}")
+        });
+    }
+
+    /// A cluster wrote the mirror of a registry entry, or deleted it.
+    pub(super) fn mirrored(&mut self, cluster: usize, name: &str, revision: Option<Revision>) {
+        let id = revision.and_then(|revision| self.revisions.get(&revision).copied());
+        let known = revision.is_none() || id.is_some();
+        self.check(Promise::DurableBeforeVisible, known, || {
+            format!("cluster {cluster} mirrors {name} at {revision:?}, which was never committed")
+        });
+        let place = (cluster, name.to_owned());
+        let floor = self.entries_floor.get(&place).copied().unwrap_or(0);
+        let was = |state: &usize| self.entries[*state].get(&place).copied() == id;
+        let found = (floor..self.entries.len()).find(was);
+        if let Some(state) = found {
+            self.entries_floor.insert(place, state);
+        }
+        self.check(Promise::NeverBackwards, found.is_some() || !known, || {
+            format!("cluster {cluster} went back to {revision:?} of registry entry {name}")
+        });
     }
 
     fn judge(&self, cluster: usize, policy: &str) -> Option<Verdict> {
+        if self.unknown.contains(&(Kind::Policy, policy.to_owned())) {
+            return Some(Verdict::Unknown);
+        }
         let (made, scopes) = self.facts.get(&(Kind::Policy, policy.to_owned()))?;
         let identity = &self.clusters[cluster];
         let covers = |scope: &Scope| scope.covers(&identity.region, &identity.stage);
@@ -160,7 +334,7 @@ impl Auditor {
     fn own_labels(&self, cluster: usize) -> Option<&BTreeMap<String, String>> {
         let key = (Kind::Cluster, self.clusters[cluster].name.to_string());
         match &self.facts.get(&key)?.0.says {
-            Says::Cluster(labels) => Some(labels),
+            Says::Cluster { labels, .. } => Some(labels),
             _ => None,
         }
     }
@@ -184,16 +358,32 @@ impl Auditor {
 
     /// What an edit holds.
     pub(super) fn objects(&self, id: u64) -> Option<&BTreeMap<ObjectRef, Value>> {
-        self.objects.get(&id)
+        self.edits.get(&id).map(|made| &made.objects)
+    }
+
+    /// The bindings that the grants of an edit mean in a namespace with such labels.
+    pub(super) fn bindings(
+        &self,
+        id: u64,
+        namespace: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Vec<Object> {
+        let made = self.edits.get(&id);
+        made.map(|made| made.bindings(namespace, labels))
+            .unwrap_or_default()
     }
 
     /// A subscriber changed an object of a policy in its cluster.
-    pub(super) fn acted(&mut self, cluster: usize, at: &ObjectRef, act: &Act<'_>, stands_in: bool) {
+    pub(super) fn acted(&mut self, cluster: usize, at: &ObjectRef, act: &Act<'_>, around: Around) {
         let Some(policy) = documents::policy_of(at) else {
             return;
         };
         // The stand-in of a binding whose role changes, and the binding that it stands in for.
-        if at.name.ends_with(":replacing") || stands_in {
+        if at.name.ends_with(":replacing") || around.stands_in {
+            return;
+        }
+        let is_granted = at.name.starts_with(GRANT_PREFIX);
+        if is_granted && around.unselected && matches!(act, Act::TookAway) {
             return;
         }
         let id = match act {
@@ -212,9 +402,12 @@ impl Auditor {
                 return;
             }
         }
-        let holds = |verdict: Option<&Verdict>,
-                     objects: &BTreeMap<u64, BTreeMap<ObjectRef, Value>>| {
-            let has = |of: &u64| objects.get(of).is_some_and(|of| of.contains_key(at));
+        let holds = |verdict: Option<&Verdict>, edits: &BTreeMap<u64, Made>| {
+            let holds = |made: &Made| match is_granted {
+                true => !made.grants.is_empty(),
+                false => made.objects.contains_key(at),
+            };
+            let has = |of: &u64| edits.get(of).is_some_and(holds);
             match (act, verdict, id) {
                 (Act::Wrote(_), Some(Verdict::InForce(of)), Some(id)) => *of == id && has(of),
                 (Act::Wrote(_), Some(Verdict::InForce(of)), None) => has(of),
@@ -226,7 +419,7 @@ impl Auditor {
         };
         let place = (cluster, policy);
         let floor = self.floor.get(&place).copied().unwrap_or(0);
-        let was = |state: usize| holds(self.history[state].get(&place), &self.objects);
+        let was = |state: usize| holds(self.history[state].get(&place), &self.edits);
         let found = (floor..self.history.len()).find(|state| was(*state));
         let ever = found.is_some() || (0..floor).any(was);
         let takes = matches!(act, Act::TookAway);
@@ -278,18 +471,13 @@ impl Auditor {
         who: &str,
         cluster: usize,
         policy: &str,
-        generation: Generation,
+        revision: Revision,
     ) {
-        let id = self
-            .generations
-            .get(&(policy.to_owned(), generation))
-            .copied();
-        let Some(id) = id else { return };
+        let Some(id) = self.revisions.get(&revision).copied() else {
+            return;
+        };
         // What an edit takes away from a cluster is not looked up here, but at the end.
-        let is_put = self
-            .objects
-            .get(&id)
-            .is_some_and(|objects| !objects.is_empty());
+        let is_put = self.objects(id).is_some_and(|objects| !objects.is_empty());
         // Where it stopped to be in force since, nothing of it has to be there.
         let from = self.since.get(&id).copied().unwrap_or(0);
         let in_force = |state: &BTreeMap<Place, Verdict>| {
@@ -302,7 +490,7 @@ impl Auditor {
                 let seen = self.was_there.get(&(cluster, (*at).clone()));
                 seen.is_some_and(|seen| seen.iter().any(|content| contains(content, wanted)))
             };
-            let objects = self.objects.get(&id).into_iter().flatten();
+            let objects = self.objects(id).into_iter().flatten();
             let missing: Vec<&ObjectRef> = objects
                 .filter(|object| !was_there(object))
                 .map(|(at, _)| at)
@@ -310,7 +498,7 @@ impl Auditor {
             let there = missing.is_empty();
             let missing = format!("{missing:?}");
             self.check(Promise::Truthful, there, || {
-                format!("{who} says that cluster {cluster} has applied {policy}@{generation} (edit {id}), without {missing}")
+                format!("{who} says that cluster {cluster} has applied {policy} at {revision} (edit {id}), without {missing}")
             });
         }
     }

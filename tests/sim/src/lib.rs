@@ -10,6 +10,7 @@ mod auditor;
 mod bus;
 mod chance;
 mod cluster;
+pub mod command;
 mod documents;
 mod promises;
 mod publisher;
@@ -22,7 +23,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use writ_core::guard;
+use writ_core::{guard, memo};
 
 pub use self::{
     promises::{MUTATIONS, Mutation, Promise},
@@ -80,6 +81,7 @@ fn run_once(seed: u64, options: Options) -> Outcome {
         _ => None,
     };
     guard::take_out(out);
+    memo::begin();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -88,6 +90,7 @@ fn run_once(seed: u64, options: Options) -> Outcome {
     let mut world = World::new(seed, options.out, Trace::new(options.shown, options.hashed));
     runtime.block_on(world.run());
     guard::take_out(None);
+    memo::end();
     let steps = world.steps;
     let shared = world.shared.clone();
     let inner = shared.lock();

@@ -2,7 +2,10 @@
 //! bus. What a publisher does between them (waiting, sending, following) is modelled here, one step at a
 //! time, so that it can be killed or paused between any two.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    rc::Rc,
+};
 
 use writ_core::{
     ack::{Ack, Pulse},
@@ -13,14 +16,15 @@ use writ_core::{
     hash::Hash,
     model::{Cluster, ClusterSelector, Document, Mode},
     name::Name,
+    recover::{Asked, Heard, Watch},
     revision::{Generation, Revision},
-    subject::BusSubject,
-    tracker::{Committed, Now, Tracker, read_manifest},
+    subject::{BusSubject, Sender},
+    tracker::{Now, Tracker},
 };
 use writ_proto::log;
 
 use super::{
-    bus::{Batch, Log, Stored},
+    bus::{Batch, Log, Opened, Stored},
     documents::{Made, Says},
 };
 
@@ -30,6 +34,14 @@ const ROOTS_MAX: usize = 4;
 const EDIT_TIME_MAX_MS: u64 = 20_000;
 /// The pulse period that the tracker expects.
 pub(super) const PULSE_PERIOD_MS: u64 = 2_000;
+
+/// Whose word counts.
+#[derive(Debug, Clone)]
+pub(super) struct Trusted {
+    pub(super) publishers: Keyring,
+    /// The key that opens epochs.
+    pub(super) offline: Keyring,
+}
 
 /// An edit of a batch: its number in the simulation, and what it became.
 pub(super) type Numbered = (u64, Revision, Generation);
@@ -60,7 +72,7 @@ pub(super) enum Told {
 pub(super) struct Publisher {
     pub(super) name: String,
     key: SigningKey,
-    trusted: Keyring,
+    trusted: Trusted,
     pub(super) state: State,
     pub(super) root_hash: Option<Hash>,
     root_sequence: u64,
@@ -68,11 +80,12 @@ pub(super) struct Publisher {
     pub(super) read: u64,
     acks_read: usize,
     log_life: u64,
-    open: Vec<Intent>,
-    documents: BTreeMap<(Kind, Name), Document>,
+    open: Vec<Rc<Opened>>,
+    documents: BTreeMap<(Kind, Name), Rc<Opened>>,
     pub(super) tracker: Tracker,
-    /// The highest that was heard of any log in this life (9).
-    pub(super) heard: Revision,
+    /// Whether the log is behind what publishers signed (9).
+    watch: Watch,
+    asks_leader: bool,
     broken: bool,
     pub(super) job: Option<Job>,
     pub(super) waiting: VecDeque<Made>,
@@ -82,7 +95,7 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) fn new(name: String, key: SigningKey, trusted: Keyring, now: Now) -> Publisher {
+    pub(super) fn new(name: String, key: SigningKey, trusted: Trusted, now: Now) -> Publisher {
         Publisher {
             name,
             key,
@@ -97,7 +110,8 @@ impl Publisher {
             open: Vec::new(),
             documents: BTreeMap::new(),
             tracker: Tracker::new(now, PULSE_PERIOD_MS),
-            heard: Revision::ZERO,
+            watch: Watch::default(),
+            asks_leader: false,
             broken: false,
             job: None,
             waiting: VecDeque::new(),
@@ -117,10 +131,17 @@ impl Publisher {
     pub(super) fn follow(&mut self, log: &Log, most: u64, now: Now) {
         if log.restored != self.log_life {
             // Another log under this name: it is read from its beginning; what was heard stays known.
-            let (heard, job) = (self.heard.max(self.state.revision()), self.job.take());
-            let life = log.restored;
+            // What was read before is heard of like anything else: it was signed.
+            let mut watch = std::mem::take(&mut self.watch);
+            watch.on_restart();
+            let held = self.root_hash.map(|root| Heard {
+                revision: self.state.revision(),
+                root: Some(root),
+                from: self.name.clone(),
+            });
             self.restart(now);
-            (self.heard, self.job, self.log_life) = (heard, job, life);
+            (self.watch, self.log_life) = (watch, log.restored);
+            held.into_iter().for_each(|heard| self.hear(heard));
         }
         let until = log.len().min(self.read + most);
         while self.read < until {
@@ -130,18 +151,49 @@ impl Publisher {
             if is_root {
                 self.root_sequence = self.read;
             }
-            let Ok(opened) = log::open_message(&stored.subject, &stored.bytes, &self.trusted)
-            else {
-                continue;
-            };
-            self.take(opened, now);
+            if let Some(opened) = log.open(self.read, &self.trusted.publishers) {
+                self.take(opened, now);
+            }
         }
     }
 
-    fn take(&mut self, opened: log::Opened<Message>, now: Now) {
-        let root = match &opened.value {
-            Message::Intent(intent) => {
-                self.open.push(intent.clone());
+    /// A publisher's signed word was heard.
+    fn hear(&mut self, heard: Heard) {
+        self.asks_leader |= self.watch.hear(heard) == Asked::Leader;
+    }
+
+    /// Asks the log's leader for its root, where that has to be known; nothing: it can't be asked.
+    pub(super) fn ask_leader(&mut self, leader: Option<&Log>) {
+        if let Some(log) = leader.filter(|_| self.asks_leader) {
+            self.asks_leader = false;
+            let root = log.open(log.root(), &self.trusted.publishers);
+            let root = root.map(|root| (root.message.revision(), root.hash));
+            self.watch.on_leader(root);
+        }
+    }
+
+    /// What somebody shows of a publisher's words.
+    fn show(&mut self, bytes: &[u8], from: &Sender) {
+        let shown = log::claimed_witness(bytes)
+            .and_then(|witness| log::open_witness(&witness, &self.trusted.publishers).ok());
+        if let Some(shown) = shown {
+            self.hear(Heard {
+                revision: shown.revision,
+                root: shown.root,
+                from: from.cluster.to_string(),
+            });
+        }
+    }
+
+    fn take(&mut self, opened: Rc<Opened>, now: Now) {
+        if let Message::Root(root) = &opened.message
+            && let Ok(Some(opening)) = log::open_opening(root, &self.trusted.offline)
+        {
+            self.state.admit(&opening);
+        }
+        let root = match &opened.message {
+            Message::Intent(_) => {
+                self.open.push(Rc::clone(&opened));
                 None
             }
             Message::Root(root) => Some(SeenRoot {
@@ -151,24 +203,27 @@ impl Publisher {
             }),
             _ => None,
         };
-        match self.state.follow(opened.value) {
+        match self.state.follow(opened.message.clone()) {
             Ok(None) => {}
             Ok(Some(_)) => {
                 self.broken = false;
                 self.root_hash = root.as_ref().map(|root| root.hash);
+                self.watch.on_root(self.state.revision(), opened.hash);
                 self.roots.extend(root);
                 let surplus = self.roots.len().saturating_sub(ROOTS_MAX);
                 self.roots.drain(..surplus);
-                for intent in std::mem::take(&mut self.open) {
-                    if let Ok(document) = read_manifest(&intent) {
-                        let key = (intent.kind, intent.name.clone());
-                        match document {
-                            Some(document) => drop(self.documents.insert(key, document)),
-                            None => drop(self.documents.remove(&key)),
-                        }
+                for opened in std::mem::take(&mut self.open) {
+                    let Message::Intent(intent) = &opened.message else {
+                        continue;
+                    };
+                    let key = (intent.kind, intent.name.clone());
+                    match &opened.document {
+                        Some(Some(_)) => drop(self.documents.insert(key, Rc::clone(&opened))),
+                        Some(None) => drop(self.documents.remove(&key)),
+                        None => {}
                     }
-                    if let Ok(Some(committed)) = Committed::read(&intent) {
-                        self.tracker.edit(committed, now);
+                    if let Some(committed) = &opened.committed {
+                        self.tracker.edit(committed.clone(), now);
                     }
                 }
             }
@@ -186,9 +241,9 @@ impl Publisher {
             let BusSubject::Ack(sender) = subject else {
                 continue;
             };
+            self.show(bytes, sender);
             let keyring = self.tracker.keyring(&sender.cluster);
             if let Ok(ack) = log::open::<Ack>(subject, bytes, &keyring) {
-                self.heard = self.heard.max(ack.value.revision);
                 let _ = self.tracker.ack(ack.value, Some(now));
             }
         }
@@ -205,11 +260,11 @@ impl Publisher {
         let BusSubject::Pulse(sender) = subject else {
             return;
         };
+        self.show(bytes, sender);
         let keyring = self.tracker.keyring(&sender.cluster);
         let Ok(pulse) = log::open::<Pulse>(subject, bytes, &keyring) else {
             return;
         };
-        self.heard = self.heard.max(pulse.value.revision);
         let Ok(news) = self.tracker.pulse(pulse.value, now) else {
             return;
         };
@@ -224,17 +279,23 @@ impl Publisher {
 
     /// Takes another publisher's beat.
     pub(super) fn hear_beat(&mut self, bytes: &[u8], now_ms: u64) {
-        if let Ok(beat) = log::open::<Beat>(&BusSubject::Beat, bytes, &self.trusted)
+        if let Ok(beat) = log::open::<Beat>(&BusSubject::Beat, bytes, &self.trusted.publishers)
             && beat.value.publisher != self.name
         {
-            self.heard = self.heard.max(beat.value.revision);
             self.heard_beat = Some((beat.value.root, now_ms));
+            self.hear(Heard {
+                revision: beat.value.revision,
+                root: Some(beat.value.root),
+                from: beat.value.publisher,
+            });
         }
     }
 
-    /// Whether it edits: not on a log that does not fit together, nor below what it has heard of (9).
+    /// Whether it edits: not on a log that does not fit together or is being recovered, nor on one that is
+    /// behind what publishers signed (9).
     pub(super) fn may_edit(&self, without_rule_9: bool) -> bool {
-        !self.broken && (without_rule_9 || self.heard <= self.state.revision())
+        let is_behind = self.watch.ahead().is_some();
+        !self.broken && !self.state.is_torn(false) && (without_rule_9 || !is_behind)
     }
 
     /// A beat, unless another publisher has just said the same.
@@ -380,7 +441,7 @@ impl Publisher {
                     };
                     let found = log.next(&subject, sent.batch.root);
                     let found = found.and_then(|stored| {
-                        log::open::<Intent>(&subject, &stored.bytes, &self.trusted).ok()
+                        log::open::<Intent>(&subject, &stored.bytes, &self.trusted.publishers).ok()
                     });
                     sent.next = sent
                         .attempt
@@ -418,12 +479,12 @@ impl Publisher {
         let key = (made.edit.kind, made.edit.name.clone());
         if made.edit.kind == Kind::Cluster {
             return match made.says {
-                Says::Cluster(_) => vec![made.edit.name.to_string()],
+                Says::Cluster { .. } => vec![made.edit.name.to_string()],
                 _ => Vec::new(),
             };
         }
-        let before = match self.documents.get(&key) {
-            Some(Document::Policy(policy)) => Some(&policy.clusters),
+        let before = match self.documents.get(&key).map(|opened| &opened.document) {
+            Some(Some(Some(Document::Policy(policy)))) => Some(&policy.clusters),
             _ => None,
         };
         let now = match &made.says {
@@ -434,9 +495,9 @@ impl Publisher {
         let clusters = self
             .documents
             .values()
-            .filter_map(|document| match document {
-                Document::Cluster(cluster) => Some(cluster),
-                Document::Policy(_) | Document::Record(_) => None,
+            .filter_map(|opened| match &opened.document {
+                Some(Some(Document::Cluster(cluster))) => Some(cluster),
+                _ => None,
             });
         let is_for = |cluster: &&Cluster| {
             let identity = cluster.identity();

@@ -1,9 +1,17 @@
 //! The modelled bus: a stream with atomic batches under a compare-and-set on the root, replicas that lag,
 //! and the stream of acks.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cell::OnceCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
-use writ_core::{edit::Message, subject::BusSubject};
+use writ_core::{
+    edit::Message,
+    envelope::Keyring,
+    hash::Hash,
+    model::Document,
+    subject::BusSubject,
+    tracker::{Committed, read_manifest},
+};
+use writ_proto::log;
 
 /// A stored message.
 #[derive(Debug, Clone)]
@@ -22,10 +30,38 @@ pub(super) struct Batch {
     pub(super) root: u64,
 }
 
+/// What a stored message says. All publishers trust the same keys, so that it is opened and parsed for
+/// the first who reads it.
+pub(super) struct Opened {
+    pub(super) message: Message,
+    pub(super) hash: Hash,
+    /// The document of an intent that this build reads; nothing inside where the name was deleted.
+    pub(super) document: Option<Option<Document>>,
+    pub(super) committed: Option<Committed>,
+}
+
+impl Opened {
+    fn read(stored: &Stored, trusted: &Keyring) -> Option<Opened> {
+        let opened = log::open_message(&stored.subject, &stored.bytes, trusted).ok()?;
+        let (mut document, mut committed) = (None, None);
+        if let Message::Intent(intent) = &opened.value {
+            document = read_manifest(intent).ok();
+            committed = Committed::read(intent).ok().flatten();
+        }
+        Some(Opened {
+            message: opened.value,
+            hash: opened.hash,
+            document,
+            committed,
+        })
+    }
+}
+
 /// The stream of the log. Sequences count from 1.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Log {
     stored: Vec<Stored>,
+    opened: Vec<OnceCell<Option<Rc<Opened>>>>,
     by_subject: BTreeMap<BusSubject, Vec<u64>>,
     /// Sequence after each batch.
     pub(super) batches: Vec<u64>,
@@ -48,10 +84,20 @@ impl Log {
         &self.stored[sequence as usize - 1]
     }
 
+    /// What a stored message says to who trusts these keys, the same for all; nothing where it is not
+    /// believed.
+    pub(super) fn open(&self, sequence: u64, trusted: &Keyring) -> Option<Rc<Opened>> {
+        let at = sequence as usize - 1;
+        self.opened[at]
+            .get_or_init(|| Opened::read(&self.stored[at], trusted).map(Rc::new))
+            .clone()
+    }
+
     /// Stores a batch, all of it.
     pub(super) fn store(&mut self, batch: &Batch) {
         for message in &batch.messages {
             self.stored.push(message.clone());
+            self.opened.push(OnceCell::new());
             let sequence = self.len();
             let of = self.by_subject.entry(message.subject.clone()).or_default();
             of.push(sequence);
@@ -81,6 +127,7 @@ impl Log {
         self.batches.truncate(batches);
         let length = self.batches.last().copied().unwrap_or(0);
         self.stored.truncate(length as usize);
+        self.opened.truncate(length as usize);
         for of in self.by_subject.values_mut() {
             of.retain(|at| *at <= length);
         }

@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 use writ_core::{
     model::ObjectRef,
     plan::{FIELD_MANAGER, MANAGED, MANAGED_BY, POLICY, RELEASED, released_value},
+    revision::Revision,
 };
 use writ_subscriber::{
     cluster::{ClusterApi, Deletion, Error, ErrorKind, Expect, Identity, Written},
@@ -26,12 +27,14 @@ use writ_subscriber::{
 };
 
 use super::{
-    auditor::Act,
+    auditor::{Act, Around},
     documents,
     promises::{Mutation, Promise},
     shared::{Fault, Shared},
 };
 
+/// How long a subscriber may act by the labels that a namespace had.
+const RELABELLED_FOR_MS: u64 = 6_000;
 /// Calls that a subscriber may have open: 8 policies with 16 each, its registry and its state.
 const CALLS_MAX: usize = 8 * 16 + 16;
 
@@ -63,6 +66,8 @@ pub(super) struct Shelf {
     pub(super) objects: BTreeMap<ObjectRef, Object>,
     pub(super) changes: Vec<Change>,
     pub(super) away: bool,
+    /// Namespaces whose labels a person changed, and when last.
+    pub(super) relabelled: BTreeMap<String, u64>,
     writes: u64,
 }
 
@@ -72,6 +77,8 @@ pub(super) struct Api {
     pub(super) shelf: Arc<Mutex<Shelf>>,
     pub(super) shared: Shared,
     pub(super) cluster: usize,
+    /// Which run of the subscriber holds this.
+    pub(super) boot: u64,
     dead: Arc<AtomicBool>,
     open: Arc<AtomicUsize>,
 }
@@ -89,20 +96,20 @@ impl Api {
             shelf: Arc::default(),
             shared,
             cluster,
+            boot: 0,
             dead: Arc::default(),
             open: Arc::default(),
         };
-        let state = ObjectRef {
-            api_version: "v1".to_owned(),
-            kind: "ConfigMap".to_owned(),
-            namespace: Some("writ-system".to_owned()),
-            name: "writ-state".to_owned(),
-        };
-        api.put(
-            &state,
-            json!({"apiVersion": "v1", "kind": "ConfigMap"}),
-            Maker::Writ,
-        );
+        for name in ["writ-state", "writ-cut"] {
+            let at = ObjectRef {
+                api_version: "v1".to_owned(),
+                kind: "ConfigMap".to_owned(),
+                namespace: Some("writ-system".to_owned()),
+                name: name.to_owned(),
+            };
+            let empty = json!({"apiVersion": "v1", "kind": "ConfigMap"});
+            api.put(&at, empty, Maker::Writ);
+        }
         api
     }
 
@@ -260,6 +267,37 @@ impl Api {
         }
     }
 
+    /// Whether a grant may have stopped to select a namespace a short while ago.
+    fn is_unselected(&self, at: &ObjectRef, now_ms: u64) -> bool {
+        let Some(name) = at.namespace.as_deref() else {
+            return false;
+        };
+        let found = self.peek(&NAMESPACES.reference(None, name));
+        let selected =
+            found.is_some_and(|found| found.content["metadata"]["labels"]["tier"] == "gold");
+        let changed = self.lock().relabelled.get(name).copied();
+        !selected || changed.is_some_and(|at| now_ms < at + RELABELLED_FOR_MS)
+    }
+
+    /// A mirror of the registry was written, or deleted.
+    fn audit_mirror(&self, at: &ObjectRef, content: Option<&Value>) {
+        if at.api_version != "writ.dev/v1alpha1" {
+            return;
+        }
+        let mut shared = self.shared.lock();
+        let now_ms = shared.now_ms;
+        shared.auditor.wrote_as(self.cluster, self.boot, at, now_ms);
+        if at.kind == "Cluster" {
+            let revision = content.map(|content| {
+                let text = content.pointer("/status/revision").and_then(Value::as_str);
+                text.and_then(|text| text.parse().ok())
+                    .unwrap_or(Revision::ZERO)
+            });
+            shared.tell(|| format!("k{}: mirror {at}: {revision:?}", self.cluster + 1));
+            shared.auditor.mirrored(self.cluster, &at.name, revision);
+        }
+    }
+
     /// Others are at work while a call is on its way: now and then our object is theirs when it arrives.
     fn meddle(&self, at: &ObjectRef) {
         if documents::policy_of(at).is_none() || at.kind != "ClusterRole" {
@@ -268,7 +306,7 @@ impl Api {
         let is_ours = self
             .peek(at)
             .is_some_and(|object| object.maker == Maker::Writ);
-        if is_ours && self.shared.strikes(Fault::ForeignInPlace, 20) {
+        if is_ours && self.shared.strikes(Fault::ForeignInPlace, 40) {
             self.remove(at);
             self.put(at, foreign(at), Maker::Person);
         }
@@ -280,7 +318,10 @@ impl Api {
             ..at.clone()
         };
         let stands_in = self.lock().objects.contains_key(&twin);
+        let unselected = self.is_unselected(at, self.shared.lock().now_ms);
         let mut shared = self.shared.lock();
+        let now_ms = shared.now_ms;
+        shared.auditor.wrote_as(self.cluster, self.boot, at, now_ms);
         let foreign = before.is_some_and(|object| object.maker == Maker::Person);
         let cluster = self.cluster;
         shared.tell(|| match act {
@@ -294,7 +335,11 @@ impl Api {
         shared.auditor.check(Promise::NothingForeign, !foreign, || {
             format!("cluster {cluster} touched {at}, which a person made")
         });
-        shared.auditor.acted(cluster, at, act, stands_in);
+        let around = Around {
+            stands_in,
+            unselected,
+        };
+        shared.auditor.acted(cluster, at, act, around);
     }
 
     fn namespace_problem(&self, at: &ObjectRef) -> Option<ErrorKind> {
@@ -447,6 +492,7 @@ impl ClusterApi for Api {
                 self.audit(at, &Act::Wrote(content), before.as_ref());
             }
             let maker = before.as_ref().map_or(Maker::Writ, |found| found.maker);
+            self.audit_mirror(at, Some(content));
             next = self.put(at, next, maker);
         }
         self.take_stock(at, &next);
@@ -467,6 +513,7 @@ impl ClusterApi for Api {
             return Err(Error::new(ErrorKind::Conflict, "delete", at, "it changed"));
         }
         self.audit(at, &Act::TookAway, Some(&before));
+        self.audit_mirror(at, None);
         self.remove(at);
         self.answer(after, "delete", at, Deletion::Gone).await
     }
@@ -514,7 +561,14 @@ impl ClusterApi for Api {
         if before.content["metadata"]["resourceVersion"] != content["metadata"]["resourceVersion"] {
             return Err(Error::new(ErrorKind::Conflict, "replace", at, "it changed"));
         }
-        let content = self.put(at, content.clone(), before.maker);
+        // An update that changes nothing is answered with the object as it is, and no watch sees it.
+        let content = match *content == before.content {
+            true => before.content,
+            false => {
+                self.audit_mirror(at, Some(content));
+                self.put(at, content.clone(), before.maker)
+            }
+        };
         let written = self.written(false, content);
         self.answer(after, "replace", at, written).await
     }

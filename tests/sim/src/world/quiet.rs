@@ -1,5 +1,7 @@
 //! The quiet time, and what has to hold at its end.
 
+use std::collections::BTreeMap;
+
 use writ_core::{
     ack::State as AckState,
     model::ObjectRef,
@@ -10,7 +12,7 @@ use writ_core::{
 };
 
 use super::{BEAT_PERIOD_MS, QUIET_TIME_MAX_MS, READ_TIME_MAX_MS, World};
-use crate::sim::{
+use crate::{
     api::{self, Maker},
     auditor::Verdict,
     cluster::is_marked,
@@ -36,13 +38,16 @@ impl World {
             let works =
                 |publisher: &Publisher| publisher.job.is_some() || !publisher.waiting.is_empty();
             let stuck = world.restored && !world.shared.is_out(Mutation::Behind);
-            !stuck && world.publishers.iter().any(works)
+            let recovers = world.restored && world.recover_at_ms.is_some();
+            recovers
+                || !stuck && world.publishers.iter().any(works)
                 || world.clusters.iter().any(|cluster| cluster.run.is_none())
         };
         for _ in 0..1_000 {
             if !busy(self) {
                 break;
             }
+            self.recover_when_due();
             self.pass_time(30).await;
         }
         if self.restored {
@@ -109,24 +114,33 @@ impl World {
         let shared = self.shared.lock();
         let auditor = &shared.auditor;
         for cluster in &self.clusters {
-            if !auditor.is_registered(cluster.at) {
+            if !auditor.is_registered(cluster.at) || auditor.is_observer(cluster.at) {
                 continue;
             }
             let shelf = cluster.api.lock();
             for policy in POLICIES {
+                if cluster.is_not_recovered(policy) {
+                    continue;
+                }
                 let id = match auditor.last(cluster.at, policy) {
                     Some(Verdict::Unknown) => continue,
                     Some(Verdict::InForce(id)) => Some(id),
                     None => None,
                 };
                 let wanted = id.and_then(|id| auditor.objects(id));
-                for (at, content) in wanted.into_iter().flatten() {
+                let mut wanted = wanted.cloned().unwrap_or_default();
+                for (namespace, labels) in namespaces(&shelf.objects) {
+                    let granted = id.map(|id| auditor.bindings(id, &namespace, &labels));
+                    let granted = granted.into_iter().flatten();
+                    wanted.extend(granted.map(|object| (object.reference, object.content)));
+                }
+                for (at, content) in &wanted {
                     let found = shelf.objects.get(at);
                     let is_so = found.is_some_and(|found| {
                         found.maker == Maker::Person || contains(&found.content, content)
                     });
                     // What stands on somebody else's object, or waits for it, is the refusal's business.
-                    let blocked = at.kind == "ClusterRoleBinding"
+                    let blocked = at.kind.ends_with("RoleBinding")
                         && bound_to_foreign(&shelf.objects, content);
                     if !is_so && !blocked {
                         let found = found.map(|found| &found.content);
@@ -141,7 +155,7 @@ impl World {
                         && object.maker == Maker::Writ
                         && (is_marked(&object.content) || at.kind != "Namespace")
                         && at.kind != "ClusterPolicy"
-                        && !wanted.is_some_and(|wanted| wanted.contains_key(*at))
+                        && !wanted.contains_key(*at)
                 };
                 if let Some((at, _)) = shelf.objects.iter().find(is_left) {
                     return Some(format!("cluster {} still has {at}", cluster.at));
@@ -167,7 +181,7 @@ impl World {
         }
         for cluster in &self.clusters {
             let Some(run) = &cluster.run else { continue };
-            if !shared.auditor.is_registered(cluster.at) {
+            if !shared.auditor.is_registered(cluster.at) || shared.auditor.is_observer(cluster.at) {
                 continue;
             }
             for policy in POLICIES {
@@ -230,7 +244,7 @@ impl World {
                             &publisher.name,
                             at,
                             status.name.as_str(),
-                            status.generation,
+                            status.revision,
                         );
                     }
                 }
@@ -239,9 +253,25 @@ impl World {
     }
 }
 
+/// The namespaces that take objects, with their labels.
+fn namespaces(
+    objects: &BTreeMap<ObjectRef, api::Object>,
+) -> Vec<(String, BTreeMap<String, String>)> {
+    let of = |(at, object): (&ObjectRef, &api::Object)| {
+        let metadata = &object.content["metadata"];
+        let labels = metadata["labels"].as_object().into_iter().flatten();
+        let text = |(key, value): (&String, &serde_json::Value)| {
+            Some((key.clone(), value.as_str()?.to_owned()))
+        };
+        let takes = at.kind == "Namespace" && metadata["deletionTimestamp"].is_null();
+        takes.then(|| (at.name.clone(), labels.filter_map(text).collect()))
+    };
+    objects.iter().filter_map(of).collect()
+}
+
 /// Whether a binding's role is somebody else's object.
 fn bound_to_foreign(
-    objects: &std::collections::BTreeMap<ObjectRef, api::Object>,
+    objects: &BTreeMap<ObjectRef, api::Object>,
     binding: &serde_json::Value,
 ) -> bool {
     let name = binding["roleRef"]["name"].as_str().unwrap_or_default();

@@ -1,15 +1,22 @@
 //! The world: publishers, the bus, clusters and time; what goes wrong in it, and the quiet after that.
 
 mod quiet;
+mod recovery;
 mod wrong;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use writ_core::{
-    edit::{Message, Reply, State},
+    edit::{Kind, Message, Reply, State},
     envelope::{Keyring, SigningKey},
-    model::ClusterIdentity,
-    name::{ClusterName, Region, Stage},
+    epoch,
+    model::{ClusterIdentity, Mode},
+    name::{ClusterName, Name, Region, Stage},
+    revision::Revision,
     subject::BusSubject,
     tracker::Now,
 };
@@ -20,7 +27,7 @@ use super::{
     cluster::Cluster,
     documents::{self, CLUSTERS, Made},
     promises::{Mutation, Promise},
-    publisher::{Publisher, Told},
+    publisher::{Publisher, Told, Trusted},
     shared::{Fault, Shared, Trace},
 };
 
@@ -51,8 +58,18 @@ pub(super) struct World {
     ids: u64,
     now_ms: u64,
     leaderless_until_ms: u64,
+    trusted: Trusted,
+    /// The offline key, and the epochs that it ever opened.
+    offline: SigningKey,
+    epochs: epoch::Record,
+    /// The epochs whose openings stand in the log.
+    opened: BTreeSet<u64>,
     restores: bool,
+    /// The log is an old one, and not recovered.
     restored: bool,
+    recover_at_ms: Option<u64>,
+    /// What clusters showed when the log was recovered.
+    held_at_recovery: BTreeMap<(Kind, Name), Revision>,
     pub(super) steps: u64,
 }
 
@@ -72,7 +89,11 @@ impl World {
             })
             .collect();
         let shared = Shared::new(seed, out, trace, Auditor::new(identities.clone()));
-        let trusted = Keyring::new((0..PUBLISHERS).map(|at| publisher_key(at).public()));
+        let offline = SigningKey::from_seed(&[77; 32]);
+        let trusted = Trusted {
+            publishers: Keyring::new((0..PUBLISHERS).map(|at| publisher_key(at).public())),
+            offline: Keyring::new([offline.public()]),
+        };
         let publishers = (0..PUBLISHERS).map(|at| {
             let now = Now {
                 monotonic_ms: 0,
@@ -88,7 +109,7 @@ impl World {
         let clusters = identities.into_iter().enumerate();
         let clusters = clusters
             .map(|(at, identity)| Cluster::new(at, identity, shared.clone(), trusted.clone()));
-        let restores = shared.lock().chance.permille(80);
+        let restores = shared.lock().chance.permille(120);
         World {
             publishers: publishers.collect(),
             clusters: clusters.collect(),
@@ -101,8 +122,14 @@ impl World {
             ids: 0,
             now_ms: 0,
             leaderless_until_ms: 0,
+            trusted,
+            offline,
+            epochs: epoch::Record::new(),
+            opened: BTreeSet::new(),
             restores,
             restored: false,
+            recover_at_ms: None,
+            held_at_recovery: BTreeMap::new(),
             steps: 0,
             shared,
         }
@@ -112,11 +139,12 @@ impl World {
     pub(super) async fn run(&mut self) {
         for at in 0..CLUSTERS.len() {
             self.ids += 1;
-            let made = documents::cluster(at, "gold", "fleet", self.ids);
+            let made = documents::cluster(at, "gold", "fleet", Mode::Enforce, self.ids);
             self.publishers[0].waiting.push_back(made);
         }
         for _ in 0..STEPS {
             self.go_wrong();
+            self.recover_when_due();
             self.step().await;
         }
         self.quiet().await;
@@ -151,6 +179,7 @@ impl World {
             self.publish(at);
         }
         for at in 0..self.clusters.len() {
+            self.replay_at_start(at);
             let said = self.clusters[at].tick(&self.log, self.now_ms);
             self.acks.extend(said.acks);
             if let Some((subject, bytes)) = said.pulse {
@@ -180,6 +209,8 @@ impl World {
         };
         self.publishers[at].follow(&self.log, most, now);
         self.publishers[at].hear_acks(&self.acks, now);
+        let leader = (self.now_ms >= self.leaderless_until_ms).then_some(&self.log);
+        self.publishers[at].ask_leader(leader);
         let without_9 = self.shared.is_out(Mutation::Behind);
         if self.publishers[at].may_edit(without_9) {
             self.publishers[at].begin(self.now_ms);
@@ -291,6 +322,10 @@ impl World {
         self.log.store(batch);
         {
             let mut shared = self.shared.lock();
+            let is_old = self.restored;
+            shared.auditor.check(Promise::NeverBackwards, !is_old, || {
+                "a restored log was edited".to_owned()
+            });
             for ((_, revision, generation), made) in edits.iter().zip(made) {
                 shared.auditor.commit(made, *revision, *generation);
                 shared.tell(|| {

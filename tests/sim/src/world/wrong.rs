@@ -9,9 +9,9 @@ use writ_proto::log;
 use writ_subscriber::resource::NAMESPACES;
 
 use super::{BY_HAND_MAX, PUBLISHERS, STEPS, World};
-use crate::sim::{
+use crate::{
     api::{self, Maker, foreign},
-    documents::{self, CLUSTERS, FORGED_FROM, POLICIES},
+    documents::{self, CLUSTERS, FORGED_FROM, POLICIES, TEAMS},
     shared::Fault,
 };
 
@@ -61,22 +61,25 @@ impl World {
         }
         self.attack(cluster);
         self.by_hand(cluster);
-        if self.restores && !self.restored && self.steps > STEPS / 3 && self.log.batches.len() > 8 {
+        if self.restores && self.steps > STEPS / 3 && self.log.batches.len() > 8 {
+            // Once in a history.
+            self.restores = false;
             self.restore();
         }
     }
 
-    /// The log is lost, and put back from a backup some batches old.
-    fn restore(&mut self) {
-        let now = self.now();
-        for publisher in &mut self.publishers {
-            publisher.follow(&self.log, u64::MAX / 2, now);
+    /// Somebody waits for a subscriber to start again, and then replays what it may have forgotten.
+    pub(super) fn replay_at_start(&mut self, cluster: usize) {
+        if !std::mem::take(&mut self.clusters[cluster].is_fresh) || self.events.is_empty() {
+            return;
         }
-        let back = self.shared.lock().chance.between(1, 5) as usize;
-        let keep = self.log.batches.len() - back;
-        self.log.restore(keep);
-        self.restored = true;
-        self.shared.lock().note(Fault::LogRestored);
+        if !self.shared.strikes(Fault::ReplayedAtStart, 500) {
+            return;
+        }
+        for _ in 0..12 {
+            let (subject, bytes) = self.shared.lock().chance.pick(&self.events);
+            self.clusters[cluster].send(self.now_ms, &subject, &bytes);
+        }
     }
 
     /// Messages that nobody should believe, or not any more.
@@ -144,12 +147,13 @@ impl World {
         let unmark = shared.strikes(Fault::HandMark, 8);
         let bury = shared.strikes(Fault::HandNamespace, 6);
         let foreign_object = shared.strikes(Fault::ForeignObject, 6);
+        let relabel = shared.strikes(Fault::HandLabel, 10);
         let roles = |made_by_us: bool| -> Vec<ObjectRef> {
             let shelf = self.clusters[cluster].api.lock();
             let of = |(at, object): &(&ObjectRef, &api::Object)| {
                 matches!(
                     at.kind.as_str(),
-                    "ClusterRole" | "Role" | "ClusterRoleBinding"
+                    "ClusterRole" | "Role" | "ClusterRoleBinding" | "RoleBinding"
                 ) && (object.maker == Maker::Writ) == made_by_us
             };
             shelf
@@ -204,6 +208,18 @@ impl World {
                     .terminating
                     .insert(at.name.clone(), self.now_ms + gone_after_ms);
                 *actor.by_hand.entry(at).or_default() += 1;
+            }
+        }
+        if relabel {
+            let (team, _) = TEAMS[usize::from(gone_after_ms.is_multiple_of(2))];
+            let at = NAMESPACES.reference(None, team);
+            if let Some(found) = actor.api.peek(&at) {
+                let mut content = found.content;
+                let tier = &mut content["metadata"]["labels"]["tier"];
+                *tier = if *tier == "gold" { "silver" } else { "gold" }.into();
+                actor.api.put(&at, content, Maker::Person);
+                let now_ms = self.now_ms;
+                actor.api.lock().relabelled.insert(team.to_owned(), now_ms);
             }
         }
         if foreign_object {

@@ -5,11 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use writ_core::{
     ack::State,
-    envelope::Keyring,
     follower::{Ignored, Read},
     model::{ClusterIdentity, ObjectRef},
     name::Name,
@@ -20,11 +19,11 @@ use writ_core::{
 use writ_subscriber::{resource::NAMESPACES, simulation::Subscriber};
 
 use super::{
-    api::{Api, Change},
+    api::{Api, Change, Maker},
     bus::{Log, Stored},
-    documents,
+    documents::{self, TEAMS},
     promises::{Mutation, Promise},
-    publisher::PULSE_PERIOD_MS,
+    publisher::{PULSE_PERIOD_MS, Trusted},
     shared::{Fault, Shared},
     world::BEAT_PERIOD_MS,
 };
@@ -52,7 +51,7 @@ pub(super) struct Cluster {
     pub(super) run: Option<Subscriber<Api>>,
     starting: Option<JoinHandle<Result<Subscriber<Api>, String>>>,
     shared: Shared,
-    trusted: Keyring,
+    trusted: Trusted,
     live: Vec<(u64, BusSubject, Arc<[u8]>)>,
     answers: Vec<Answer>,
     asked: BTreeSet<Read>,
@@ -61,6 +60,10 @@ pub(super) struct Cluster {
     outgoing: VecDeque<Vec<u8>>,
     send_at_ms: u64,
     pub(super) cut_off_until_ms: u64,
+    /// Its nearest replica holds no more than so many messages until then.
+    behind: (u64, u64),
+    /// It has just begun to listen: whoever wants to replay old messages does so now.
+    pub(super) is_fresh: bool,
     pub(super) down_until_ms: u64,
     pub(super) away_until_ms: u64,
     pulse_at_ms: u64,
@@ -85,12 +88,20 @@ impl Cluster {
         at: usize,
         identity: ClusterIdentity,
         shared: Shared,
-        trusted: Keyring,
+        trusted: Trusted,
     ) -> Cluster {
+        let api = Api::new(at, shared.clone());
+        for (name, tier) in TEAMS {
+            let namespace = json!({
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": {"labels": {"kubernetes.io/metadata.name": name, "tier": tier}},
+            });
+            api.put(&NAMESPACES.reference(None, name), namespace, Maker::Person);
+        }
         Cluster {
             at,
             identity,
-            api: Api::new(at, shared.clone()),
+            api,
             run: None,
             starting: None,
             shared,
@@ -103,6 +114,8 @@ impl Cluster {
             outgoing: VecDeque::new(),
             send_at_ms: 0,
             cut_off_until_ms: 0,
+            behind: (0, 0),
+            is_fresh: false,
             down_until_ms: 0,
             away_until_ms: 0,
             pulse_at_ms: 0,
@@ -187,6 +200,7 @@ impl Cluster {
         }
         if self.run.is_none() && self.starting.is_none() && now_ms >= self.down_until_ms {
             self.boots += 1;
+            self.api.boot = self.boots;
             self.has_read = false;
             let (api, identity, trusted) = (
                 self.api.clone(),
@@ -195,6 +209,7 @@ impl Cluster {
             );
             let boot_id = format!("boot-{}", self.boots);
             let key = documents::ack_key(self.at);
+            let trusted = (trusted.publishers, trusted.offline);
             self.starting = Some(tokio::spawn(Subscriber::start(
                 api, identity, trusted, key, boot_id,
             )));
@@ -233,6 +248,7 @@ impl Cluster {
                 drop(shelf);
                 self.run = Some(run);
                 self.pulse_at_ms = now_ms;
+                self.is_fresh = true;
                 let mut shared = self.shared.lock();
                 if shared.strikes(Fault::ClockSkew, 300) {
                     self.skew_ms = shared.chance.between(0, 2_000_000);
@@ -349,9 +365,13 @@ impl Cluster {
                 0
             };
             let subject = subject(&read);
-            let mut found = log
-                .last(&subject, log.len().saturating_sub(behind))
-                .cloned();
+            let mut length = log.len().saturating_sub(behind);
+            if now_ms < self.behind.1 && shared.faulty {
+                length = length.min(self.behind.0);
+            } else if shared.strikes(Fault::ReplicaBehind, 6) {
+                self.behind = (log.len(), now_ms + shared.chance.between(500, 4_000));
+            }
+            let mut found = log.last(&subject, length).cloned();
             if let Some(stored) = &mut found {
                 if shared.strikes(Fault::BitFlipped, 5) {
                     let mut bytes = stored.bytes.to_vec();
@@ -388,9 +408,36 @@ impl Cluster {
         if now_ms >= self.pulse_at_ms {
             self.pulse_at_ms = now_ms + PULSE_PERIOD_MS;
             let bytes = run.pulse(PULSE_PERIOD_MS, clock_ms);
+            self.note_mode(run, now_ms);
             pulse = (!cut_off).then(|| (BusSubject::Pulse(run.sender().clone()), bytes));
         }
         Said { acks, pulse }
+    }
+
+    /// What a cluster offers to a log that is behind, if it can be reached.
+    pub(super) fn recall(&mut self, recall: &[u8], now_ms: u64) -> Vec<Vec<u8>> {
+        let is_reached = !self.is_cut_off(now_ms);
+        let run = self.run.as_mut().filter(|_| is_reached);
+        run.map(|run| run.recall(recall)).unwrap_or_default()
+    }
+
+    /// Whether it says of a policy that the recovered log does not speak of what is here.
+    pub(super) fn is_not_recovered(&self, policy: &str) -> bool {
+        let key = (Kind::Policy, Name::parse(policy).expect("a name"));
+        let standing = self.run.as_ref().and_then(|run| {
+            let follower = run.follower();
+            follower.standing(&key, follower.word(&key)?)
+        });
+        standing.is_some_and(|standing| standing.reason == "NotRecovered")
+    }
+
+    /// It says whether it only observes.
+    fn note_mode(&self, run: &Subscriber<Api>, now_ms: u64) {
+        let own = (Kind::Cluster, Name::from(&self.identity.name));
+        let entry = run.follower().word(&own).map(|word| word.revision);
+        let said = entry.filter(|_| run.observes());
+        let mut shared = self.shared.lock();
+        shared.auditor.said_mode(self.at, said, self.boots, now_ms);
     }
 
     /// "Applied" is said only of what was there, and what is held has limits.
@@ -409,7 +456,7 @@ impl Cluster {
                 let who = format!("the subscriber of cluster {}", self.at);
                 shared
                     .auditor
-                    .said_applied(&who, self.at, policy, word.generation);
+                    .said_applied(&who, self.at, policy, word.revision);
             }
         }
         let reads = follower.wanted().len();
