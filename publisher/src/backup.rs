@@ -1,7 +1,7 @@
-//! `writ backup` and `writ restore`: both streams as files, from a running bus and to an empty one.
+//! `writ backup` and `writ restore`: all streams as files, from a running bus and to an empty one.
 //!
-//! Flow: the acks first, so that no cluster's word in a backup is younger than its log; then the log. Each
-//! stream gets a folder with the server's snapshot and, written last, its description, as `nats stream
+//! Flow: the acks first, so that no cluster's word in a backup is younger than its log; then the log, and
+//! the record of calls. Each stream gets a folder with the server's snapshot and, written last, its description, as `nats stream
 //! backup` does it: either of the two restores what the other saved.
 //! Promises: a folder with a description is whole; nothing is written over, neither files nor streams.
 //! Never decides whether what is restored is still true: that is rule 9, and `writ recover`.
@@ -28,7 +28,7 @@ const DATA_FILE_OLD: &str = "stream.tar.s2";
 const DESCRIPTION_FILE: &str = "backup.json";
 
 /// In this order they are saved.
-const STREAMS: [Stream; 2] = [Stream::Acks, Stream::Log];
+const STREAMS: [Stream; 3] = [Stream::Acks, Stream::Log, Stream::Audit];
 
 /// The arguments of both.
 #[derive(Debug, Clone, clap::Args)]
@@ -79,7 +79,7 @@ impl Report {
     }
 }
 
-/// Saves both streams into a new folder.
+/// Saves all streams into a new folder.
 ///
 /// # Errors
 /// [`Error`]; a folder without a description is no backup.
@@ -115,7 +115,7 @@ pub async fn save(args: &Args) -> Result<Report, Error> {
     Ok(Report(saved))
 }
 
-/// Gives both streams to a bus that has none of them.
+/// Gives all streams to a bus that has none of them.
 ///
 /// # Errors
 /// [`Error`]; a stream that was refused is not there.

@@ -87,7 +87,9 @@ fn secrets(dir: &Path) -> Vec<(PathBuf, String)> {
         let holds_keys = path.contains("/keys/") || path.contains("/subscriber/");
         let is_public = ["trust", "offline.epochs", "ca.crt"].contains(&name.as_str())
             || name.ends_with(".pub")
-            || name.ends_with(".crt");
+            || name.ends_with(".crt")
+            // The accounts as the server keeps them are signed lists of public keys and rights.
+            || path.contains("/nats/accounts/");
         let is_token = ["token", "seed", "creds", "nk", "jwt", "signing", "key"]
             .iter()
             .any(|end| name.ends_with(end));

@@ -49,9 +49,10 @@ struct Ended {
 }
 
 impl Apply {
-    fn start(addresses: &str, documents: &PathBuf) -> Apply {
+    fn start(hub: &Hub, addresses: &str, documents: &PathBuf) -> Apply {
+        let fleet = hub.fleet_file(addresses);
         let mut child = Command::new(WRIT)
-            .args(["apply", "--address", addresses, "-o", "name", "-f"])
+            .args(["apply", "--fleet", &fleet, "-o", "name", "-f"])
             .arg(documents)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -154,7 +155,7 @@ fn check(ended: &Ended, stored: &BTreeMap<String, u64>) {
 
 /// Applied again, everything is there, once.
 async fn apply_the_rest(hub: &Hub, addresses: &str, documents: &PathBuf) {
-    let ended = Apply::start(addresses, documents).end().await;
+    let ended = Apply::start(hub, addresses, documents).end().await;
     assert_eq!(ended.code, Some(0), "{}", ended.errors);
     let stored = stored(hub, 0).await;
     assert_eq!(stored.len(), POLICIES);
@@ -168,7 +169,7 @@ async fn a_thousand_policies_land_and_a_second_time_nothing_changes() {
     let documents = documents(&folder);
     for what in ["new", "unchanged"] {
         let begun = Instant::now();
-        let ended = Apply::start(&hub.address(0), &documents).end().await;
+        let ended = Apply::start(&hub, &hub.address(0), &documents).end().await;
         println!(
             "{POLICIES} policies, {CLUSTERS} clusters, {what}: {:?}",
             begun.elapsed()
@@ -199,7 +200,7 @@ async fn interrupted_midway_it_says_what_landed() {
     let hub = Hub::start(WRIT, Size::of(1, 1)).await;
     let folder = tempfile::tempdir().unwrap();
     let documents = documents(&folder);
-    let mut apply = Apply::start(&hub.address(0), &documents);
+    let mut apply = Apply::start(&hub, &hub.address(0), &documents);
     apply.until(MIDWAY).await;
     apply.interrupt().await;
     let ended = apply.end().await;
@@ -213,7 +214,7 @@ async fn with_its_only_publisher_dead_it_says_what_landed() {
     let mut hub = Hub::start(WRIT, Size::of(1, 1)).await;
     let folder = tempfile::tempdir().unwrap();
     let documents = documents(&folder);
-    let mut apply = Apply::start(&hub.address(0), &documents);
+    let mut apply = Apply::start(&hub, &hub.address(0), &documents);
     apply.until(MIDWAY).await;
     hub.kill_publisher(0).await;
     let ended = apply.end().await;
@@ -230,7 +231,7 @@ async fn with_another_publisher_it_goes_on_and_every_policy_lands_once() {
     let documents = documents(&folder);
     let addresses: Vec<String> = (0..3).map(|number| hub.address(number)).collect();
     let addresses = addresses.join(",");
-    let mut apply = Apply::start(&addresses, &documents);
+    let mut apply = Apply::start(&hub, &addresses, &documents);
     apply.until(MIDWAY).await;
     hub.kill_publisher(0).await;
     apply.until(3 * MIDWAY).await;

@@ -35,7 +35,8 @@ async fn end_and_check(hub: &Hub, workload: Workload, what: &str) -> Report {
         report.unknown, 0,
         "all publishers are back: every outcome can be known"
     );
-    assert!(report.committed > 100, "{report}");
+    // That something was under way at all; how much, depends on the machine.
+    assert!(report.committed > 30, "{report}");
     report
 }
 

@@ -72,13 +72,16 @@ impl Bootstrap {
         &self.0.iter().find(is_it).unwrap()["rules"]
     }
 
-    /// All of it under other names, without the bindings that bind nobody, which no policy may hold.
+    /// All of it under other names, without what no policy may hold: the binding that binds nobody, and
+    /// the one of the group that is above RBAC.
     pub(crate) fn renamed(&self, renaming: Renaming) -> Vec<Value> {
-        let grants =
-            |object: &&Value| object.get("roleRef").is_none() || !object["subjects"].is_null();
+        let grants = |object: &&Value| {
+            let masters = object["subjects"][0]["name"] == "system:masters";
+            object.get("roleRef").is_none() || !(object["subjects"].is_null() || masters)
+        };
         let (kept, left): (Vec<&Value>, Vec<&Value>) = self.0.iter().partition(grants);
         let left: Vec<&Value> = left.iter().map(|of| &of["metadata"]["name"]).collect();
-        assert_eq!(left, ["system:node"], "bindings without subjects");
+        assert_eq!(left, ["cluster-admin", "system:node"], "bindings");
         kept.into_iter()
             .map(|object| rename(object.clone(), renaming))
             .collect()

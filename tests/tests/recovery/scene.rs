@@ -193,7 +193,7 @@ impl Scene {
     pub(crate) async fn writ(&self, line: &[&str]) -> (Option<i32>, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_writ-under-test"))
             .args(line)
-            .env("WRIT_ADDRESS", self.fleet.address())
+            .env("WRIT_FLEET", self.fleet.fleet_file())
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output()
