@@ -91,35 +91,8 @@ pub async fn run(
     console: &mut Console,
     interrupt: Interrupt,
 ) -> Exit {
-    let global = &cli.global;
-    let outcome = match cli.command {
-        Command::Apply(args) => apply::run(args, global, stdin, console, &interrupt).await,
-        Command::Get(args) => get::run(args, global, console, &interrupt).await,
-        Command::Status(args) => status::run(args, global, console, &interrupt).await,
-        Command::Wait(args) => wait::run(args, global, console, &interrupt).await,
-        Command::Why(args) => why::run(args, global, console, &interrupt).await,
-        Command::Explain(args) => explain::run(&args, console),
-        Command::History(args) => history::run(args, global, console, &interrupt).await,
-        Command::Diff(args) => diff::run(args, global, console, &interrupt).await,
-        Command::Rollback(args) => rollback::run(args, global, console, &interrupt).await,
-        Command::Render(args) => render::run(args, global, console, &interrupt).await,
-        Command::Import(args) => import::run(args, console, &interrupt).await,
-        Command::Login(args) => login::login(&args, global, console, &interrupt).await,
-        Command::Logout => login::logout(global, console),
-        Command::Whoami(args) => whoami::run(&args, global, console, &interrupt).await,
-        Command::Token(command) => tokens::run(&command, global, console, &interrupt).await,
-        Command::Audit(command) => audit::run(&command, global, console, &interrupt).await,
-        Command::Fleets(command) => fleets::run(&command, global, console),
-        Command::Delete(args) => delete::run(args, global, console, &interrupt).await,
-        Command::Approve(args) => approve::run(args, global, console, &interrupt).await,
-        Command::Reject(args) => approve::reject(args, global, console, &interrupt).await,
-        Command::Version => {
-            console.say(format!("writ {}", env!("CARGO_PKG_VERSION")));
-            Ok(Exit::Done)
-        }
-        #[cfg(feature = "sandbox")]
-        Command::Fleet(command) => fleet::run(command, global, console, &interrupt).await,
-    };
+    // On the heap: the states of all commands together are large.
+    let outcome = Box::pin(dispatch(cli, stdin, console, &interrupt)).await;
     let outcome = match (outcome, console.out_error()) {
         (Ok(_), Some(error)) => Err(Error::Output(error)),
         (outcome, _) => outcome,
@@ -130,6 +103,43 @@ pub async fn run(
             tell(&error, console);
             error.exit()
         }
+    }
+}
+
+async fn dispatch(
+    cli: Cli,
+    stdin: &mut (dyn io::Read + Send),
+    console: &mut Console,
+    interrupt: &Interrupt,
+) -> Result<Exit, Error> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Apply(args) => apply::run(args, global, stdin, console, interrupt).await,
+        Command::Get(args) => get::run(args, global, console, interrupt).await,
+        Command::Status(args) => status::run(args, global, console, interrupt).await,
+        Command::Wait(args) => wait::run(args, global, console, interrupt).await,
+        Command::Why(args) => why::run(args, global, console, interrupt).await,
+        Command::Explain(args) => explain::run(&args, console),
+        Command::History(args) => history::run(args, global, console, interrupt).await,
+        Command::Diff(args) => diff::run(args, global, console, interrupt).await,
+        Command::Rollback(args) => rollback::run(args, global, console, interrupt).await,
+        Command::Render(args) => render::run(args, global, console, interrupt).await,
+        Command::Import(args) => import::run(args, console, interrupt).await,
+        Command::Login(args) => login::login(&args, global, console, interrupt).await,
+        Command::Logout => login::logout(global, console),
+        Command::Whoami(args) => whoami::run(&args, global, console, interrupt).await,
+        Command::Token(command) => tokens::run(&command, global, console, interrupt).await,
+        Command::Audit(command) => audit::run(&command, global, console, interrupt).await,
+        Command::Fleets(command) => fleets::run(&command, global, console),
+        Command::Delete(args) => delete::run(args, global, console, interrupt).await,
+        Command::Approve(args) => approve::run(args, global, console, interrupt).await,
+        Command::Reject(args) => approve::reject(args, global, console, interrupt).await,
+        Command::Version => {
+            console.say(format!("writ {}", env!("CARGO_PKG_VERSION")));
+            Ok(Exit::Done)
+        }
+        #[cfg(feature = "sandbox")]
+        Command::Fleet(command) => Box::pin(fleet::run(command, global, console, interrupt)).await,
     }
 }
 
