@@ -298,7 +298,7 @@ impl Follower {
             // Nothing of ours is there.
             None if removed => return None,
             // Its mirror may have been deleted with the entry.
-            None if word.kept && !self.is_listed(key, word) => return None,
+            None if word.kept && !self.is_listed_still(key, word) => return None,
             // Already so.
             Some(past)
                 if past.done
@@ -350,10 +350,16 @@ impl Follower {
         })
     }
 
-    /// Whether the cut lists a name by this very word.
-    fn is_listed(&self, key: &Key, word: &Word) -> bool {
-        let listed = self.cut.as_ref().and_then(|cut| cut.listed.get(key));
+    /// Whether the cut lists a registry entry by this very word, and is not below what an earlier run may
+    /// have acted on: a root that comes late can still be met, and the entry may have gone since.
+    fn is_listed_still(&self, key: &Key, word: &Word) -> bool {
+        let Some(cut) = &self.cut else { return false };
+        let is_old = |(feed, stated): (&Feed, &Revision)| {
+            feed.kind == key.0 && self.kept.get(feed).is_some_and(|kept| stated < kept)
+        };
+        let listed = cut.listed.get(key);
         listed.is_some_and(|(revision, _)| *revision == word.revision)
+            && !cut.stated.iter().any(is_old)
     }
 
     /// Whether a restart would still keep out all that is older than a log state.
