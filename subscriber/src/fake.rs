@@ -49,6 +49,11 @@ impl Fake {
         content
     }
 
+    /// A deletion by hand.
+    pub(crate) fn take_away(&self, at: &ObjectRef) {
+        self.shelf().objects.remove(at);
+    }
+
     /// What is there.
     pub(crate) fn peek(&self, at: &ObjectRef) -> Option<Value> {
         self.shelf().objects.get(at).cloned()

@@ -179,8 +179,12 @@ impl<C: ClusterApi> Engine<C> {
         let glance = self.inner.glances.begin(reference)?;
         let mut slot = self.inner.slots.find(policy)?.lock_owned().await;
         let is_more = glance.look();
-        // Looked at only now: an attempt that was under way has noted its own writes.
-        if !is_more && self.inner.confirmed.meets(reference, resource_version) {
+        if is_more {
+            // What further news said of it is not known here, and an attempt that was under way may have
+            // confirmed since what that news is about.
+            self.inner.confirmed.doubt(reference);
+        } else if self.inner.confirmed.meets(reference, resource_version) {
+            // Looked at only now: an attempt that was under way has noted its own writes.
             return None;
         }
         let record = slot.record.as_ref()?;

@@ -150,7 +150,7 @@ impl Follower {
     /// What this cluster's subscriber is to do, by its own registry entry; nothing before that is
     /// known. No policy is evaluated before either.
     pub fn mode(&self) -> Option<Mode> {
-        match &self.own_entry()?.content.as_ref()?.document {
+        match &self.own_content()?.document {
             Ok(Document::Cluster { entry, .. }) => Some(entry.cluster.mode),
             _ => None,
         }
@@ -158,7 +158,18 @@ impl Follower {
 
     /// The signed event of the cluster's own entry, to be kept in the cluster (4).
     pub fn own_signed(&self) -> Option<&Arc<[u8]>> {
-        Some(&self.own_entry()?.content.as_ref()?.signed)
+        Some(&self.own_content()?.signed)
+    }
+
+    /// What the own entry says. While it moves from one own scope to another, and only the tombstone of
+    /// the one that it left has come, that is what it said before: else an observer would begin to write
+    /// for as long as the other event takes.
+    fn own_content(&self) -> Option<&Content> {
+        let key = (Kind::Cluster, Name::from(&self.identity.name));
+        let own = self.words.get(&key)?;
+        let stays = || self.target_of_tombstone(&key, own).is_none();
+        let before = self.own_before.as_ref();
+        own.content.as_ref().or_else(|| before.filter(|_| stays()))
     }
 
     /// The labels of the newest own entry, whichever cut it belongs to: what rule 6 does not do.
@@ -298,7 +309,7 @@ impl Follower {
             // Nothing of ours is there.
             None if removed => return None,
             // Its mirror may have been deleted with the entry.
-            None if word.kept && !self.is_listed(key, word) => return None,
+            None if word.kept && !self.is_listed_still(key, word) => return None,
             // Already so.
             Some(past)
                 if past.done
@@ -350,10 +361,16 @@ impl Follower {
         })
     }
 
-    /// Whether the cut lists a name by this very word.
-    fn is_listed(&self, key: &Key, word: &Word) -> bool {
-        let listed = self.cut.as_ref().and_then(|cut| cut.listed.get(key));
+    /// Whether the cut lists a registry entry by this very word, and is not below what an earlier run may
+    /// have acted on: a root that comes late can still be met, and the entry may have gone since.
+    fn is_listed_still(&self, key: &Key, word: &Word) -> bool {
+        let Some(cut) = &self.cut else { return false };
+        let is_old = |(feed, stated): (&Feed, &Revision)| {
+            feed.kind == key.0 && self.kept.get(feed).is_some_and(|kept| stated < kept)
+        };
+        let listed = cut.listed.get(key);
         listed.is_some_and(|(revision, _)| *revision == word.revision)
+            && !cut.stated.iter().any(is_old)
     }
 
     /// Whether a restart would still keep out all that is older than a log state.

@@ -88,6 +88,8 @@ pub struct Follower {
     held: BTreeMap<Feed, Held>,
     open: BTreeMap<Feed, Open>,
     words: BTreeMap<Key, Word>,
+    /// What the own registry entry said last.
+    own_before: Option<Content>,
     past: BTreeMap<Key, Past>,
     standings: BTreeMap<Key, Standing>,
     root: Option<Arc<Root>>,
@@ -123,6 +125,7 @@ impl Follower {
                 .collect(),
             open: BTreeMap::new(),
             words: BTreeMap::new(),
+            own_before: None,
             past: BTreeMap::new(),
             standings: BTreeMap::new(),
             root: None,
@@ -316,6 +319,9 @@ impl Follower {
             .get(key)
             .is_none_or(|known| rank(known) < rank(&word) || !stands(Guard::NewestWord))
         {
+            if key.0 == Kind::Cluster && key.1 == Name::from(&self.identity.name) {
+                self.own_before = word.content.clone().or(self.own_before.take());
+            }
             self.words.insert(key.clone(), word);
         }
     }

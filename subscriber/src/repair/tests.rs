@@ -99,6 +99,35 @@ async fn of_two_events_that_are_answered_side_by_side_the_last_one_counts() {
 }
 
 #[tokio::test]
+async fn a_deletion_that_is_told_while_an_attempt_is_under_way_is_found_after_it() {
+    let api = Fake::default();
+    let engine = listed(&api).await;
+    engine.handle(label(&api, "a")).await;
+    assert!(engine.bring(target("one", 1, "a")).await.is_applied());
+    let at = binding("one");
+    let written = api.peek(&at).unwrap();
+    let version = written["metadata"]["resourceVersion"].as_str().unwrap();
+    let touched = |resource_version| {
+        engine.handle(Event::Touched {
+            reference: binding("one"),
+            resource_version,
+        })
+    };
+    // An attempt is under way, and what it wrote is deleted. The watch tells of both before it has ended.
+    let slot = engine.inner.slots.find(&target("one", 1, "a").policy);
+    let under_way = slot.unwrap().lock_owned().await;
+    engine.inner.confirmed.doubt(&at);
+    api.take_away(&at);
+    let mut first = std::pin::pin!(touched(Some(version.to_owned())));
+    assert!(futures::poll!(first.as_mut()).is_pending());
+    assert!(touched(None).await.is_empty());
+    engine.inner.confirmed.note(&at, version, &written);
+    drop(under_way);
+    first.await;
+    assert!(api.peek(&at).is_some());
+}
+
+#[tokio::test]
 async fn who_must_not_wait_is_told_that_an_attempt_is_under_way() {
     let engine = listed(&Fake::default()).await;
     let policy = target("one", 1, "a").policy;

@@ -7,7 +7,7 @@
 //! What an API server accepts or refuses is never shown with it; that is for real ones.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -37,6 +37,9 @@ use super::{
 const RELABELLED_FOR_MS: u64 = 6_000;
 /// Calls that a subscriber may have open: 8 policies with 16 each, its registry and its state.
 const CALLS_MAX: usize = 8 * 16 + 16;
+
+/// What the name of a stand-in ends with.
+const STAND_IN: &str = ":replacing";
 
 /// Whose an object is, which no API server knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +71,8 @@ pub(super) struct Shelf {
     pub(super) away: bool,
     /// Namespaces whose labels a person changed, and when last.
     pub(super) relabelled: BTreeMap<String, u64>,
+    /// Stand-ins that a subscriber made and did not take away yet. A person may have.
+    stand_ins: BTreeSet<ObjectRef>,
     writes: u64,
 }
 
@@ -115,6 +120,7 @@ impl Api {
 
     /// The same API server for the next run of the subscriber.
     pub(super) fn anew(&self) -> Api {
+        self.lock().stand_ins.clear();
         Api {
             dead: Arc::default(),
             open: Arc::default(),
@@ -314,10 +320,13 @@ impl Api {
 
     fn audit(&self, at: &ObjectRef, act: &Act<'_>, before: Option<&Object>) {
         let twin = ObjectRef {
-            name: format!("{}:replacing", at.name),
+            name: format!("{}{STAND_IN}", at.name),
             ..at.clone()
         };
-        let stands_in = self.lock().objects.contains_key(&twin);
+        let stands_in = {
+            let shelf = self.lock();
+            shelf.objects.contains_key(&twin) || shelf.stand_ins.contains(&twin)
+        };
         let unselected = self.is_unselected(at, self.shared.lock().now_ms);
         let mut shared = self.shared.lock();
         let now_ms = shared.now_ms;
@@ -493,6 +502,9 @@ impl ClusterApi for Api {
             }
             let maker = before.as_ref().map_or(Maker::Writ, |found| found.maker);
             self.audit_mirror(at, Some(content));
+            if at.name.ends_with(STAND_IN) {
+                self.lock().stand_ins.insert(at.clone());
+            }
             next = self.put(at, next, maker);
         }
         self.take_stock(at, &next);
@@ -504,6 +516,7 @@ impl ClusterApi for Api {
         let after = self.pass("delete", at, true).await?;
         self.meddle(at);
         let Some(before) = self.peek(at) else {
+            self.lock().stand_ins.remove(at);
             return self.answer(after, "delete", at, Deletion::Gone).await;
         };
         let metadata = &before.content["metadata"];
@@ -515,6 +528,7 @@ impl ClusterApi for Api {
         self.audit(at, &Act::TookAway, Some(&before));
         self.audit_mirror(at, None);
         self.remove(at);
+        self.lock().stand_ins.remove(at);
         self.answer(after, "delete", at, Deletion::Gone).await
     }
 

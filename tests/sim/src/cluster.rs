@@ -437,6 +437,9 @@ impl Cluster {
         let entry = run.follower().word(&own).map(|word| word.revision);
         let said = entry.filter(|_| run.observes());
         let mut shared = self.shared.lock();
+        if let Some(revision) = said {
+            shared.tell(|| format!("k{}: says that it observes, by {revision}", self.at + 1));
+        }
         shared.auditor.said_mode(self.at, said, self.boots, now_ms);
     }
 

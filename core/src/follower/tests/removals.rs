@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{
     super::{Past, Read, Standing},
     documents,
+    log::Log,
     scene::{Scene, feed, local, policy},
 };
 use crate::{
@@ -139,6 +140,40 @@ fn a_registry_entry_is_removed_only_once_what_was_seen_is_kept() {
     scene.follower.on_kept(&seen);
     scene.act_unkept();
     assert!(!scene.records.contains_key(&key));
+}
+
+#[test]
+fn a_late_root_brings_the_mirror_of_the_own_entry_not_back() {
+    let mut scene = Scene::holding(&[]);
+    let length = scene.log.len();
+    let own = (Kind::Cluster, Name::parse("eu-prod-1").unwrap());
+    let signed = scene.follower.own_signed().unwrap().clone();
+    scene.commit(&documents::delete(own.0, "eu-prod-1"));
+    scene.catch_up();
+    assert!(!scene.records.contains_key(&own));
+
+    scene.restart();
+    let (event, signed) = scene.log.event(Log::position(&signed));
+    scene.follower.restore_own(event, signed);
+    for read in scene.follower.wanted() {
+        match read {
+            Read::Root => scene.answer_from(&read, length),
+            _ => scene.answer(&read),
+        }
+    }
+    while let Some(read) = scene
+        .follower
+        .wanted()
+        .into_iter()
+        .find(|it| *it != Read::Root)
+    {
+        scene.answer(&read);
+    }
+    scene.act_unkept();
+    assert!(scene.follower.cut().unwrap().holds(&own), "an older cut");
+    assert!(!scene.records.contains_key(&own));
+    scene.catch_up();
+    assert!(!scene.records.contains_key(&own));
 }
 
 #[test]

@@ -104,6 +104,38 @@ fn the_mode_is_unknown_before_the_own_entry_and_outlasts_a_restart_without_a_mir
 }
 
 #[test]
+fn an_observer_whose_entry_moves_observes_until_the_other_event_comes_or_a_cut_is_without_it() {
+    let own = ("eu-prod-1", ("eu", "prod"));
+    let begun = || {
+        let mut scene = Scene::registered();
+        scene.catch_up();
+        scene.edit_live(&documents::observer(own.0, own.1));
+        assert_eq!(scene.follower.mode(), Some(Mode::Observe));
+        scene
+    };
+    let mut scene = begun();
+    let moved = scene.commit(&documents::cluster(own.0, own.1, "gold", "stage"));
+    let is_left = |at: &usize| scene.log.event(*at).0.body.is_none();
+    let (left, entered): (Vec<usize>, Vec<usize>) = moved.into_iter().partition(is_left);
+    assert_eq!(scene.hear(left[0]), Ok(()));
+    assert_eq!(scene.follower.mode(), Some(Mode::Observe));
+    assert!(scene.follower.own_signed().is_some());
+    assert_eq!(scene.hear(entered[0]), Ok(()));
+    assert_eq!(scene.follower.mode(), Some(Mode::Enforce));
+
+    // It has left the registry since: what it said is over.
+    let mut scene = begun();
+    let moved = scene.commit(&documents::cluster(own.0, own.1, "gold", "stage"));
+    let is_left = |at: &&usize| scene.log.event(**at).0.body.is_none();
+    let left = *moved.iter().find(is_left).unwrap();
+    assert_eq!(scene.hear(left), Ok(()));
+    scene.commit(&documents::delete(Kind::Cluster, own.0));
+    scene.beat().unwrap();
+    scene.read_all();
+    assert_eq!(scene.follower.mode(), None);
+}
+
+#[test]
 fn nothing_goes_back_behind_the_record_of_what_was_begun() {
     let mut scene = Scene::holding(&[]);
     let positions: Vec<usize> = (0..3).map(|_| scene.commit(&local("a"))[0]).collect();
