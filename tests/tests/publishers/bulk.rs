@@ -22,7 +22,11 @@ const MIDWAY: usize = 150;
 
 /// The documents of a fleet in one file.
 fn documents(folder: &TempDir) -> PathBuf {
-    let clusters = (0..CLUSTERS).map(|number| cluster(&format!("eu-prod-{number}")));
+    let clusters = (0..CLUSTERS).map(|number| {
+        let mut cluster = cluster(&format!("eu-prod-{number}"));
+        cluster["spec"].as_object_mut().unwrap().remove("keys");
+        cluster
+    });
     let policies = (0..POLICIES).map(|number| policy(&format!("p{number}"), "devs"));
     let list = json!({
         "apiVersion": "v1", "kind": "List",
