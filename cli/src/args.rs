@@ -323,7 +323,7 @@ pub(crate) struct ClusterAdd {
     pub(crate) endpoint: Option<String>,
     /// File with the CA of that server, PEM.
     #[arg(long, value_name = "FILE")]
-    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) endpoint_ca_file: Option<PathBuf>,
     /// It plans and reports, and writes nothing.
     #[arg(long)]
     pub(crate) observe: bool,

@@ -88,7 +88,7 @@ async fn add(args: ClusterAdd, fleet: &Fleet, console: &mut Console) -> Result<E
         .iter()
         .map(|(key, value)| (key.clone(), value.as_str().into()))
         .collect();
-    let ca_bundle = args.ca_file.as_deref().map(|path| {
+    let ca_bundle = args.endpoint_ca_file.as_deref().map(|path| {
         let read = std::fs::read(path);
         read.map(|bytes| data_encoding::BASE64.encode(&bytes))
             .map_err(|error| Error::Usage(format!("{}: {error}", path.display())))

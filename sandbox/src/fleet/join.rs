@@ -43,7 +43,7 @@ pub(super) async fn join(
                 .take(1)
                 .flat_map(|url| ["--endpoint", url]),
         )
-        .arg("--ca-file")
+        .arg("--endpoint-ca-file")
         .arg(cluster.authority_file())
         .stdin(Stdio::null())
         .kill_on_drop(true)
