@@ -83,7 +83,7 @@ fn a_cluster_that_is_to_leave_gives_everything_back_at_a_cut_and_takes_nothing_n
     assert_eq!(policies(scene.act()), [""; 0]);
     let mut done = policies(scene.catch_up());
     done.sort();
-    assert_eq!(done, ["remove a", "remove b"]);
+    assert_eq!(done, ["forget a", "forget b", "remove a", "remove b"]);
     let summary = scene.follower.summary();
     assert_eq!(summary.counts, crate::ack::Counts::default());
     assert_eq!(summary.revision, scene.log.state.revision());
