@@ -307,6 +307,9 @@ impl Fleet {
             futures::future::join_all(subscribers.map(|process| process.stop(STOP_LIMIT))),
             self.publisher.stop(),
         );
+        for pod in self.members.values().filter_map(|of| of.pod.as_ref()) {
+            pod.end().await;
+        }
         let clusters = self.members.values().map(|member| member.cluster.stop());
         tokio::join!(futures::future::join_all(clusters), self.bus.stop());
         self.kubernetes.stop().await;

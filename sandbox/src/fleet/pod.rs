@@ -113,6 +113,16 @@ impl Pod {
     }
 }
 
+impl Pod {
+    /// Nothing is mounted any more when this returns: the folder may go.
+    pub(super) async fn end(&self) {
+        self.mounts.abort();
+        while !self.mounts.is_finished() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
 fn read(what: String, source: kube::Error) -> Error {
     Error::Read { what, source }
 }
