@@ -39,6 +39,7 @@ use crate::{
     access,
     bundle::Bundles,
     commit::Committer,
+    enrol::Desk,
     gate::Check,
     past::Past,
     track::{self, Tracking},
@@ -81,6 +82,7 @@ pub(crate) struct Api {
     bundles: Bundles,
     audit_readers: Arc<Semaphore>,
     client: Client,
+    desk: Desk,
 }
 
 impl Api {
@@ -91,6 +93,7 @@ impl Api {
         tracking: Tracking,
         past: Past,
         bundles: Bundles,
+        desk: Desk,
         stop: CancellationToken,
     ) -> Api {
         let client = bundles.client.clone();
@@ -109,6 +112,7 @@ impl Api {
             bundles,
             audit_readers: Arc::new(Semaphore::new(audit::READERS_MAX)),
             client,
+            desk,
         }
     }
 

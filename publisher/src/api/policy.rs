@@ -277,7 +277,10 @@ impl Api {
     }
 
     /// Submits an edit, and notes for the audit what it was and became.
-    async fn submit(&self, submission: Submission) -> Result<Response<v1::EditResponse>, Status> {
+    pub(super) async fn submit(
+        &self,
+        submission: Submission,
+    ) -> Result<Response<v1::EditResponse>, Status> {
         note(|noted| {
             noted.request_id = Some(submission.request_id.clone());
             noted.dry_run = submission.dry_run;
