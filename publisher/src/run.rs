@@ -278,16 +278,17 @@ pub(crate) async fn run_until(
     gate.check.look_up(views.clone());
     let stop = CancellationToken::new();
     let name = config.args.name.to_string();
-    let api = Api::new(
-        name,
-        (committer, administrators),
+    let api = Api::new(api::Parts {
+        publisher: name,
+        committer,
+        administrators,
         views,
         tracking,
         past,
         bundles,
         desk,
-        stop.clone(),
-    );
+        stop: stop.clone(),
+    });
     config.announce(&listener)?;
     let served = serve(api, (gate, listener), tasks, stop, ended).await;
     // All who could record something are gone.

@@ -67,7 +67,20 @@ const CONNECTION_AGE_MAX: Duration = Duration::from_secs(1800);
 /// Streams of status that are open at once: each makes its whole status at every change.
 const WATCHES_MAX: usize = 256;
 
-/// The five services. Clones share everything.
+/// What the services ask.
+pub(crate) struct Parts {
+    pub(crate) publisher: String,
+    pub(crate) committer: Committer,
+    pub(crate) administrators: Arc<Administrators>,
+    pub(crate) views: Views,
+    pub(crate) tracking: Tracking,
+    pub(crate) past: Past,
+    pub(crate) bundles: Bundles,
+    pub(crate) desk: Desk,
+    pub(crate) stop: CancellationToken,
+}
+
+/// The services. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct Api {
     publisher: String,
@@ -86,33 +99,21 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    pub(crate) fn new(
-        publisher: String,
-        (committer, administrators): (Committer, Arc<Administrators>),
-        views: Views,
-        tracking: Tracking,
-        past: Past,
-        bundles: Bundles,
-        desk: Desk,
-        stop: CancellationToken,
-    ) -> Api {
-        let client = bundles.client.clone();
-        let watches = Arc::new(Semaphore::new(WATCHES_MAX));
-        let past_reads = Arc::new(Semaphore::new(past::READS_MAX));
+    pub(crate) fn new(parts: Parts) -> Api {
         Api {
-            publisher,
-            committer,
-            administrators,
-            views,
-            tracking,
-            stop,
-            watches,
-            past,
-            past_reads,
-            bundles,
+            publisher: parts.publisher,
+            committer: parts.committer,
+            administrators: parts.administrators,
+            views: parts.views,
+            tracking: parts.tracking,
+            stop: parts.stop,
+            watches: Arc::new(Semaphore::new(WATCHES_MAX)),
+            past: parts.past,
+            past_reads: Arc::new(Semaphore::new(past::READS_MAX)),
+            client: parts.bundles.client.clone(),
+            bundles: parts.bundles,
             audit_readers: Arc::new(Semaphore::new(audit::READERS_MAX)),
-            client,
-            desk,
+            desk: parts.desk,
         }
     }
 
