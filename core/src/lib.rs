@@ -11,7 +11,6 @@ pub mod ack;
 pub mod beat;
 pub mod ceiling;
 pub mod edit;
-pub mod enrol;
 pub mod envelope;
 pub mod epoch;
 pub mod event;

@@ -4,8 +4,7 @@ use writ_bus::batch::Invalid;
 use writ_core::{
     access::{Confirm, Denied, NotApproved},
     edit::Kind,
-    enrol::Refused,
-    model::{Phase, Violation},
+    model::Violation,
     revision::Generation,
 };
 
@@ -59,19 +58,6 @@ pub(crate) enum EditError {
         /// The scope asked for.
         wanted: String,
     },
-    /// The cluster is registered already.
-    #[error(
-        "cluster {name} is registered already, and {phase}: `writ apply` changes its entry, `writ cluster reenrol {name}` lets it enrol anew"
-    )]
-    Registered {
-        /// The cluster.
-        name: String,
-        /// What it is.
-        phase: Phase,
-    },
-    /// The cluster is not where the step begins.
-    #[error(transparent)]
-    Step(Refused),
     /// The policy in force is protected, and the edit would take something away from it.
     #[error(
         "{name} has deletionProtection, and the edit would take away {}: clear deletionProtection first, in an edit that takes nothing away",

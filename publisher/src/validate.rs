@@ -34,8 +34,6 @@ pub(crate) enum Content {
     },
     /// Nothing.
     Delete,
-    /// What a step makes of the cluster's entry, which is known where it is committed.
-    Step,
 }
 
 /// Checks a submission.
@@ -50,16 +48,7 @@ pub(crate) fn validate(submission: Submission) -> Result<Validated, EditError> {
                 notices: vec![],
             });
         }
-        Wish::Step { name, .. } => {
-            let name = name.clone();
-            return Ok(Validated {
-                submission,
-                name,
-                content: Content::Step,
-                notices: vec![],
-            });
-        }
-        Wish::Apply { manifest } | Wish::Add { manifest, .. } => manifest,
+        Wish::Apply { manifest } => manifest,
     };
     let value: Value = serde_json::from_str(manifest)
         .map_err(|error| EditError::field("", format!("the manifest is not JSON: {error}")))?;
@@ -101,7 +90,7 @@ impl Validated {
     pub(crate) fn document(&self) -> Option<&Document> {
         match &self.content {
             Content::Put { document, .. } => Some(document),
-            Content::Delete | Content::Step => None,
+            Content::Delete => None,
         }
     }
 
@@ -122,7 +111,7 @@ impl Validated {
         match (self.document(), other) {
             (None, None) => true,
             (Some(Document::Cluster(a)), Some(Document::Cluster(b))) => {
-                a.compile().bytes() == b.compile().bytes() && a.enrolment == b.enrolment
+                a.compile().bytes() == b.compile().bytes()
             }
             (Some(Document::Policy(a)), Some(Document::Policy(b))) => {
                 a.compile().bytes() == b.compile().bytes()

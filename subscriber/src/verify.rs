@@ -8,7 +8,6 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::watch;
 use writ_core::{
     envelope::{KeyId, Keyring},
     follower::Ignored,
@@ -19,8 +18,7 @@ use writ_proto::log::{self, OpenError, Opened, Payload};
 
 /// The gate through which every message comes in.
 pub(crate) struct Gate {
-    /// Shared with whoever waits for a publisher's answer.
-    trusted: watch::Sender<Keyring>,
+    trusted: Keyring,
     /// Keys that the bundle lists as revoked.
     revoked: BTreeSet<KeyId>,
     has_met_unknown_key: bool,
@@ -31,21 +29,16 @@ impl Gate {
     /// A gate that believes the holders of these keys.
     pub(crate) fn new(trusted: Keyring) -> Gate {
         Gate {
-            trusted: watch::channel(trusted).0,
+            trusted,
             revoked: BTreeSet::new(),
             has_met_unknown_key: false,
             refused: BTreeMap::new(),
         }
     }
 
-    /// The keys that are believed, as they are at any time.
-    pub(crate) fn believed(&self) -> watch::Receiver<Keyring> {
-        self.trusted.subscribe()
-    }
-
     /// From now on believes the holders of these keys, and of no other.
     pub(crate) fn trust(&mut self, trusted: Keyring, revoked: impl IntoIterator<Item = KeyId>) {
-        self.trusted.send_replace(trusted);
+        self.trusted = trusted;
         self.revoked = revoked.into_iter().collect();
     }
 
@@ -67,8 +60,7 @@ impl Gate {
         subject: &BusSubject,
         bytes: &[u8],
     ) -> Option<(Opened<T>, Arc<[u8]>)> {
-        let opened = log::open(subject, bytes, &self.trusted.borrow());
-        match opened {
+        match log::open(subject, bytes, &self.trusted) {
             Ok(opened) => Some((opened, Arc::from(bytes))),
             Err(error) => {
                 let mut keys = error.untrusted_keys().iter();

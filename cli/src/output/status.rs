@@ -90,7 +90,6 @@ fn summary(
         "LATER",
         "LEFT",
         "OBSERVING",
-        "ASIDE",
         "REVISION",
         "AGE",
         "AS OF",
@@ -110,16 +109,15 @@ fn summary(
             said,
         ] = row(policy);
         let (received, left) = (counts.received.to_string(), counts.left.to_string());
-        let (observing, aside, revision) = (
+        let (observing, revision) = (
             counts.observing.to_string(),
-            counts.aside.to_string(),
             words::revision(policy.revision.as_ref()),
         );
         table.row(
             tone(policy),
             [
                 name, generation, target, applied, pending, received, refused, silent, later, left,
-                observing, aside, revision, age, said,
+                observing, revision, age, said,
             ],
         );
     }

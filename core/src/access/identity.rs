@@ -16,20 +16,17 @@ pub enum Inlet {
     ServiceToken,
     /// The break-glass administrator.
     BreakGlass,
-    /// A cluster itself, by what it signed on the bus: it takes steps in its own life alone.
-    Cluster,
     /// Nothing was checked.
     Loopback,
 }
 
 impl Inlet {
     /// All of them.
-    pub const ALL: [Inlet; 6] = [
+    pub const ALL: [Inlet; 5] = [
         Inlet::Oidc,
         Inlet::Certificate,
         Inlet::ServiceToken,
         Inlet::BreakGlass,
-        Inlet::Cluster,
         Inlet::Loopback,
     ];
 
@@ -40,7 +37,6 @@ impl Inlet {
             Inlet::Certificate => "mtls",
             Inlet::ServiceToken => "token",
             Inlet::BreakGlass => "break-glass",
-            Inlet::Cluster => "cluster",
             Inlet::Loopback => "unauthenticated",
         }
     }

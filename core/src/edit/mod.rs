@@ -25,7 +25,6 @@ pub use self::{
     outcome::{Attempt, Claim, Next, Reply, SeenRoot},
 };
 use crate::{
-    enrol::Revoked,
     envelope::PayloadType,
     epoch::{self, Opening},
     event::Event,
@@ -138,8 +137,6 @@ pub struct Edit {
     pub committed_ms: u64,
     /// The clusters that the edit is for, sorted.
     pub targets: Vec<String>,
-    /// Of a cluster: see [`Intent::revoked`].
-    pub revoked: Vec<Revoked>,
 }
 
 /// What an edit makes of its name.

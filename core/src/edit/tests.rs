@@ -26,7 +26,6 @@ fn edit(kind: Kind, name: &str, change: Change) -> Edit {
         inlet: "grpc".into(),
         committed_ms: 1,
         targets: vec![],
-        revoked: vec![],
     }
 }
 

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use data_encoding::BASE64;
 use serde_json::{Map, Value, json};
 
-use super::choice::{self, Mode, Phase, Visibility};
-use super::enrolment::{self, Enrolment};
+use super::choice::{self, Mode, Visibility};
 use super::fields::Fields;
 use super::limits::{CA_BUNDLE_MAX_BYTES, ENDPOINT_MAX_BYTES};
 use super::metadata;
@@ -15,16 +14,14 @@ use super::selector::ClusterIdentity;
 use super::syntax;
 use crate::name::{ClusterName, Region, Stage};
 
-const SPEC: [&str; 9] = [
+const SPEC: [&str; 7] = [
     "region",
     "stage",
     "endpoint",
     "caBundle",
     "visibility",
     "mode",
-    "phase",
     "keys",
-    "enrolment",
 ];
 
 /// Length of an nkey's public part as text: 35 bytes in base32.
@@ -63,12 +60,8 @@ pub struct Cluster {
     pub visibility: Visibility,
     /// What its subscriber does.
     pub mode: Mode,
-    /// How far it belongs to the fleet. Set by the fleet's own commands.
-    pub phase: Phase,
-    /// Its public keys, once it has enrolled. Set by enrolment.
+    /// Its public keys, once it has enrolled.
     pub keys: Option<ClusterKeys>,
-    /// What it may enrol with. Does not travel to clusters.
-    pub enrolment: Option<Enrolment>,
 }
 
 impl Cluster {
@@ -96,8 +89,6 @@ impl Cluster {
         let visibility = choice::read(&spec, "visibility", report);
         let mode = choice::read(&spec, "mode", report);
         let keys = read_keys(&spec, report);
-        let phase = enrolment::read_phase(&spec, keys.is_some(), report);
-        let enrolment = enrolment::read(&spec, report);
         let metadata = metadata?;
         Some(Cluster {
             name: metadata.name,
@@ -109,15 +100,8 @@ impl Cluster {
             ca_bundle,
             visibility,
             mode,
-            phase,
             keys,
-            enrolment,
         })
-    }
-
-    /// Whether edits wait for its word: it is enrolled, stays, and does what it is told.
-    pub fn is_counted(&self) -> bool {
-        self.phase == Phase::Active && self.mode == Mode::Enforce
     }
 
     /// The `spec` of the compiled form.
@@ -128,7 +112,6 @@ impl Cluster {
         insert("stage", self.stage.as_str().into());
         insert("visibility", self.visibility.as_str().into());
         insert("mode", self.mode.as_str().into());
-        insert("phase", self.phase.as_str().into());
         if let Some(endpoint) = &self.endpoint {
             insert("endpoint", endpoint.as_str().into());
         }
@@ -184,7 +167,7 @@ fn check_bus_key(text: &str) -> Result<(), String> {
     }
 }
 
-pub(super) fn check_ack_key(text: &str) -> Result<(), String> {
+fn check_ack_key(text: &str) -> Result<(), String> {
     match BASE64.decode(text.as_bytes()) {
         Ok(bytes) if bytes.len() == ACK_KEY_LENGTH_BYTES => Ok(()),
         _ => Err(format!(

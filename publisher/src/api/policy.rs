@@ -277,10 +277,7 @@ impl Api {
     }
 
     /// Submits an edit, and notes for the audit what it was and became.
-    pub(super) async fn submit(
-        &self,
-        submission: Submission,
-    ) -> Result<Response<v1::EditResponse>, Status> {
+    async fn submit(&self, submission: Submission) -> Result<Response<v1::EditResponse>, Status> {
         note(|noted| {
             noted.request_id = Some(submission.request_id.clone());
             noted.dry_run = submission.dry_run;

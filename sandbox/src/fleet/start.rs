@@ -8,7 +8,6 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use writ_core::name::{ClusterName, Region, Stage};
 
-use super::join::Place;
 use super::member::Member;
 use super::publisher::Publisher;
 use super::registry::Registry;
@@ -18,7 +17,7 @@ use crate::api::ApiKeys;
 use crate::bus::Bus;
 use crate::cluster::Cluster;
 use crate::identity::BusKeys;
-use crate::keys::PublisherKeys;
+use crate::keys::{ClusterKeys, PublisherKeys};
 use crate::kubernetes::Kubernetes;
 use crate::parts::Parts;
 
@@ -31,9 +30,9 @@ pub(super) async fn start(
     let bus_keys = BusKeys::generate(&options.leaf_regions()).map_err(crate::keys::Error::from)?;
     let publisher_keys = PublisherKeys::make(&bus_keys, PUBLISHER, &folder.join("keys"))?;
     let api = ApiKeys::make(&folder.join("api"))?;
-    let places = places(&options)?;
+    let keys = cluster_keys(&options, &bus_keys, &folder)?;
 
-    let text = format!("{} clusters, each with its controllers", places.len());
+    let text = format!("{} clusters, each with its controllers", keys.len());
     let ((bus, publisher), (kubernetes, clusters)) = tokio::try_join!(
         progress.step(
             "bus and publisher",
@@ -45,7 +44,7 @@ pub(super) async fn start(
                 (&publisher_keys, &api)
             )
         ),
-        progress.step(&text, start_clusters(&options, &parts, &folder, &places)),
+        progress.step(&text, start_clusters(&options, &parts, &folder, &keys)),
     )?;
 
     let registry = Registry::new(&api, publisher.address())?;
@@ -55,6 +54,7 @@ pub(super) async fn start(
         registry,
         bus,
         kubernetes,
+        bus_keys,
         publisher_keys,
         api,
         parts,
@@ -62,13 +62,11 @@ pub(super) async fn start(
         periods: options.periods,
         state,
     };
-    fleet.write_fleet_file()?;
-    let fleet_file = fleet.fleet_file();
-    let start = fleet.starter(&fleet_file);
+    let start = fleet.starter();
     let members = clusters
         .into_iter()
-        .zip(places)
-        .map(|(cluster, place)| start.member(&fleet.registry, cluster, place));
+        .zip(keys)
+        .map(|(cluster, keys)| start.member(&fleet.registry, cluster, keys));
     let members = options
         .progress
         .step("registered and heard from", try_join_all(members))
@@ -79,7 +77,7 @@ pub(super) async fn start(
 }
 
 fn named(member: Member) -> (ClusterName, Member) {
-    (member.place.name.clone(), member)
+    (member.keys.user.name.clone(), member)
 }
 
 /// The name of the `number`th cluster of a pair.
@@ -92,7 +90,11 @@ pub(super) fn cluster_name(
     Ok(name.map_err(crate::keys::Error::from)?)
 }
 
-fn places(options: &FleetOptions) -> Result<Vec<Place>, Error> {
+fn cluster_keys(
+    options: &FleetOptions,
+    bus: &BusKeys,
+    folder: &Path,
+) -> Result<Vec<ClusterKeys>, Error> {
     let pairs = options.regions.iter().flat_map(|region| {
         options
             .stages
@@ -102,11 +104,11 @@ fn places(options: &FleetOptions) -> Result<Vec<Place>, Error> {
     pairs
         .map(|(region, stage)| {
             let name = cluster_name(&region, &stage, 1)?;
-            Ok(Place {
-                name,
-                region,
-                stage,
-            })
+            let folder = folder
+                .join("clusters")
+                .join(name.as_str())
+                .join("subscriber");
+            Ok(ClusterKeys::make(bus, name, region, stage, &folder)?)
         })
         .collect()
 }
@@ -129,11 +131,11 @@ async fn start_clusters(
     options: &FleetOptions,
     parts: &Parts,
     folder: &Path,
-    places: &[Place],
+    keys: &[ClusterKeys],
 ) -> Result<(Kubernetes, Vec<Cluster>), Error> {
     let kubernetes = Kubernetes::start(&options.launcher, parts, folder).await?;
-    let starts = places.iter().map(|place| {
-        let name = &place.name;
+    let starts = keys.iter().map(|keys| {
+        let name = &keys.user.name;
         start_cluster(&kubernetes, name, options.api_servers(name))
     });
     let clusters = try_join_all(starts).await?;

@@ -286,7 +286,6 @@ fn edit(kind: Kind, name: &str, change: Change, id: u64) -> Edit {
         inlet: "grpc".to_owned(),
         committed_ms: id,
         targets: Vec::new(),
-        revoked: Vec::new(),
     }
 }
 

@@ -45,7 +45,6 @@ struct CountsView {
     later: u32,
     left: u32,
     observing: u32,
-    aside: u32,
 }
 
 impl CountsView {
@@ -61,7 +60,6 @@ impl CountsView {
             later: counts.later,
             left: counts.left,
             observing: counts.observing,
-            aside: counts.aside,
         }
     }
 }
