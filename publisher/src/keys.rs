@@ -8,7 +8,6 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use data_encoding::BASE64;
@@ -20,6 +19,8 @@ use writ_core::{
 };
 use writ_proto::{log::OpenError, trust::Trust};
 use zeroize::Zeroizing;
+
+use crate::track;
 
 /// Why something was not done with keys.
 #[derive(Debug, thiserror::Error)]
@@ -126,8 +127,7 @@ pub fn key_id(text: &str) -> Result<KeyId, Error> {
 
 /// The wall clock, milliseconds since the Unix epoch.
 pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+    track::wall_ms()
 }
 
 #[cfg(test)]

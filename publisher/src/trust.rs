@@ -7,14 +7,14 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, watch};
-use writ_bus::{Client, read, secret, streams::Stream};
+use writ_bus::{Client, read, streams::Stream};
 use writ_core::{
     envelope::{KeyId, Keyring, PublicKey, SigningKey},
     subject::BusSubject,
 };
 use writ_proto::{log::OpenError, trust::Trust};
 
-use crate::{alarm::describe, view::Broken};
+use crate::{alarm::describe, keys, view::Broken};
 
 /// How often the file of the signing key is looked at: whoever rotates waits for that.
 const LOOK_PERIOD: Duration = Duration::from_millis(500);
@@ -159,9 +159,7 @@ impl Signer {
     /// more, and with what is on its way first otherwise.
     async fn look(&self) {
         // A file that is being replaced, or can't be read, is looked at again.
-        let read = secret::read(&self.path).ok();
-        let found = read.and_then(|text| SigningKey::from_base64(&text).ok());
-        let Some(found) = found else {
+        let Ok(found) = keys::read(&self.path) else {
             return self.tell();
         };
         let public = found.public();

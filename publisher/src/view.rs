@@ -87,6 +87,12 @@ impl View {
         self.documents.get(&(kind, name.clone()))
     }
 
+    /// What is in force of a name, and the edit that put it there.
+    pub(crate) fn found(&self, kind: Kind, name: &Name) -> Option<(&Document, &Arc<Intent>)> {
+        let document = self.document(kind, name)?;
+        Some((document.as_ref(), self.intent(kind, name)?))
+    }
+
     pub(crate) fn cluster(&self, name: &ClusterName) -> Option<&Cluster> {
         match self
             .documents

@@ -14,7 +14,7 @@ use writ_proto::v1::{self, access_service_server::AccessService};
 
 use super::{
     Api, convert, error,
-    policy::{Page, read_name},
+    policy::{Page, read_after, read_name},
 };
 use crate::{accept, access::current_policy_generation, caller::caller, track, view::View};
 
@@ -44,16 +44,9 @@ impl AccessService for Api {
     ) -> Result<Response<v1::GetAccessResponse>, Status> {
         let caller = caller(&request);
         let request = request.into_inner();
-        let name = read_name(&request.name)?;
-        let (generation, at_least) = (request.at_least_generation, request.at_least.as_ref());
-        let view = self
-            .view_of(Kind::Access, &name, generation, at_least)
-            .await?;
+        let (name, view) = self.view_for(Kind::Access, &request).await?;
         let rights = self.rights(&caller, &view)?;
-        let found = view
-            .document(Kind::Access, &name)
-            .zip(view.intent(Kind::Access, &name));
-        match found.map(|(document, intent)| (document.as_ref(), intent)) {
+        match view.found(Kind::Access, &name) {
             Some((Document::Record(record), intent)) if rights.see_record(record) => {
                 Ok(Response::new(v1::GetAccessResponse {
                     document: Some(document(intent, record)),
@@ -103,11 +96,7 @@ impl AccessService for Api {
     ) -> Result<Response<v1::GetProposalResponse>, Status> {
         let caller = caller(&request);
         let request = request.into_inner();
-        let name = read_name(&request.name)?;
-        let (generation, at_least) = (request.at_least_generation, request.at_least.as_ref());
-        let view = self
-            .view_of(Kind::Proposal, &name, generation, at_least)
-            .await?;
+        let (name, view) = self.view_for(Kind::Proposal, &request).await?;
         let rights = self.rights(&caller, &view)?;
         let found = view.proposal(&name).zip(view.intent(Kind::Proposal, &name));
         match found {
@@ -174,11 +163,8 @@ impl AccessService for Api {
             };
         };
         let submission = accept::approve(proposal, request, &caller);
-        let submission = submission.map_err(|refused| error::edit(&refused))?;
-        let answer = self.committer.submit(submission).await;
-        answer
-            .map(|answer| Response::new(convert::edit_response(answer)))
-            .map_err(|refused| error::edit(&refused))
+        self.submit(submission.map_err(|refused| error::edit(&refused))?)
+            .await
     }
 
     async fn reject(
@@ -206,15 +192,6 @@ fn approved(view: &View, name: &Name, request_id: &str) -> Option<v1::EditRespon
         request_id: request_id.to_owned(),
         ..v1::EditResponse::default()
     })
-}
-
-fn read_after(token: &str) -> Result<Option<Name>, Status> {
-    match token {
-        "" => Ok(None),
-        token => Name::parse(token)
-            .map(Some)
-            .map_err(|problem| error::field("page_token", problem.to_string())),
-    }
 }
 
 /// Not there, or not for the caller to see: who sees everything is told which.

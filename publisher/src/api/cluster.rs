@@ -8,7 +8,7 @@ use super::{
     Api,
     access_service::unseen,
     convert::{self, Detail},
-    policy::{Filter, Page, read_name},
+    policy::{Filter, Page},
 };
 use crate::caller::caller;
 
@@ -38,18 +38,9 @@ impl ClusterService for Api {
     ) -> Result<Response<v1::GetClusterResponse>, Status> {
         let caller = caller(&request);
         let request = request.into_inner();
-        let name = read_name(&request.name)?;
-        let (generation, at_least) = (request.at_least_generation, request.at_least.as_ref());
-        let view = self
-            .view_of(Kind::Cluster, &name, generation, at_least)
-            .await?;
+        let (name, view) = self.view_for(Kind::Cluster, &request).await?;
         let rights = self.rights(&caller, &view)?;
-        let found = view
-            .document(Kind::Cluster, &name)
-            .zip(view.intent(Kind::Cluster, &name));
-        let Some((Document::Cluster(cluster), intent)) =
-            found.map(|(document, intent)| (document.as_ref(), intent))
-        else {
+        let Some((Document::Cluster(cluster), intent)) = view.found(Kind::Cluster, &name) else {
             return Err(unseen(&rights, "cluster", &name));
         };
         if !rights.see_cluster(&Scope::of(&cluster.region, &cluster.stage)) {

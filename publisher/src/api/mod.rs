@@ -143,6 +143,18 @@ impl Api {
         view.map_err(|behind| error::behind(&behind))
     }
 
+    /// The name that is asked for, and a view that is not older than what was asked for.
+    async fn view_for(
+        &self,
+        kind: Kind,
+        request: &v1::GetRequest,
+    ) -> Result<(Name, Arc<View>), Status> {
+        let name = policy::read_name(&request.name)?;
+        let (generation, at_least) = (request.at_least_generation, request.at_least.as_ref());
+        let view = self.view_of(kind, &name, generation, at_least).await?;
+        Ok((name, view))
+    }
+
     /// The same, and not older than a generation of a name.
     async fn view_of(
         &self,

@@ -93,10 +93,7 @@ impl Filter {
         let given = |text: &str| !text.is_empty();
         let labels = request.match_labels.iter();
         Ok(Filter {
-            after: Some(&request.page_token)
-                .filter(|text| given(text))
-                .map(|text| Name::parse(text).map_err(|problem| bad("page_token", problem)))
-                .transpose()?,
+            after: read_after(&request.page_token)?,
             region: Some(&request.region)
                 .filter(|text| given(text))
                 .map(|text| Region::parse(text).map_err(|problem| bad("region", problem)))
@@ -157,6 +154,16 @@ pub(super) fn keep_seen(clusters: &mut Vec<String>, rights: &Rights<'_>, view: &
     });
 }
 
+/// After which name a page begins.
+pub(super) fn read_after(token: &str) -> Result<Option<Name>, Status> {
+    match token {
+        "" => Ok(None),
+        token => Name::parse(token)
+            .map(Some)
+            .map_err(|problem| error::field("page_token", problem.to_string())),
+    }
+}
+
 /// The name of a request.
 pub(super) fn read_name(text: &str) -> Result<Name, Status> {
     note_name(text);
@@ -189,18 +196,9 @@ impl PolicyService for Api {
     ) -> Result<Response<v1::GetPolicyResponse>, Status> {
         let caller = caller(&request);
         let request = request.into_inner();
-        let name = read_name(&request.name)?;
-        let (generation, at_least) = (request.at_least_generation, request.at_least.as_ref());
-        let view = self
-            .view_of(Kind::Policy, &name, generation, at_least)
-            .await?;
+        let (name, view) = self.view_for(Kind::Policy, &request).await?;
         let rights = self.rights(&caller, &view)?;
-        let found = view
-            .document(Kind::Policy, &name)
-            .zip(view.intent(Kind::Policy, &name));
-        let Some((Document::Policy(policy), intent)) =
-            found.map(|(document, intent)| (document.as_ref(), intent))
-        else {
+        let Some((Document::Policy(policy), intent)) = view.found(Kind::Policy, &name) else {
             return Err(unseen(&rights, "policy", &name));
         };
         if !rights.see_policy(name.as_str(), &intent.scopes) {
@@ -277,7 +275,10 @@ impl Api {
     }
 
     /// Submits an edit, and notes for the audit what it was and became.
-    async fn submit(&self, submission: Submission) -> Result<Response<v1::EditResponse>, Status> {
+    pub(super) async fn submit(
+        &self,
+        submission: Submission,
+    ) -> Result<Response<v1::EditResponse>, Status> {
         note(|noted| {
             noted.request_id = Some(submission.request_id.clone());
             noted.dry_run = submission.dry_run;

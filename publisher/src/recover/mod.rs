@@ -14,22 +14,18 @@ mod report;
 mod revoke;
 mod write;
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
 
 use bytes::Bytes;
 use writ_bus::{
     Client,
     connection::{FirstConnect, Login, Options},
     log::{self as bus_log},
-    read, secret,
+    read,
     streams::Stream,
 };
 use writ_core::{
-    envelope::{self, KeyId, Keyring, SigningKey},
+    envelope::{KeyId, Keyring, SigningKey},
     epoch::{self, RecordError},
     recover::{Copy, Plan},
     revision::Revision,
@@ -45,7 +41,7 @@ pub use self::{
     report::Report,
     revoke::{RevokeArgs, Revoked, revoke},
 };
-use crate::{alarm::describe, track::wall_ms};
+use crate::{alarm::describe, keys, track::wall_ms};
 
 /// Why a recovery was not made.
 #[derive(Debug, thiserror::Error)]
@@ -57,17 +53,6 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
-    },
-    /// A key file.
-    #[error(transparent)]
-    Secret(#[from] secret::Error),
-    /// What is in a key file.
-    #[error("{} holds no key (32 bytes in base64)", .path.display())]
-    Key {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: envelope::Error,
     },
     /// The trust file.
     #[error("{} holds no trust bundle that its offline key signed", .path.display())]
@@ -88,7 +73,7 @@ pub enum Error {
     /// The bundle can't follow.
     #[error(transparent)]
     Bundle(#[from] writ_core::trust::Error),
-    /// A key, or its short name.
+    /// A key file, or the short name of a key.
     #[error(transparent)]
     Keys(#[from] crate::keys::Error),
     /// The offline key is another one.
@@ -206,7 +191,7 @@ impl Tool {
 
     /// With a signing key that the bundle need not list.
     async fn connect(args: Args) -> Result<Tool, Error> {
-        let key = read_key(&args.signing_key_file)?;
+        let key = keys::read(&args.signing_key_file)?;
         let path = args.trust_file.clone();
         let bytes = read_file(&path)?;
         let trust = Trust::from_file(&bytes).map_err(|source| Error::Trust { path, source })?;
@@ -289,7 +274,7 @@ impl Tool {
         root_sequence: u64,
     ) -> Result<Revision, Error> {
         let path = self.args.offline_key_file.clone().unwrap_or_default();
-        let offline = read_key(&path)?;
+        let offline = keys::read(&path)?;
         if offline.public() != self.trust.offline {
             return Err(Error::NotTheOfflineKey(path));
         }
@@ -324,13 +309,6 @@ fn time_of(wall_ms: u64) -> String {
 fn read_file(path: &PathBuf) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|source| Error::ReadFile {
         path: path.clone(),
-        source,
-    })
-}
-
-fn read_key(path: &Path) -> Result<SigningKey, Error> {
-    SigningKey::from_base64(&secret::read(path)?).map_err(|source| Error::Key {
-        path: path.to_owned(),
         source,
     })
 }

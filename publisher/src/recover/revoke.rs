@@ -24,7 +24,7 @@ use writ_proto::{
     trust::{Trust, TrustBundle},
 };
 
-use super::{Args, Error, Tool, read_key, record, time_of, write};
+use super::{Args, Error, Tool, record, time_of, write};
 use crate::{keys, track::wall_ms};
 
 /// Most names that are listed.
@@ -132,7 +132,7 @@ pub async fn revoke(args: RevokeArgs) -> Result<Revoked, Error> {
         return Err(Error::NotConfirmed { names, confirmed });
     }
     let path = tool.args.offline_key_file.clone().unwrap_or_default();
-    let offline = read_key(&path)?;
+    let offline = keys::read(&path)?;
     if offline.public() != tool.trust.offline {
         return Err(Error::NotTheOfflineKey(path));
     }
