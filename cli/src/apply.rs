@@ -13,7 +13,7 @@ use uuid::Uuid;
 use writ_proto::v1;
 
 use crate::args::{Apply, Global};
-use crate::connect::{self, Fleet, insist};
+use crate::connect::{self, Fleet};
 use crate::console::Console;
 use crate::edits::{Entry, Ledger};
 use crate::enforce;
@@ -21,7 +21,7 @@ use crate::error::{Answer, Error};
 use crate::exit::Exit;
 use crate::input::{Document, Kind, Problem, documents, files};
 use crate::interrupt::{Interrupt, unless};
-use crate::submit;
+use crate::{send, submit};
 
 /// How many documents are checked at the same time: enough to hide the way to the publisher, too
 /// few to crowd it.
@@ -142,29 +142,7 @@ impl Prepared {
             dry_run,
             ..self.request.clone()
         };
-        match self.document.kind {
-            Kind::Cluster => {
-                insist(|| {
-                    let (mut client, request) = (fleet.clusters.clone(), request.clone());
-                    async move { client.apply(request).await }
-                })
-                .await
-            }
-            Kind::AccessRule | Kind::StageRules => {
-                insist(|| {
-                    let (mut client, request) = (fleet.access.clone(), request.clone());
-                    async move { client.apply(request).await }
-                })
-                .await
-            }
-            Kind::ClusterPolicy => {
-                insist(|| {
-                    let (mut client, request) = (fleet.policies.clone(), request.clone());
-                    async move { client.apply(request).await }
-                })
-                .await
-            }
-        }
+        send::apply(fleet, self.document.kind, &request).await
     }
 }
 

@@ -7,14 +7,14 @@ use uuid::Uuid;
 use writ_proto::v1;
 
 use crate::args::{Delete, Global};
-use crate::connect::{self, Fleet, insist};
+use crate::connect;
 use crate::console::Console;
 use crate::edits::{Entry, Ledger};
-use crate::error::{Answer, Error};
+use crate::error::Error;
 use crate::exit::Exit;
 use crate::input::Kind;
 use crate::interrupt::{Interrupt, unless};
-use crate::submit;
+use crate::{send, submit};
 
 /// Runs the command.
 pub(crate) async fn run(
@@ -41,7 +41,7 @@ pub(crate) async fn run(
             dry_run: true,
             ..request.clone()
         };
-        let answer = unless(interrupt, send(&fleet, kind, &dry))
+        let answer = unless(interrupt, send::delete(&fleet, kind, &dry))
             .await
             .ok_or_else(nothing_sent)?;
         checked.push(answer.map_err(|answer| Error::Call {
@@ -72,7 +72,7 @@ pub(crate) async fn run(
     for request in &mut requests {
         request.confirm = args.guards.confirm();
     }
-    let send = |index: usize| send(&fleet, kind, &requests[index]);
+    let send = |index: usize| send::delete(&fleet, kind, &requests[index]);
     let word = |_, _: &v1::EditResponse| word(&args);
     let all = 0..requests.len();
     let sent = submit::submit(all, &mut ledger, console, interrupt, send, word).await;
@@ -130,34 +130,4 @@ fn requests(args: &Delete, kind: Kind) -> Result<Vec<v1::DeleteRequest>, Error> 
         });
     }
     Ok(requests)
-}
-
-async fn send(
-    fleet: &Fleet,
-    kind: Kind,
-    request: &v1::DeleteRequest,
-) -> Result<v1::EditResponse, Answer> {
-    match kind {
-        Kind::Cluster => {
-            insist(|| {
-                let (mut client, request) = (fleet.clusters.clone(), request.clone());
-                async move { client.remove(request).await }
-            })
-            .await
-        }
-        Kind::AccessRule | Kind::StageRules => {
-            insist(|| {
-                let (mut client, request) = (fleet.access.clone(), request.clone());
-                async move { client.delete(request).await }
-            })
-            .await
-        }
-        Kind::ClusterPolicy => {
-            insist(|| {
-                let (mut client, request) = (fleet.policies.clone(), request.clone());
-                async move { client.delete(request).await }
-            })
-            .await
-        }
-    }
 }

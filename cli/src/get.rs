@@ -64,22 +64,10 @@ async fn show_policies(args: &Get, mut fleet: Fleet, console: &mut Console) -> R
         });
     }
     if args.names.is_empty() {
-        let mut token = String::new();
-        for _ in 0..PAGES_MAX {
-            let request = list_request(args, token);
-            let page = fleet
-                .policies
-                .list(request)
-                .await
-                .map_err(|status| Error::call("policies cannot be listed", &status))?;
-            let page = page.into_inner();
-            found.items.extend(page.policies);
-            found.as_of = page.as_of;
-            token = page.next_page_token;
-            if token.is_empty() {
-                break;
-            }
-        }
+        let read = async |request| fleet.policies.list(request).await;
+        let open =
+            |page: v1::ListPoliciesResponse| (page.policies, page.as_of, page.next_page_token);
+        found.fill(args, "policies", read, open).await?;
     }
     let (items, as_of) = (&found.items, found.as_of.as_ref());
     let reference =
@@ -114,22 +102,10 @@ async fn show_clusters(args: &Get, mut fleet: Fleet, console: &mut Console) -> R
         });
     }
     if args.names.is_empty() {
-        let mut token = String::new();
-        for _ in 0..PAGES_MAX {
-            let request = list_request(args, token);
-            let page = fleet
-                .clusters
-                .list(request)
-                .await
-                .map_err(|status| Error::call("clusters cannot be listed", &status))?;
-            let page = page.into_inner();
-            found.items.extend(page.clusters);
-            found.as_of = page.as_of;
-            token = page.next_page_token;
-            if token.is_empty() {
-                break;
-            }
-        }
+        let read = async |request| fleet.clusters.list(request).await;
+        let open =
+            |page: v1::ListClustersResponse| (page.clusters, page.as_of, page.next_page_token);
+        found.fill(args, "clusters", read, open).await?;
     }
     let (items, as_of) = (&found.items, found.as_of.as_ref());
     let reference =
@@ -191,6 +167,30 @@ impl<T> Found<T> {
                 .push(Error::Answer(format!("{what} came without content"))),
             Err(status) => self.errors.push(Error::call(what, &status)),
         }
+    }
+
+    /// Takes a whole list, page by page.
+    async fn fill<R>(
+        &mut self,
+        args: &Get,
+        what: &str,
+        mut read: impl AsyncFnMut(v1::ListRequest) -> Result<tonic::Response<R>, Status>,
+        open: impl Fn(R) -> (Vec<T>, Option<v1::AsOf>, String),
+    ) -> Result<(), Error> {
+        let mut token = String::new();
+        for _ in 0..PAGES_MAX {
+            let page = read(list_request(args, token)).await;
+            let page =
+                page.map_err(|status| Error::call(format!("{what} cannot be listed"), &status))?;
+            let (items, as_of, next) = open(page.into_inner());
+            self.items.extend(items);
+            self.as_of = as_of;
+            if next.is_empty() {
+                break;
+            }
+            token = next;
+        }
+        Ok(())
     }
 
     fn tell_empty(&self, what: &str, console: &mut Console) {

@@ -34,6 +34,7 @@ mod login;
 mod output;
 mod render;
 mod rollback;
+mod send;
 mod status;
 mod submit;
 mod tokens;

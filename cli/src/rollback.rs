@@ -7,16 +7,17 @@ use uuid::Uuid;
 use writ_proto::v1;
 
 use crate::args::{Global, Rollback};
-use crate::connect::{self, Fleet, insist};
+use crate::connect::{self, Fleet};
 use crate::console::Console;
 use crate::edits::{Entry, Ledger, State};
 use crate::enforce;
-use crate::error::{Answer, Error};
+use crate::error::Error;
 use crate::exit::Exit;
 use crate::history;
 use crate::input::{Document, Kind, Place};
 use crate::interrupt::{Interrupt, unless};
 use crate::output::diff::Difference;
+use crate::send;
 
 /// Runs the command.
 pub(crate) async fn run(
@@ -42,7 +43,7 @@ pub(crate) async fn run(
         dry_run: true,
         ..request.clone()
     };
-    let checked = unless(interrupt, send(&fleet, kind, &dry))
+    let checked = unless(interrupt, send::apply(&fleet, kind, &dry))
         .await
         .ok_or_else(nothing_sent)?;
     let checked = checked.map_err(|answer| Error::Call {
@@ -87,7 +88,7 @@ pub(crate) async fn run(
         ..request
     };
     ledger.entries[0].state = State::Sent;
-    let outcome = match unless(interrupt, send(&fleet, kind, &request)).await {
+    let outcome = match unless(interrupt, send::apply(&fleet, kind, &request)).await {
         Some(Ok(response)) => {
             ledger.land(0, word(&response), response, console);
             ledger.wait(&fleet, &args.waiting, interrupt, console).await
@@ -160,34 +161,4 @@ fn document(kind: Kind, name: &str, manifest: &str) -> Option<Document> {
         name: name.to_owned(),
         value: serde_json::from_str(manifest).ok()?,
     })
-}
-
-async fn send(
-    fleet: &Fleet,
-    kind: Kind,
-    request: &v1::ApplyRequest,
-) -> Result<v1::EditResponse, Answer> {
-    match kind {
-        Kind::Cluster => {
-            insist(|| {
-                let (mut client, request) = (fleet.clusters.clone(), request.clone());
-                async move { client.apply(request).await }
-            })
-            .await
-        }
-        Kind::AccessRule | Kind::StageRules => {
-            insist(|| {
-                let (mut client, request) = (fleet.access.clone(), request.clone());
-                async move { client.apply(request).await }
-            })
-            .await
-        }
-        Kind::ClusterPolicy => {
-            insist(|| {
-                let (mut client, request) = (fleet.policies.clone(), request.clone());
-                async move { client.apply(request).await }
-            })
-            .await
-        }
-    }
 }

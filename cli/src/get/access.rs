@@ -2,7 +2,7 @@
 
 use writ_proto::v1;
 
-use super::{Found, PAGES_MAX, get_request, list_request};
+use super::{Found, get_request};
 use crate::args::{Get, GetOutput};
 use crate::connect::Fleet;
 use crate::console::Console;
@@ -23,20 +23,11 @@ pub(super) async fn show_rules(
             (response.document, response.as_of)
         });
     }
-    let mut token = String::new();
-    for _ in 0..PAGES_MAX {
-        if !args.names.is_empty() {
-            break;
-        }
-        let page = fleet.access.list(list_request(args, token)).await;
-        let page = page.map_err(|status| Error::call("access rules cannot be listed", &status))?;
-        let page = page.into_inner();
-        found.items.extend(page.documents);
-        found.as_of = page.as_of;
-        token = page.next_page_token;
-        if token.is_empty() {
-            break;
-        }
+    if args.names.is_empty() {
+        let read = async |request| fleet.access.list(request).await;
+        let open =
+            |page: v1::ListAccessResponse| (page.documents, page.as_of, page.next_page_token);
+        found.fill(args, "access rules", read, open).await?;
     }
     let (items, as_of) = (&found.items, found.as_of.as_ref());
     let reference = |of: &v1::AccessDocument| format!("access/{}@{}", of.name, of.generation);
@@ -92,20 +83,11 @@ pub(super) async fn show_proposals(
             (response.proposal, response.as_of)
         });
     }
-    let mut token = String::new();
-    for _ in 0..PAGES_MAX {
-        if !args.names.is_empty() {
-            break;
-        }
-        let page = fleet.access.list_proposals(list_request(args, token)).await;
-        let page = page.map_err(|status| Error::call("proposals cannot be listed", &status))?;
-        let page = page.into_inner();
-        found.items.extend(page.proposals);
-        found.as_of = page.as_of;
-        token = page.next_page_token;
-        if token.is_empty() {
-            break;
-        }
+    if args.names.is_empty() {
+        let read = async |request| fleet.access.list_proposals(request).await;
+        let open =
+            |page: v1::ListProposalsResponse| (page.proposals, page.as_of, page.next_page_token);
+        found.fill(args, "proposals", read, open).await?;
     }
     let (items, as_of) = (&found.items, found.as_of.as_ref());
     let reference = |of: &v1::Proposal| format!("proposal/{}@{}", of.name, of.generation);
