@@ -186,7 +186,8 @@ impl Registrar {
     }
 }
 
-fn now_s() -> u64 {
+/// The wall clock as tokens count it: seconds since 1970.
+pub fn now_s() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.unwrap_or_default().as_secs()
 }

@@ -7,7 +7,6 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use writ_core::name::{Name, Region};
@@ -19,6 +18,7 @@ use crate::{
         folder,
     },
     leaf::{LeafConfig, Link},
+    registrar::now_s,
     secret,
 };
 
@@ -346,9 +346,4 @@ fn make(operator: &OperatorKeys, who: &Who, days: u64) -> Result<Credentials, Er
     };
     let token = operator.user(&role, &key.public(), issued_s, expires_s)?;
     Ok(Credentials::new(&token, Some(key))?)
-}
-
-fn now_s() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.unwrap_or_default().as_secs()
 }

@@ -3,12 +3,12 @@
 //! servers' configurations), and hands each its part.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use writ_bus::config::Accounts;
 use writ_bus::identity::{
     self, Credentials, CredentialsError, OperatorKeys, RegistrarKeys, Role, UserKey, folder,
 };
+pub use writ_bus::registrar::now_s;
 use writ_core::name::{ClusterName, Name, Region, Stage};
 
 /// Why an identity could not be made.
@@ -31,12 +31,6 @@ pub enum Error {
 pub struct BusKeys {
     registrar: RegistrarKeys,
     operator: OperatorKeys,
-}
-
-/// Now, in seconds since 1970.
-pub fn now_s() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }
 
 impl BusKeys {
