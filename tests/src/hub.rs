@@ -13,7 +13,6 @@ use std::{
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::time::sleep;
 use tonic::transport::Channel;
 use writ_bus::{
     Client, accounts,
@@ -41,6 +40,8 @@ use writ_sandbox::{
     progress::Progress,
 };
 
+use crate::wait::within;
+
 /// Longest wait for anything; reached only by a failure.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -51,15 +52,8 @@ const READER: &str = "reader";
 const CALL_TIME_MAX: Duration = Duration::from_secs(35);
 
 /// Waits until `look` finds something.
-pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not within {DEADLINE:?}: {what}");
-        sleep(Duration::from_millis(10)).await;
-    }
+pub async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    within(DEADLINE, Duration::from_millis(10), what, look).await
 }
 
 /// The key with which a cluster of the hub signs what it says.

@@ -8,5 +8,6 @@ pub mod policies;
 pub mod proxy;
 pub mod sieve;
 pub mod voice;
+pub mod wait;
 
 pub use writ_sim as sim;

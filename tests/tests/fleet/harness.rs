@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     process::{Output, Stdio},
     sync::LazyLock,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use kube::{
@@ -28,6 +28,7 @@ use writ_sandbox::{
     fleet::{Fleet, FleetOptions},
     process::Launcher,
 };
+use writ_tests::wait::within;
 
 /// How long anything may take; these machines are shared.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -265,14 +266,7 @@ const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
 /// Waits for a condition, with a deadline.
 pub(crate) async fn wait_for<T>(what: &str, condition: impl AsyncFn() -> Option<T>) -> T {
-    let since = Instant::now();
-    loop {
-        if let Some(found) = condition().await {
-            return found;
-        }
-        assert!(since.elapsed() < LIMIT, "not within {LIMIT:?}: {what}");
-        tokio::time::sleep(POLL_PERIOD).await;
-    }
+    within(LIMIT, POLL_PERIOD, what, condition).await
 }
 
 /// A policy for one cluster.

@@ -4,7 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Output, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use kube::{
@@ -30,6 +30,7 @@ use writ_sandbox::{
     fleet::{Fleet, FleetOptions},
     process::Launcher,
 };
+use writ_tests::wait::within;
 
 /// How long anything may take; these machines are shared.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
@@ -212,12 +213,5 @@ pub(crate) fn role(name: &str, verb: &str) -> Value {
 }
 
 pub(crate) async fn wait_for<T>(what: &str, condition: impl AsyncFn() -> Option<T>) -> T {
-    let since = Instant::now();
-    loop {
-        if let Some(found) = condition().await {
-            return found;
-        }
-        assert!(since.elapsed() < LIMIT, "not within {LIMIT:?}: {what}");
-        tokio::time::sleep(POLL_PERIOD).await;
-    }
+    within(LIMIT, POLL_PERIOD, what, condition).await
 }

@@ -23,6 +23,7 @@ use writ_sandbox::{
     fleet::{Fleet, FleetOptions},
     process::Launcher,
 };
+use writ_tests::wait::within;
 
 /// How long anything may take; these machines are shared.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
@@ -314,14 +315,7 @@ pub(crate) fn role_in(name: &str, verb: &str, regions: &[&str]) -> Value {
 }
 
 pub(crate) async fn wait_for<T>(what: &str, condition: impl AsyncFn() -> Option<T>) -> T {
-    let since = Instant::now();
-    loop {
-        if let Some(found) = condition().await {
-            return found;
-        }
-        assert!(since.elapsed() < LIMIT, "not within {LIMIT:?}: {what}");
-        tokio::time::sleep(POLL_PERIOD).await;
-    }
+    within(LIMIT, POLL_PERIOD, what, condition).await
 }
 
 /// Copies a folder with all that is in it.
