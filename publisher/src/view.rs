@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
+    ops::Bound,
     sync::Arc,
     time::Duration,
 };
@@ -58,8 +59,9 @@ pub(crate) struct View {
     pub(crate) root_hash: Option<Hash>,
     /// When the newest edit was made, milliseconds since the Unix epoch.
     pub(crate) newest_ms: u64,
-    /// What is in force, as documents.
-    documents: BTreeMap<(Kind, Name), Arc<Document>>,
+    /// What is in force, as documents. Apart by kind: every call looks through the access rules, and a
+    /// registry is large.
+    documents: BTreeMap<Kind, BTreeMap<Name, Arc<Document>>>,
     recent: VecDeque<Arc<SeenRoot>>,
     /// The last that each key signed, of what was read.
     pub(crate) signed: BTreeMap<KeyId, Revision>,
@@ -84,7 +86,7 @@ impl View {
     }
 
     pub(crate) fn document(&self, kind: Kind, name: &Name) -> Option<&Arc<Document>> {
-        self.documents.get(&(kind, name.clone()))
+        self.documents.get(&kind)?.get(name)
     }
 
     /// What is in force of a name, and the edit that put it there.
@@ -94,22 +96,14 @@ impl View {
     }
 
     pub(crate) fn cluster(&self, name: &ClusterName) -> Option<&Cluster> {
-        match self
-            .documents
-            .get(&(Kind::Cluster, Name::from(name)))?
-            .as_ref()
-        {
+        match self.document(Kind::Cluster, &Name::from(name))?.as_ref() {
             Document::Cluster(cluster) => Some(cluster),
             Document::Policy(_) | Document::Record(_) => None,
         }
     }
 
     pub(crate) fn policy(&self, name: &PolicyName) -> Option<&ClusterPolicy> {
-        match self
-            .documents
-            .get(&(Kind::Policy, Name::from(name)))?
-            .as_ref()
-        {
+        match self.document(Kind::Policy, &Name::from(name))?.as_ref() {
             Document::Policy(policy) => Some(policy),
             Document::Cluster(_) | Document::Record(_) => None,
         }
@@ -130,12 +124,11 @@ impl View {
 
     /// The registry.
     pub(crate) fn clusters(&self) -> impl Iterator<Item = &Cluster> {
-        self.documents
-            .values()
-            .filter_map(|document| match document.as_ref() {
-                Document::Cluster(cluster) => Some(cluster),
-                Document::Policy(_) | Document::Record(_) => None,
-            })
+        let all = self.documents_after(Kind::Cluster, None);
+        all.filter_map(|(_, document)| match document.as_ref() {
+            Document::Cluster(cluster) => Some(cluster),
+            Document::Policy(_) | Document::Record(_) => None,
+        })
     }
 
     /// The policies that are in force.
@@ -196,18 +189,17 @@ impl View {
         kind: Kind,
         after: Option<&Name>,
     ) -> impl Iterator<Item = (&Name, &Arc<Document>)> {
-        let after = after.cloned();
-        self.documents
-            .iter()
-            .filter(move |((of, name), _)| *of == kind && after.as_ref().is_none_or(|a| name > a))
-            .map(|((_, name), document)| (name, document))
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let of_kind = self.documents.get(&kind).into_iter();
+        of_kind.flat_map(move |all| all.range::<Name, _>((from, Bound::Unbounded)))
     }
 
     /// Puts what an edit made of a name in its place.
     pub(crate) fn set_document(&mut self, kind: Kind, name: Name, document: Option<Document>) {
+        let of_kind = self.documents.entry(kind).or_default();
         match document {
-            Some(document) => self.documents.insert((kind, name), Arc::new(document)),
-            None => self.documents.remove(&(kind, name)),
+            Some(document) => of_kind.insert(name, Arc::new(document)),
+            None => of_kind.remove(&name),
         };
     }
 

@@ -66,7 +66,7 @@ const CONNECTION_AGE_MAX: Duration = Duration::from_secs(1800);
 /// Streams of status that are open at once: each makes its whole status at every change.
 const WATCHES_MAX: usize = 256;
 
-/// The five services. Clones share everything.
+/// The services. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct Api {
     publisher: String,
