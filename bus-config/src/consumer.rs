@@ -64,7 +64,9 @@ pub(crate) struct Consumer {
     pub(crate) requested: usize,
     /// Messages that waited when the consumer was made.
     pub(crate) pending: u64,
-    /// Whether everything announced was handed out.
+    /// Where the stream's leader ends, asked when this consumer had nothing more for the first time.
+    pub(crate) end: Option<u64>,
+    /// Whether everything up to there was handed out.
     pub(crate) caught_up: bool,
 }
 
@@ -162,6 +164,7 @@ impl Consumer {
             delivered: 0,
             requested: 0,
             pending: created.num_pending,
+            end: None,
             caught_up: false,
         })
     }

@@ -3,8 +3,9 @@
 //! Owns an ordered consumer: made anew after every gap, where the last one ended, so that each
 //! message comes once and in the order of the stream.
 //! Promises: no message that is kept when it is its turn is passed over, across reconnects and the
-//! loss of the consumer or its server; [`Entry::CaughtUp`] is said only when all that was stored at
-//! that moment was handed out.
+//! loss of the consumer or its server; [`Entry::CaughtUp`] is said only when all that the stream's leader
+//! had at that moment was handed out. A consumer knows no more than the replica that it is on, which may
+//! be behind: right after a start of its server, by thousands of messages.
 //! Never: goes on in a stream that ends before what was read: that log was lost or restored.
 
 use std::time::Duration;
@@ -36,6 +37,10 @@ const OPEN_TIME_MIN: Duration = Duration::from_secs(1);
 
 /// Longest wait between two attempts to make a consumer; a killed leader is replaced in 5 to 7 s.
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(1);
+
+/// Heartbeats for which a replica that is behind its leader is waited for, before the consumer is made anew,
+/// perhaps on another replica.
+const IDLE_HEARTBEATS_MAX: u32 = 5;
 
 /// What the log has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,12 +135,10 @@ pub async fn follow(client: &Client, stream: Stream) -> Result<Tail, Error> {
 /// Reads everything that a stream holds now, also what is not the newest of its subject, in order.
 /// Answers it with the sequence of its last message.
 pub async fn read_all(client: &Client, stream: Stream) -> Result<(Vec<Stored>, u64), Error> {
-    let info = streams::info(client, stream)
-        .await?
-        .ok_or(streams::Error::Missing(stream))?;
-    let last = info.state.last_seq;
+    let end = End::of(client, stream).await?;
+    let last = end.last;
     let mut messages = Vec::new();
-    let mut read = info.state.first_seq.saturating_sub(1);
+    let mut read = end.first.saturating_sub(1);
     while read < last {
         let made = Consumer::create_after(client, stream, read).await;
         let mut consumer = made.map_err(|source| Error::Consumer { stream, source })?;
@@ -152,25 +155,48 @@ pub async fn read_all(client: &Client, stream: Stream) -> Result<(Vec<Stored>, u
                 break;
             };
             match consumer.read(&message) {
-                Step::Message { stored, pending } => {
-                    // What was evicted at the end leaves nothing to wait for.
-                    read = if pending == 0 {
-                        last.max(stored.sequence)
-                    } else {
-                        stored.sequence
-                    };
+                Step::Message { stored, .. } => {
+                    read = stored.sequence;
                     messages.push(stored);
                 }
                 Step::Foreign { sequence } => read = sequence,
                 Step::TimedOut => consumer.requested = 0,
-                Step::Empty if consumer.delivered >= consumer.pending => read = last,
-                Step::Empty | Step::Nothing => {}
+                // Either the replica is behind, or what was left has gone by its age meanwhile.
+                Step::Empty => {
+                    let now = End::of(client, stream).await?;
+                    if now.last < last {
+                        let last = now.last;
+                        return Err(Error::Rewound { stream, last, read });
+                    }
+                    read = read.max(now.first.saturating_sub(1));
+                }
+                Step::Nothing => {}
                 Step::Gap => break,
             }
         }
         consumer.delete(client).await;
     }
     Ok((messages, last))
+}
+
+/// The ends of a stream as its leader has them.
+#[derive(Clone, Copy)]
+struct End {
+    /// The first sequence that is kept; one above the last where nothing is.
+    first: u64,
+    last: u64,
+}
+
+impl End {
+    async fn of(client: &Client, stream: Stream) -> Result<End, Error> {
+        let info = streams::info(client, stream)
+            .await?
+            .ok_or(streams::Error::Missing(stream))?;
+        Ok(End {
+            first: info.state.first_seq,
+            last: info.state.last_seq,
+        })
+    }
 }
 
 /// Why the reading ends.
@@ -230,15 +256,10 @@ impl Reader {
     async fn try_open(&self) -> Result<Consumer, Error> {
         let stream = self.stream;
         if self.read > 0 {
-            let info = streams::info(&self.client, stream)
-                .await?
-                .ok_or(streams::Error::Missing(stream))?;
-            if info.state.last_seq < self.read {
-                return Err(Error::Rewound {
-                    stream,
-                    last: info.state.last_seq,
-                    read: self.read,
-                });
+            let last = End::of(&self.client, stream).await?.last;
+            if last < self.read {
+                let read = self.read;
+                return Err(Error::Rewound { stream, last, read });
             }
         }
         Consumer::create(&self.client, stream, self.read)
@@ -249,6 +270,7 @@ impl Reader {
     /// Hands out what a consumer delivers until something is missing.
     async fn drain(&mut self, consumer: &mut Consumer) -> Result<(), Stop> {
         let mut silent_at = Instant::now() + SILENCE_TIME_MAX;
+        let mut idle = 0;
         loop {
             if consumer.requested == 0 && consumer.pull(&self.client).await.is_err() {
                 return Ok(());
@@ -265,6 +287,7 @@ impl Reader {
             match consumer.read(&message) {
                 Step::Message { stored, pending } => {
                     self.read = stored.sequence;
+                    idle = 0;
                     self.hand_out(Entry::Message(stored)).await?;
                     if pending == 0 {
                         self.catch_up(consumer).await?;
@@ -278,7 +301,13 @@ impl Reader {
                         "a message is passed over: its subject is not of the bus"
                     );
                 }
-                Step::Empty => self.catch_up(consumer).await?,
+                Step::Empty => {
+                    self.catch_up(consumer).await?;
+                    idle += 1;
+                    if !consumer.caught_up && idle > IDLE_HEARTBEATS_MAX {
+                        return Ok(());
+                    }
+                }
                 // A message that was ready when the request timed out would be forgotten, as long as
                 // the list of the newest of each subject lasts.
                 Step::TimedOut if !consumer.caught_up => return Ok(()),
@@ -291,7 +320,8 @@ impl Reader {
         }
     }
 
-    async fn catch_up(&self, consumer: &mut Consumer) -> Result<(), Stop> {
+    /// The consumer has nothing more: says so if the leader has not either.
+    async fn catch_up(&mut self, consumer: &mut Consumer) -> Result<(), Stop> {
         if consumer.caught_up {
             return Ok(());
         }
@@ -302,8 +332,27 @@ impl Reader {
                 delivered: consumer.delivered,
             }));
         }
-        consumer.caught_up = true;
-        self.hand_out(Entry::CaughtUp).await
+        if consumer.end.is_none() {
+            consumer.end = self.ask_end().await;
+        }
+        if consumer.end.is_some_and(|end| end <= self.read) {
+            consumer.caught_up = true;
+            self.hand_out(Entry::CaughtUp).await?;
+        }
+        Ok(())
+    }
+
+    /// The last sequence that there is to read; `None` where the leader does not say it now.
+    async fn ask_end(&self) -> Option<u64> {
+        match timeout(OPEN_TIME_MIN, End::of(&self.client, self.stream)).await {
+            Ok(Ok(end)) if end.first > end.last => Some(0),
+            Ok(Ok(end)) => Some(end.last),
+            Ok(Err(error)) => {
+                tracing::debug!(stream = %self.stream, %error, "where the stream ends is not known yet");
+                None
+            }
+            Err(_) => None,
+        }
     }
 
     async fn hand_out(&self, entry: Entry) -> Result<(), Stop> {

@@ -126,7 +126,7 @@ impl Interceptor for Bearer {
 
 /// Sends an edit until the answer is definite or the window is over. `call` must send the same
 /// request id each time. An answer that says that nothing was stored says nothing of an earlier sending
-/// whose outcome nobody knows.
+/// whose outcome nobody knows, unless the publisher has looked for it.
 pub(crate) async fn insist<T, F>(mut call: impl FnMut() -> F) -> Result<T, Answer>
 where
     F: Future<Output = Result<Response<T>, Status>>,
@@ -139,7 +139,7 @@ where
             Err(status) => Answer::from_status(&status),
         };
         in_doubt |= answer.is_uncertain;
-        answer.is_uncertain |= in_doubt && answer.is_transient();
+        answer.is_uncertain |= in_doubt && !answer.is_judged;
         if !answer.is_transient() || tokio::time::Instant::now() + delay > until {
             return Err(answer);
         }
@@ -151,6 +151,8 @@ where
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+
+    use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
 
     use super::*;
 
@@ -194,6 +196,25 @@ mod tests {
         assert!(!shut.unwrap_err().is_uncertain);
         let definite = answer(Status::unknown("perhaps"), Status::aborted("it is at 7")).await;
         assert!(!definite.unwrap_err().is_uncertain);
+
+        let guarded = |subject: &str| {
+            let violation = PreconditionViolation::new("REASON", subject, "why");
+            let details = ErrorDetails::with_precondition_failure(vec![violation]);
+            Status::with_error_details(tonic::Code::FailedPrecondition, "not made", details)
+        };
+        let judged = answer(Status::unknown("perhaps"), guarded("payments")).await;
+        assert!(!judged.unwrap_err().is_uncertain);
+        // Refused before anybody looked for the first sending.
+        for unjudged in [
+            guarded("writ.root"),
+            Status::unauthenticated("the token is over"),
+            Status::permission_denied("not any more"),
+        ] {
+            let open = answer(Status::unknown("perhaps"), unjudged.clone()).await;
+            assert!(open.unwrap_err().is_uncertain);
+            let shut = answer(unavailable(), unjudged).await;
+            assert!(!shut.unwrap_err().is_uncertain);
+        }
     }
 
     #[tokio::test(start_paused = true)]

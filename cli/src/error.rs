@@ -8,7 +8,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use tonic_types::{ErrorDetails, StatusExt as _};
 use writ_connect::tls;
 
 use crate::exit::Exit;
@@ -176,6 +176,9 @@ fn summary(problems: usize) -> String {
     }
 }
 
+/// What a publisher names as the subject of its refusal where it does not believe the log.
+const LOG_SUBJECT: &str = "writ.root";
+
 /// An error status of the publisher, with the fields that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -189,6 +192,9 @@ pub struct Answer {
     pub may_repeat: bool,
     /// Whether the request may have taken effect: nobody said that it did not.
     pub is_uncertain: bool,
+    /// Whether the publisher answered after it had looked in the log for what the same request did before.
+    /// Any other refusal says nothing of an earlier sending.
+    pub is_judged: bool,
 }
 
 /// One field of a document that was refused.
@@ -212,6 +218,7 @@ impl Answer {
                 violations: Vec::new(),
                 may_repeat: false,
                 is_uncertain: false,
+                is_judged: false,
             };
         }
         let details = status.get_error_details();
@@ -233,12 +240,15 @@ impl Answer {
             violations,
             may_repeat: details.retry_info().is_some(),
             is_uncertain: is_uncertain(status),
+            is_judged: is_judged(status.code(), &details),
         }
     }
 
     /// The code to end with when this was the answer.
     pub fn exit(&self) -> Exit {
         match self.code {
+            // The other codes say that nothing took effect.
+            _ if self.is_uncertain => Exit::Failed,
             Code::Aborted => Exit::Conflict,
             Code::PermissionDenied | Code::Unauthenticated => Exit::Denied,
             Code::FailedPrecondition => Exit::Guarded,
@@ -271,6 +281,18 @@ impl Answer {
             Code::Internal | Code::DataLoss => "error inside the publisher: ",
             _ => "",
         }
+    }
+}
+
+/// The answers that come last in a publisher: what it does not let in (a token that ended meanwhile, a rate),
+/// and all edits of a log that it does not believe, it refuses before it looks for an earlier sending.
+fn is_judged(code: Code, details: &ErrorDetails) -> bool {
+    match code {
+        Code::NotFound | Code::Aborted | Code::AlreadyExists => true,
+        Code::FailedPrecondition => details
+            .precondition_failure()
+            .is_none_or(|failure| failure.violations.iter().all(|v| v.subject != LOG_SUBJECT)),
+        _ => false,
     }
 }
 

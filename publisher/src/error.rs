@@ -176,7 +176,7 @@ pub(crate) enum EditError {
     },
     /// The log can't be believed.
     #[error(
-        "no edit is made on this log ({0}); nothing was stored. Keep the log and all clusters as they are, and look at it with `writ recover`"
+        "no edit is made on this log ({0}): this one was not stored. Keep the log and all clusters as they are, and look at it with `writ recover`"
     )]
     Broken(Broken),
     /// Others were always first, or the log was away.

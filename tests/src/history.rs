@@ -17,6 +17,7 @@ use std::{
 
 use tokio::{task::JoinSet, time::sleep};
 use tonic::{Code, transport::Channel};
+use tonic_types::StatusExt as _;
 use writ_bus::{Client, read, streams::Stream};
 use writ_core::{
     edit::{Intent, Kind},
@@ -281,7 +282,8 @@ impl OneClient {
                 Code::Cancelled,
                 Code::DeadlineExceeded,
             ];
-            if !passes.contains(&status.code()) {
+            let is_open = passes.contains(&status.code()) || in_doubt && is_log_refused(&status);
+            if !is_open {
                 break Told::Refused(status.code());
             }
             // UNAVAILABLE out of a publisher's mouth says that nothing was stored; a connection that
@@ -310,6 +312,13 @@ impl OneClient {
             sent,
         }
     }
+}
+
+/// Whether the publisher takes no edit at all: it has not looked for what an earlier sending did.
+fn is_log_refused(status: &tonic::Status) -> bool {
+    let details = status.get_error_details();
+    let failure = details.precondition_failure();
+    failure.is_some_and(|failure| failure.violations.iter().any(|v| v.subject == "writ.root"))
 }
 
 /// Whether nothing was stored: the publisher said so, or there was no connection to send it through.

@@ -5,6 +5,7 @@ mod at_least;
 mod beats;
 mod bulk;
 mod kills;
+mod lag;
 mod tracker;
 mod wait;
 

@@ -3,9 +3,7 @@
 use std::{collections::BTreeSet, fs};
 
 use writ_bus::{
-    accounts,
     batch::{Batch, Message, Outcome, commit},
-    connection::{FirstConnect, Login, Options},
     log as bus_log, read,
     streams::Stream,
 };
@@ -151,17 +149,6 @@ async fn write_rogue_epoch(scene: &Scene) {
 }
 
 impl Scene {
-    async fn bus(&self) -> writ_bus::Client {
-        let options = Options {
-            url: self.fleet.bus_url().to_owned(),
-            login: Login::File(self.fleet.dir().join("keys/publisher-1.creds")),
-            inbox: accounts::publisher_inbox(&"publisher-1".parse().unwrap()),
-            name: "test".to_owned(),
-            first_connect: FirstConnect::Now,
-        };
-        writ_bus::connect(options).await.unwrap()
-    }
-
     async fn root_on_the_bus(&self) -> Vec<u8> {
         let client = self.bus().await;
         let root = read::last_by_subject(&client, Stream::Log, &BusSubject::Root)

@@ -14,6 +14,12 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tonic::{Status, transport::Channel};
+use writ_bus::{
+    accounts,
+    connection::{FirstConnect, Login, Options},
+    live::{self, Signal},
+};
+use writ_core::subject::BusSubject;
 use writ_proto::v1::{
     AckState, ApplyRequest, EditResponse, PolicyVersion, StatusRequest, StatusResponse,
     ack_service_client::AckServiceClient, policy_service_client::PolicyServiceClient,
@@ -173,6 +179,39 @@ impl Scene {
         self.fleet.stop_bus().await;
         deed(&self.fleet.store_folder(), self.backups.path());
         self.fleet.start_bus().await.unwrap();
+        self.all_heard().await;
+    }
+
+    /// Reads and listens as the publisher may.
+    pub(crate) async fn bus(&self) -> writ_bus::Client {
+        let options = Options {
+            url: self.fleet.bus_url().to_owned(),
+            login: Login::File(self.fleet.dir().join("keys/publisher-1.creds")),
+            inbox: accounts::publisher_inbox(&"publisher-1".parse().unwrap()),
+            name: "test".to_owned(),
+            first_connect: FirstConnect::Now,
+        };
+        writ_bus::connect(options).await.unwrap()
+    }
+
+    /// Waits until every cluster speaks on the bus again. A publisher that starts earlier hears of no
+    /// newer log from anybody, and takes edits: whoever restores one waits for this, too.
+    async fn all_heard(&self) {
+        let client = self.bus().await;
+        let mut live = live::listen_as_publisher(&client).await.unwrap();
+        let mut silent = self.clusters.to_vec();
+        let heard = async {
+            while !silent.is_empty() {
+                if let Signal::Message { subject, .. } = live.next().await.unwrap()
+                    && let BusSubject::Pulse(sender) = subject
+                {
+                    silent.retain(|cluster| sender.cluster.as_str() != *cluster);
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, heard)
+            .await
+            .expect("every cluster is heard");
     }
 
     /// Tries to edit until it is refused for good; answers how long that took and why. None of the
@@ -227,6 +266,7 @@ impl Scene {
         fs::remove_dir_all(self.fleet.store_folder()).unwrap();
         self.fleet.start_bus_bare().await.unwrap();
         self.files("restore", folder).await;
+        self.all_heard().await;
     }
 
     /// Runs `writ recover`.
