@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use crate::{
     api,
     connection::{Client, Error as BusError, Part},
-    streams::Stream,
+    streams::{RESTORED, Stream},
 };
 
 /// Bytes of one piece: the server's default. Sixty-four are on their way at once, by its other default.
@@ -220,7 +220,8 @@ fn end(stream: Stream, piece: &Message) -> Result<(), Error> {
 }
 
 /// Gives a snapshot back to a server that has no such stream, as its installer, with the description that
-/// [`save`] gave. What it answers with has to be what the description says.
+/// [`save`] gave. What it answers with has to be what the description says. The stream carries a note from
+/// then on ([`streams::restored`]): there may be more in the clusters than in the backup.
 pub async fn restore(
     client: &Client,
     stream: Stream,
@@ -232,12 +233,14 @@ pub async fn restore(
         stream,
         source,
     };
-    let description: Description =
+    let mut description: Description =
         serde_json::from_str(description).map_err(|source| Error::Description(stream, source))?;
     if description.config["name"] != stream.as_str() {
         return Err(Error::OtherStream(stream));
     }
     let wanted = description.extent(stream)?;
+    // In one step with the messages: no publisher finds them without the note.
+    description.config["metadata"][RESTORED] = wanted.last_sequence.to_string().into();
     let verb = format!("STREAM.RESTORE.{stream}");
     let asked: Result<RestoreAnswer, _> = api::call(client, &verb, &description).await;
     let subject = asked.map_err(failed)?.deliver_subject;

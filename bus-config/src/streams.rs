@@ -33,6 +33,9 @@ pub const MESSAGES_PER_SUBJECT: i64 = 64;
 /// half of it.
 pub const ACK_BYTES_MAX: i32 = 128 * 1024;
 
+/// In a stream's metadata: the last sequence that it had when it was restored from a backup.
+pub(crate) const RESTORED: &str = "writ.restored";
+
 /// The window in which the server would drop messages with equal ids. Writ sends none; this is the
 /// server's default, stated so that it can be checked.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
@@ -170,6 +173,17 @@ pub async fn check(client: &Client, settings: Settings) -> Result<(), Error> {
 pub async fn leader(client: &Client, stream: Stream) -> Result<Option<String>, Error> {
     let found = info(client, stream).await?.ok_or(Error::Missing(stream))?;
     Ok(found.cluster.and_then(|cluster| cluster.leader))
+}
+
+/// Up to where the log came out of a backup; `None` where it did not, or nobody said so: what is restored by
+/// other means than [`crate::backup::restore`] carries no such note.
+///
+/// # Errors
+/// The stream is missing, or can't be looked at.
+pub async fn restored(client: &Client, stream: Stream) -> Result<Option<u64>, Error> {
+    let found = info(client, stream).await?.ok_or(Error::Missing(stream))?;
+    let note = found.config.metadata.get(RESTORED);
+    Ok(note.and_then(|sequence| sequence.parse().ok()))
 }
 
 /// The part of a stream's state that is used here.

@@ -14,7 +14,7 @@ use writ_bus::{
     batch::{self, Batch},
     log::{self as bus_log, Entry},
     read::Stored,
-    streams::Stream,
+    streams::{self, Stream},
 };
 use writ_core::{
     edit::{FollowError, Intent, Message, SeenRoot},
@@ -66,6 +66,8 @@ pub(crate) struct Follower {
     /// Where the view is that is shown, after the log was found to be another one: nobody is answered
     /// from an older state because a backup is older.
     shown: Option<(Revision, Option<Hash>)>,
+    /// Up to where the log came out of a backup.
+    restored: Option<u64>,
     /// When the trust bundle was last put back.
     put_back_at: Option<Instant>,
 }
@@ -90,6 +92,7 @@ impl Follower {
             view,
             open,
             shown: None,
+            restored: None,
             put_back_at: None,
         }
     }
@@ -113,11 +116,16 @@ impl Follower {
 
     async fn follow_once(&mut self, caught_up: &watch::Sender<bool>) -> Result<(), Error> {
         let mut tail = bus_log::follow(&self.client, Stream::Log).await?;
+        // Of the very stream that is read: one that takes its place is read by another tail.
+        self.restored = streams::restored(&self.client, Stream::Log)
+            .await
+            .map_err(bus_log::Error::from)?;
         while let Some(entry) = tail.next().await {
             match entry? {
                 Entry::Message(stored) => self.take(stored),
                 Entry::CaughtUp => {
                     self.check_torn(true);
+                    self.check_empty();
                     caught_up.send_replace(true);
                 }
             }
@@ -190,6 +198,31 @@ impl Follower {
             message: message.to_owned(),
         });
         self.show();
+    }
+
+    /// Where no root came, nobody looked yet whether the log may be believed.
+    fn check_empty(&mut self) {
+        if self.view.root_sequence > 0 || self.view.broken.is_some() {
+            return;
+        }
+        self.view.broken = self.check_restored();
+        if self.view.broken.is_some() {
+            self.show();
+        }
+    }
+
+    /// A log out of a backup looks like any other, and clusters may hold what was signed above it: those that
+    /// are not connected yet can't say so. No edit is built on it until a recovery has asked them.
+    fn check_restored(&self) -> Option<Broken> {
+        if self.restored < Some(self.view.root_sequence.max(1)) {
+            return None;
+        }
+        let message = "it was restored from a backup, and clusters may hold more than it does";
+        tracing::error!(reason = "LogRestored", "no edit is accepted: {message}");
+        Some(Broken {
+            reason: "LogRestored",
+            message: message.to_owned(),
+        })
     }
 
     /// A bundle: a later one is in force from here on. An earlier one, or one that nobody believes, would
@@ -270,7 +303,7 @@ impl Follower {
             Ok(None) => {}
             Ok(Some(_)) => {
                 self.view.root_hash = Some(opened.hash);
-                self.view.broken = self.check_trust();
+                self.view.broken = self.check_trust().or_else(|| self.check_restored());
                 self.behind.on_root(self.view.revision(), opened.hash);
                 if let Some(root) = seen {
                     self.view.remember(root);

@@ -60,6 +60,8 @@ async fn a_snapshot_of_a_running_server_is_restored_to_an_empty_one_with_its_seq
     let publisher = bus.publisher().await;
     let (after, _) = log::read_all(&publisher, Stream::Log).await.unwrap();
     assert_eq!(after, before);
+    let note = streams::restored(&publisher, Stream::Log).await;
+    assert_eq!(note.unwrap(), Some(root));
     // The compare-and-set goes on where it was.
     let next = commit(&publisher, &batch_of(&SUBJECTS, "next", root)).await;
     assert_eq!(next, root + 3);

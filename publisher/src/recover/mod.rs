@@ -4,7 +4,7 @@
 //! they hold; compare; and, once it is confirmed, open an epoch under the offline key and write it.
 //! Promises: nothing is written without `--confirm`; an epoch is recorded before anything is signed in
 //! it; killed at any step it leaves a log that nobody follows further, and may be run again; a log that
-//! nobody is above is left alone.
+//! nobody is above is left alone, unless it came out of a backup.
 //! Never decides what wins: that is `writ_core::recover`.
 
 mod args;
@@ -22,7 +22,7 @@ use writ_bus::{
     connection::{FirstConnect, Login, Options},
     log::{self as bus_log},
     read,
-    streams::Stream,
+    streams::{self, Stream},
 };
 use writ_core::{
     envelope::{KeyId, Keyring, SigningKey},
@@ -160,8 +160,10 @@ pub async fn run(args: Args) -> Result<Report, Error> {
     let (copy, root_sequence, opened) = tool.read_log().await?;
     let gathered = gather::gather(&tool, &copy, record.highest().max(opened)).await?;
     let plan = Plan::make(&copy, &gathered.found);
-    let is_needed = plan.is_needed() || tool.args.above.is_some();
-    let mut report = Report::new(&plan, &gathered, is_needed);
+    let restored = streams::restored(&tool.client, Stream::Log).await;
+    let is_restored = restored.map_err(bus_log::Error::from)? >= Some(root_sequence.max(1));
+    let is_needed = plan.is_needed() || tool.args.above.is_some() || is_restored;
+    let mut report = Report::new(&plan, &gathered, is_needed, is_restored);
     if !report.is_needed {
         return Ok(report);
     }

@@ -27,9 +27,19 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn new(plan: &Plan, gathered: &Gathered, is_needed: bool) -> Report {
+    pub(super) fn new(
+        plan: &Plan,
+        gathered: &Gathered,
+        is_needed: bool,
+        is_restored: bool,
+    ) -> Report {
         let mut text = String::new();
         head(&mut text, plan, gathered);
+        if is_restored {
+            text.push_str(
+                "It was restored from a backup: publishers take no edit until a new epoch is opened.\n",
+            );
+        }
         if is_needed {
             differences(&mut text, plan);
         }

@@ -51,14 +51,19 @@ async fn a_log_that_is_gone_is_said_again_by_the_clusters_and_nothing_is_removed
     let in_force = [("one", None), ("three", None), ("two", Some("watch"))];
     scene.check(&in_force).await;
 
-    // The snapshots from before all of that are restored: nothing goes back, and it is recovered again.
+    // The snapshots from before all of that are restored: nothing goes back, and it is recovered again. No
+    // cluster need be there for the publisher to know.
     let since = std::time::Instant::now();
     scene.restore("snapshots").await;
     scene.fleet.restart_publisher().await.unwrap();
     eprintln!("restored after {:?}", since.elapsed());
     let (after, refusal) = scene.refused().await;
     eprintln!("refused after {after:?}: {}", refusal.message());
-    assert!(refusal.message().contains("LogBehind"), "{refusal:?}");
+    let said = refusal.message();
+    assert!(
+        said.contains("LogRestored") || said.contains("LogBehind"),
+        "{said}"
+    );
     scene.check(&in_force).await;
     let (code, said) = scene.recover(&[]).await;
     assert_eq!(code, Some(3));
@@ -68,4 +73,18 @@ async fn a_log_that_is_gone_is_said_again_by_the_clusters_and_nothing_is_removed
     eprintln!("both clusters are in the third epoch after {after:?}");
     scene.check(&in_force).await;
     assert_eq!(scene.apply(&role("two", "get")).await.generation, 4);
+
+    // A backup that lacks nothing is restored: that is not known before somebody has looked.
+    scene.files("backup", "all").await;
+    scene.restore("all").await;
+    scene.fleet.restart_publisher().await.unwrap();
+    let (_, refusal) = scene.refused().await;
+    assert!(refusal.message().contains("LogRestored"), "{refusal:?}");
+    let (code, said) = scene.recover(&[]).await;
+    assert_eq!(code, Some(3));
+    assert!(said.contains("restored from a backup"), "{said}");
+    scene.recover_confirmed(number_of(&said)).await;
+    scene.converged(4).await;
+    assert_eq!(scene.apply(&role("two", "list")).await.generation, 5);
+    assert_eq!(scene.recover(&[]).await.0, Some(0), "nothing is left to do");
 }

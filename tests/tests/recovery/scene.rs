@@ -266,7 +266,6 @@ impl Scene {
         fs::remove_dir_all(self.fleet.store_folder()).unwrap();
         self.fleet.start_bus_bare().await.unwrap();
         self.files("restore", folder).await;
-        self.all_heard().await;
     }
 
     /// Runs `writ recover`.
