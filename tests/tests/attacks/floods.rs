@@ -123,7 +123,7 @@ async fn a_flood_at_subscribers_is_counted_and_bounded_and_an_edit_lands_amid_it
         .iter()
         .map(|name| format!("{name}.subscriber"))
         .collect();
-    amid(&scene, flood, &processes).await;
+    amid(&scene, flood, &processes, "--wait --timeout 60s").await;
     for cluster in CLUSTERS {
         let refused = scene.refused_messages(cluster).await;
         println!("{cluster}: {refused} refused");
@@ -162,7 +162,9 @@ async fn a_flood_at_a_publisher_is_counted_and_bounded_and_an_edit_lands_amid_it
         let bus = scene.bus().await;
         move || beats(bus.clone(), forged.clone())
     });
-    amid(&scene, flood, &["publisher-1".to_owned()]).await;
+    // The server stores acks in the order in which they come, and drops what is too much: those of others
+    // may not get through before the flood ends, and status says pending until then.
+    amid(&scene, flood, &["publisher-1".to_owned()], "").await;
     let said = scene.log("publisher-1");
     assert!(said.contains("a message is not believed"), "{said}");
     // Nobody is taken for two, and nobody for silent, by what others sent.
@@ -176,15 +178,21 @@ async fn a_flood_at_a_publisher_is_counted_and_bounded_and_an_edit_lands_amid_it
 }
 
 /// An edit amid a flood, and what the flood did to processes.
-async fn amid(scene: &Scene, flood: Flood, processes: &[String]) {
+async fn amid(scene: &Scene, flood: Flood, processes: &[String], wait: &str) {
     let before: Vec<(u64, usize)> = processes.iter().map(|name| size(scene, name)).collect();
     tokio::time::sleep(BEFORE).await;
     let (since, sent) = (Instant::now(), flood.sent.load(Ordering::Relaxed));
-    let line = format!("--wait --timeout {}s", EDIT_LIMIT.as_secs());
-    let edit = scene.try_apply("during", "list", &line).await;
-    let took = since.elapsed();
+    let edit = scene.try_apply("during", "list", wait).await;
     assert!(edit.status.success(), "{edit:?}");
-    scene.check("during", Some("list")).await;
+    for cluster in CLUSTERS {
+        wait_for("the edit is in force", async || {
+            let verbs = scene.verbs(cluster, "during").await?;
+            (verbs == serde_json::json!(["list"])).then_some(())
+        })
+        .await;
+    }
+    let took = since.elapsed();
+    assert!(took < EDIT_LIMIT, "{took:?}");
     let meanwhile = flood.sent.load(Ordering::Relaxed) - sent;
     let sent = flood.end().await;
     println!("{sent} messages; an edit took {took:?}, amid {meanwhile} of them");
