@@ -8,10 +8,10 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_nats::{
@@ -49,6 +49,13 @@ const SUBSCRIPTION_MESSAGES_MAX: usize = 2 * crate::batch::MESSAGES_MAX;
 /// Most violations that wait for a reader of [`Client::denials`]; older ones are then dropped.
 const DENIALS_WAITING_MAX: usize = 64;
 
+/// What a program of Writ logs where nobody says otherwise: the library beneath has a line for every
+/// message that a reader is too slow for, which is told here once a second.
+pub const LOG_FILTER: &str = "info,async_nats=warn";
+
+/// Time between two lines about a reader that is too slow.
+const SLOW_LOG_PERIOD: Duration = Duration::from_secs(1);
+
 /// Whether [`connect`] waits for the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FirstConnect {
@@ -84,6 +91,8 @@ struct Shared {
     connections: watch::Sender<u64>,
     first_connect: FirstConnect,
     was_connected: AtomicBool,
+    /// Messages that were dropped, and when that was logged.
+    dropped: Mutex<(u64, Option<Instant>)>,
 }
 
 impl Shared {
@@ -114,9 +123,22 @@ impl Shared {
             }
             Event::SlowConsumer(_) => {
                 self.gaps.send_modify(|count| *count += 1);
-                tracing::warn!("live messages were dropped: the reader is too slow");
+                self.note_dropped();
             }
             other => tracing::debug!("the bus reports: {other}"),
+        }
+    }
+
+    fn note_dropped(&self) {
+        let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        let (total, logged) = &mut *dropped;
+        *total += 1;
+        if logged.is_none_or(|at| at.elapsed() >= SLOW_LOG_PERIOD) {
+            *logged = Some(Instant::now());
+            tracing::warn!(
+                total,
+                "live messages were dropped: the reader is too slow; further ones are counted"
+            );
         }
     }
 }
@@ -163,6 +185,7 @@ pub async fn connect(options: Options) -> Result<Client, Error> {
         connections: watch::channel(0).0,
         first_connect,
         was_connected: AtomicBool::new(false),
+        dropped: Mutex::default(),
     });
     let noted = Arc::clone(&shared);
     let mut settings =

@@ -7,7 +7,7 @@
 //! Never: promises that a message arrives. Whoever listens compares with the log.
 
 use bytes::Bytes;
-use futures::{StreamExt as _, stream::SelectAll};
+use futures::{FutureExt as _, StreamExt as _, stream::SelectAll};
 use serde::Deserialize;
 use tokio::sync::{broadcast, watch};
 use writ_core::{
@@ -43,7 +43,13 @@ pub struct Live {
     messages: SelectAll<async_nats::Subscriber>,
     gaps: watch::Receiver<u64>,
     denials: broadcast::Receiver<Denied>,
+    /// Messages since the last gap.
+    since_gap: usize,
 }
+
+/// Messages between two gaps where both wait: in a flood that a reader is too slow for, each message that
+/// is dropped is a gap, and telling only them would drop all messages.
+const MESSAGES_BETWEEN_GAPS: usize = 256;
 
 /// Listens to what a cluster hears: the events of its eight feeds, and the beat. Messages that are
 /// sent after the answer to a later request on this connection are heard.
@@ -91,6 +97,7 @@ async fn listen(client: &Client, subjects: Vec<String>) -> Result<Live, Error> {
         messages,
         gaps,
         denials,
+        since_gap: MESSAGES_BETWEEN_GAPS,
     })
 }
 
@@ -99,10 +106,19 @@ impl Live {
     /// without losing a signal.
     pub async fn next(&mut self) -> Option<Signal> {
         loop {
+            if self.since_gap < MESSAGES_BETWEEN_GAPS
+                && let Some(message) = self.messages.next().now_or_never()
+            {
+                if let Some(signal) = self.take(message?) {
+                    return Some(signal);
+                }
+                continue;
+            }
             tokio::select! {
                 // Gaps and violations first: a flood of messages must not hide them.
                 biased;
                 changed = self.gaps.changed() => {
+                    self.since_gap = 0;
                     return changed.is_ok().then_some(Signal::Gap);
                 }
                 denied = self.denials.recv() => match denied {
@@ -111,14 +127,24 @@ impl Live {
                     Err(broadcast::error::RecvError::Closed) => return None,
                 },
                 message = self.messages.next() => {
-                    let message = message?;
-                    match BusSubject::parse(&message.subject) {
-                        Ok(subject) => {
-                            return Some(Signal::Message { subject, bytes: message.payload });
-                        }
-                        Err(error) => tracing::debug!("a live message is passed over: {error}"),
+                    if let Some(signal) = self.take(message?) {
+                        return Some(signal);
                     }
                 }
+            }
+        }
+    }
+
+    fn take(&mut self, message: async_nats::Message) -> Option<Signal> {
+        self.since_gap = self.since_gap.saturating_add(1);
+        match BusSubject::parse(&message.subject) {
+            Ok(subject) => {
+                let bytes = message.payload;
+                Some(Signal::Message { subject, bytes })
+            }
+            Err(error) => {
+                tracing::debug!("a live message is passed over: {error}");
+                None
             }
         }
     }

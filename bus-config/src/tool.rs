@@ -31,6 +31,9 @@ pub enum Error {
     /// There are keys already.
     #[error("{} holds keys: they are not made anew", .0.display())]
     Exists(PathBuf),
+    /// A leaf's role without its region.
+    #[error("a leaf's role is one of a region: name it with --region")]
+    NoRegion,
     /// Keys were not read or written.
     #[error(transparent)]
     Folder(#[from] folder::Error),
@@ -80,6 +83,25 @@ pub enum Command {
         keys: Keys,
         /// The user's public key (U…)
         key: PublicKey,
+    },
+    /// Replace the key that signs the users of a role: from now on the new one signs, and whom the one
+    /// before it signed is let in until `retire`
+    Rotate {
+        /// Where the keys lie.
+        #[command(flatten)]
+        keys: Keys,
+        /// Whose signing key.
+        #[command(flatten)]
+        signer: Signer,
+    },
+    /// End a replacement: the key before counts no more, and everybody whom it signed is out
+    Retire {
+        /// Where the keys lie.
+        #[command(flatten)]
+        keys: Keys,
+        /// Whose signing key.
+        #[command(flatten)]
+        signer: Signer,
     },
     /// Make the credentials of a user; prints where they are
     User {
@@ -151,6 +173,51 @@ pub enum Command {
     },
 }
 
+/// A role whose users a key signs.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Signer {
+    /// The role
+    #[arg(value_enum)]
+    pub role: RoleName,
+    /// The region of a leaf's link, or of its installer
+    #[arg(long, required_if_eq_any([("role", "link"), ("role", "leaf-installer")]))]
+    pub region: Option<Region>,
+}
+
+/// The roles by their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[allow(missing_docs, reason = "they are the names of roles")]
+pub enum RoleName {
+    Cluster,
+    Enrolment,
+    Request,
+    Publisher,
+    Installer,
+    Backup,
+    Registrar,
+    ClaimsLink,
+    Link,
+    LeafInstaller,
+}
+
+impl Signer {
+    fn role(&self) -> Option<Role> {
+        let region = self.region.clone();
+        Some(match self.role {
+            RoleName::Cluster => Role::Cluster,
+            RoleName::Enrolment => Role::Enrolment,
+            RoleName::Request => Role::Request,
+            RoleName::Publisher => Role::Publisher,
+            RoleName::Installer => Role::Installer,
+            RoleName::Backup => Role::Backup,
+            RoleName::Registrar => Role::Registrar,
+            RoleName::ClaimsLink => Role::ClaimsLink,
+            RoleName::Link => Role::Link(region?),
+            RoleName::LeafInstaller => Role::LeafInstaller(region?),
+        })
+    }
+}
+
 /// What every server has.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Server {
@@ -199,6 +266,18 @@ pub fn run(command: Command) -> Result<String, Error> {
         Command::Init(keys) => init(&keys),
         Command::AddLeaf { keys, region } => change(&keys, |operator| operator.add_leaf(&region)),
         Command::Revoke { keys, key } => change(&keys, |operator| operator.revoke(key)),
+        Command::Rotate { keys, signer } => replace(
+            &keys,
+            &signer,
+            identity::rotate,
+            "end it with retire, once all its users have credentials of the new key",
+        ),
+        Command::Retire { keys, signer } => replace(
+            &keys,
+            &signer,
+            identity::retire,
+            "whoever has credentials of the key before is out, once that is done",
+        ),
         Command::User {
             operator_dir,
             who,
@@ -322,6 +401,41 @@ fn change(keys: &Keys, change: impl FnOnce(&mut OperatorKeys)) -> Result<String,
         registrar,
         "render the hub's configuration again, and restart its servers one by one",
     ))
+}
+
+/// One step of the replacement of a signing key.
+fn replace(
+    keys: &Keys,
+    signer: &Signer,
+    step: impl FnOnce(&mut OperatorKeys, &mut RegistrarKeys, &Role) -> Result<(), identity::Error>,
+    advice: &str,
+) -> Result<String, Error> {
+    let Some(role) = signer.role() else {
+        return Err(Error::NoRegion);
+    };
+    let mut operator = OperatorKeys::load(&keys.operator_dir)?;
+    let mut registrar = RegistrarKeys::load(&keys.registrar_dir)?;
+    step(&mut operator, &mut registrar, &role)?;
+    // Whoever holds the key first: a step that ended in between is repeated from there.
+    match role {
+        Role::Cluster | Role::Enrolment | Role::Request => {
+            registrar.store(&keys.registrar_dir)?;
+            operator.store(&keys.operator_dir, now_s())?;
+        }
+        _ => {
+            operator.store(&keys.operator_dir, now_s())?;
+            registrar.store(&keys.registrar_dir)?;
+        }
+    }
+    let bring = match role {
+        Role::Cluster | Role::Enrolment | Role::Request => {
+            "give the registrar's folder to its publisher and start that again: it tells all servers"
+        }
+        Role::LeafInstaller(_) => "render the leaf's configuration again, and restart it",
+        _ => "render the hub's configuration again, and restart its servers one by one",
+    };
+    let (operator, registrar) = (&keys.operator_dir, &keys.registrar_dir);
+    Ok(said(operator, registrar, &format!("{bring}; {advice}")))
 }
 
 fn said(operator: &Path, registrar: &Path, advice: &str) -> String {

@@ -2,8 +2,9 @@
 //!
 //! Owns the folder: a file for each day, a line for each call, and the place up to which it was read.
 //! Promises that a line is in it once, also when the command was killed at any moment, and that lines
-//! which are missing are told. Never changes a line.
+//! which are missing, or which no publisher signed, are told. Never changes a line.
 
+use std::error::Error as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -11,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use writ_proto::audit::{Broken, Chains};
-use writ_proto::v1::ReadAuditRequest;
+use writ_proto::audit::{Broken, Chains, Trusted, Worth};
+use writ_proto::v1::{GetTrustRequest, ReadAuditRequest};
 
 use crate::args::{Audit, ExportAudit, Global};
 use crate::connect;
@@ -23,6 +24,9 @@ use crate::interrupt::{Interrupt, unless};
 
 /// The file that says how far the folder has come.
 const POSITION: &str = "position.json";
+
+/// The newest trust file that was met: by it, signatures are checked without a network.
+const TRUST: &str = "trust";
 
 /// How the names of the files of days begin and end.
 const DAY_PREFIX: &str = "audit-";
@@ -43,7 +47,7 @@ pub(crate) async fn run(
 ) -> Result<Exit, Error> {
     match command {
         Audit::Export(args) => export(args, global, console, interrupt).await,
-        Audit::Verify { dir } => verify(dir, console),
+        Audit::Verify { dir, trust_file } => verify(dir, trust_file.as_deref(), console),
     }
 }
 
@@ -133,6 +137,13 @@ async fn pull(
         answer: Answer::from_status(status),
     };
     let mut fleet = connect::connect(global).await?;
+    let trust = fleet.trust.get_trust(GetTrustRequest::default()).await;
+    let trust = trust.map_err(|status| failed(&status))?.into_inner();
+    let kept = folder.keep(TRUST, &trust.file);
+    kept.map_err(|source| Error::Setup {
+        what: format!("{} can't be written", args.dir.display()),
+        source: source.into(),
+    })?;
     let request = ReadAuditRequest {
         after: folder.position.place,
         follow: args.follow,
@@ -250,13 +261,19 @@ impl Folder {
     }
 
     fn keep_position(&self) -> io::Result<()> {
-        let part = self.path.join("position.part");
+        let position = serde_json::to_string(&self.position)?;
+        self.keep(POSITION, position.as_bytes())
+    }
+
+    /// Replaces a file, whole.
+    fn keep(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let part = self.path.join(format!("{name}.part"));
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&part)?;
-        file.write_all(serde_json::to_string(&self.position)?.as_bytes())?;
+        file.write_all(bytes)?;
         file.sync_data()?;
-        std::fs::rename(&part, self.path.join(POSITION))?;
+        std::fs::rename(&part, self.path.join(name))?;
         self.sync_folder()
     }
 
@@ -265,21 +282,62 @@ impl Folder {
     }
 }
 
-fn verify(path: &Path, console: &mut Console) -> Result<Exit, Error> {
+/// Whose signatures count: the given file's offline key, and the keys that it or the folder's own file
+/// lists under it. Nothing where there is neither.
+fn trusted(path: &Path, given: Option<&Path>) -> Result<Option<Trusted>, Error> {
+    let failed = |what: &Path, source: Box<dyn std::error::Error + Send + Sync>| Error::Setup {
+        what: format!("{} can't be read", what.display()),
+        source,
+    };
+    let own = path.join(TRUST);
+    let kept = match std::fs::read(&own) {
+        Ok(bytes) => Some(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(&own, error.into())),
+    };
+    let Some(given) = given else {
+        let trusted = kept.map(|bytes| Trusted::of(&bytes)).transpose();
+        return trusted.map_err(|error| failed(&own, error.into()));
+    };
+    let bytes = std::fs::read(given).map_err(|error| failed(given, error.into()))?;
+    let mut trusted = Trusted::of(&bytes).map_err(|error| failed(given, error.into()))?;
+    if let Some(kept) = kept {
+        trusted
+            .learn(&kept)
+            .map_err(|error| failed(&own, error.into()))?;
+    }
+    Ok(Some(trusted))
+}
+
+fn verify(path: &Path, trust_file: Option<&Path>, console: &mut Console) -> Result<Exit, Error> {
     let read = |source: io::Error| Error::Setup {
         what: format!("{} can't be read", path.display()),
         source: source.into(),
     };
+    let trusted = trusted(path, trust_file)?;
     let mut chains = Chains::default();
-    let (mut lines, mut faults) = (0_u64, 0_usize);
+    let (mut lines, mut faults, mut revoked) = (0_u64, 0_usize, 0_u64);
     for day in days(path).map_err(read)? {
         let file = BufReader::new(File::open(path.join(&day)).map_err(read)?);
         for (number, line) in file.lines().enumerate() {
             lines += 1;
-            if let Err(broken) = chains.take(&line.map_err(read)?) {
+            let line = line.map_err(read)?;
+            let broken = chains.take(&line).err().map(|broken| broken.to_string());
+            let unbelieved = match trusted.as_ref().map(|trusted| trusted.judge(&line)) {
+                Some(Worth::Nothing(unbelieved)) => Some(match unbelieved.source() {
+                    Some(cause) => format!("{unbelieved}: {cause}"),
+                    None => unbelieved.to_string(),
+                }),
+                Some(Worth::Revoked(_)) => {
+                    revoked += 1;
+                    None
+                }
+                Some(Worth::Genuine) | None => None,
+            };
+            for fault in broken.into_iter().chain(unbelieved) {
                 faults += 1;
                 if faults <= FAULTS_SHOWN_MAX {
-                    console.tell(format!("{day}:{}: {broken}", number + 1));
+                    console.tell(format!("{day}:{}: {fault}", number + 1));
                 }
             }
         }
@@ -301,6 +359,15 @@ fn verify(path: &Path, console: &mut Console) -> Result<Exit, Error> {
     }
     for (publisher, number, hash) in chains.ends() {
         console.say(format!("{publisher}  last line {number}  {hash}"));
+    }
+    if trusted.is_none() {
+        console
+            .tell("signatures are not checked: there is no trust file; name one with --trust-file");
+    }
+    if revoked > 0 {
+        console.tell(format!(
+            "{revoked} lines are signed by a key that was revoked since: nobody can tell them from those of its thief"
+        ));
     }
     let what = if faults == 0 {
         "all in order"
@@ -365,7 +432,7 @@ mod tests {
 
     fn verified(path: &Path) -> Exit {
         let mut console = Console::plain(Box::new(io::sink()), Box::new(io::sink()));
-        verify(path, &mut console).unwrap()
+        verify(path, None, &mut console).unwrap()
     }
 
     #[test]

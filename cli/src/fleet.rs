@@ -184,7 +184,7 @@ fn failed(what: &'static str, error: impl std::error::Error + Send + Sync + 'sta
 /// A child's log is its standard error, which the fleet keeps in a file.
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("WRIT_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(writ_publisher::LOG_FILTER));
     // Only a second call in one process fails, and then logs are written already.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -43,6 +43,8 @@ pub enum PayloadType {
     Opening,
     /// [`crate::recover::Recall`]
     Recall,
+    /// A line of the record of calls.
+    Audit,
 }
 
 impl PayloadType {
@@ -60,6 +62,7 @@ impl PayloadType {
             PayloadType::Trust => "application/vnd.writ.trust.v1+protobuf",
             PayloadType::Opening => "application/vnd.writ.opening.v1+protobuf",
             PayloadType::Recall => "application/vnd.writ.recall.v1+protobuf",
+            PayloadType::Audit => "application/vnd.writ.audit.v1+json",
         }
     }
 }

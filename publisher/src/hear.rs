@@ -15,7 +15,7 @@ use writ_bus::{
 };
 use writ_core::{
     ack::{Ack, Pulse},
-    beat::Beat,
+    beat::{Beat, LastBeats},
     hash::Hash,
     name::Name,
     recover::Heard,
@@ -25,7 +25,13 @@ use writ_core::{
 };
 use writ_proto::log;
 
-use crate::{alarm::Alarms, behind::Behind, follow::Error, track::Tracking, trust::Trusted};
+use crate::{
+    alarm::Alarms,
+    behind::Behind,
+    follow::Error,
+    track::{Tracking, wall_ms},
+    trust::Trusted,
+};
 
 /// How long an ack that can't be read again is waited for; the next pulse tells of it again.
 const REREAD_TIME_MAX: Duration = Duration::from_secs(2);
@@ -102,11 +108,12 @@ impl Ear {
         mut live: Live,
         beats: watch::Sender<Option<HeardBeat>>,
     ) -> Result<(), Error> {
+        let mut last = LastBeats::default();
         while let Some(signal) = live.next().await {
             match signal {
                 Signal::Message { subject, bytes } => match &subject {
                     BusSubject::Pulse(sender) => self.take_pulse(&subject, sender, &bytes).await,
-                    BusSubject::Beat => self.take_beat(&bytes, &beats),
+                    BusSubject::Beat => self.take_beat(&bytes, &mut last, &beats),
                     _ => {}
                 },
                 // Nobody is silent for what was lost on its way to here.
@@ -198,7 +205,12 @@ impl Ear {
         }
     }
 
-    fn take_beat(&self, bytes: &[u8], beats: &watch::Sender<Option<HeardBeat>>) {
+    fn take_beat(
+        &self,
+        bytes: &[u8],
+        last: &mut LastBeats,
+        beats: &watch::Sender<Option<HeardBeat>>,
+    ) {
         match log::open::<Beat>(&BusSubject::Beat, bytes, &self.trusted.keyring()) {
             Ok(opened) if opened.value.publisher != self.own_name.as_str() => {
                 self.behind.hear(Heard {
@@ -206,6 +218,10 @@ impl Ear {
                     root: Some(opened.value.root),
                     from: opened.value.publisher.clone(),
                 });
+                // What somebody sends again must not make this one fall silent.
+                if !last.take(&opened.value) || opened.value.ends_ms() < wall_ms() {
+                    return;
+                }
                 beats.send_replace(Some(HeardBeat {
                     revision: opened.value.revision,
                     root: opened.value.root,

@@ -47,3 +47,4 @@ pub use audit::Error as AuditError;
 pub use gate::{Args as GateArgs, ConfigError as GateConfigError, Error as GateError};
 pub use registrar::Error as RegistrarError;
 pub use run::{Error, run, run_to_exit};
+pub use writ_bus::connection::LOG_FILTER;

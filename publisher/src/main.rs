@@ -13,7 +13,9 @@ struct Command {
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
     let args = Command::parse().args;
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr);
-    log.init();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WRIT_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(writ_publisher::LOG_FILTER));
+    let log = tracing_subscriber::fmt().with_env_filter(filter);
+    log.with_writer(std::io::stderr).init();
     writ_publisher::run_to_exit(args).await
 }

@@ -156,8 +156,6 @@ pub(crate) async fn run_until(
     let gate = Gate::new(&config.args.gate, config.args.listen, audit)?;
     let listener = config.listen().await?;
     let client = config.connect().await?;
-    let writer = audit::Writer::new(client.clone(), config.args.name.clone(), records, uncounted);
-    let writing = AbortOnDropHandle::new(tokio::spawn(writer.await?.run()));
 
     let alarms = Alarms::default();
     let tracking = Tracking::new(Duration::from_secs(config.args.pulse_period_s));
@@ -170,6 +168,14 @@ pub(crate) async fn run_until(
     if signer.broken().borrow().is_some() {
         return Err(Error::NotTrusted);
     }
+    let writer = audit::Writer::new(
+        client.clone(),
+        config.args.name.clone(),
+        signer.clone(),
+        records,
+        uncounted,
+    );
+    let writing = AbortOnDropHandle::new(tokio::spawn(writer.await?.run()));
     let behind = Behind::new(client.clone(), trusted.clone());
     let views = Views::new(view_receiver, behind.broken(), signer.broken());
     let (beat_sender, heard) = watch::channel(None);

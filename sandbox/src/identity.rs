@@ -47,6 +47,24 @@ impl BusKeys {
         })
     }
 
+    /// Begins to replace the key that signs a role's users.
+    pub fn rotate(&mut self, role: &Role) -> Result<(), Error> {
+        Ok(identity::rotate(
+            &mut self.operator,
+            &mut self.registrar,
+            role,
+        )?)
+    }
+
+    /// Ends it.
+    pub fn retire(&mut self, role: &Role) -> Result<(), Error> {
+        Ok(identity::retire(
+            &mut self.operator,
+            &mut self.registrar,
+            role,
+        )?)
+    }
+
     /// Writes the operator's keys and the registrar's into two folders.
     pub fn store(&self, operator: &Path, registrar: &Path) -> Result<(), Error> {
         self.operator.store(operator, now_s())?;

@@ -58,3 +58,5 @@ mod unmade;
 mod verify;
 mod waiting;
 mod work;
+
+pub use writ_bus::connection::LOG_FILTER;

@@ -81,11 +81,11 @@ impl Gate {
     }
 
     /// Counts what was believed and then ignored. Older messages are the normal case of a duplicate
-    /// or a replay; two truths under one revision are an alarm.
+    /// or a replay; two truths under one revision are an alarm, which a flood of them does not repeat.
     pub(crate) fn ignore(&mut self, subject: &BusSubject, why: Ignored) {
         let count = self.count(why.as_str());
-        if why == Ignored::Conflicting {
-            tracing::error!(%subject, "two messages of one revision differ: a publisher's key signs two truths");
+        if why == Ignored::Conflicting && count.is_power_of_two() {
+            tracing::error!(%subject, count, "two messages of one revision differ: a publisher's key signs two truths");
         } else if count == 1 {
             tracing::info!(%subject, category = why.as_str(), "message ignored; further ones are counted");
         }

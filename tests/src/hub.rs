@@ -271,6 +271,16 @@ impl Hub {
         .await
     }
 
+    /// Speaks on the bus as a publisher, as whoever stole its identity there can.
+    pub async fn publisher_client(&self, number: usize) -> Client {
+        let login = Login::File(self.path().join(format!("publisher-{number}.creds")));
+        let inbox = accounts::publisher_inbox(&publisher_name(number));
+        until("the publisher's identity connects", async || {
+            connect(&self.nats_url(), login.clone(), inbox.clone()).await
+        })
+        .await
+    }
+
     /// Speaks as a cluster.
     pub async fn cluster_client(&self, name: &str) -> Client {
         let inbox = accounts::cluster_inbox(

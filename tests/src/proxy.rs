@@ -1,5 +1,6 @@
 //! A TCP proxy that can hold back what comes from the server, so that a reader behind it is there and
-//! hears nothing, and that can cut all connections, with what was held back.
+//! hears nothing, that can cut all connections, with what was held back, and that can lead the next ones
+//! to another server.
 
 use std::net::SocketAddr;
 
@@ -20,6 +21,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    servers: watch::Sender<SocketAddr>,
     held: watch::Sender<bool>,
     cuts: watch::Sender<()>,
     /// Bytes that came from clients.
@@ -38,6 +40,7 @@ impl Proxy {
     pub async fn start(server: SocketAddr) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it listens");
+        let (servers, server) = watch::channel(server);
         let (held, is_held) = watch::channel(false);
         let (cuts, cut) = watch::channel(());
         let (count, heard) = watch::channel(0);
@@ -46,6 +49,7 @@ impl Proxy {
                 let count = count.clone();
                 let (is_held, mut cut) = (is_held.clone(), cut.clone());
                 cut.mark_unchanged();
+                let server = *server.borrow();
                 // Ends with either side.
                 tokio::spawn(async move {
                     let Ok(server) = TcpStream::connect(server).await else {
@@ -65,6 +69,7 @@ impl Proxy {
         });
         Proxy {
             address,
+            servers,
             held,
             cuts,
             heard,
@@ -94,6 +99,12 @@ impl Proxy {
     /// Ends all connections, and what was held back in them; new ones are taken.
     pub fn cut(&self) {
         self.cuts.send_replace(());
+    }
+
+    /// Ends all connections; new ones go to another server.
+    pub fn lead_to(&self, server: SocketAddr) {
+        self.servers.send_replace(server);
+        self.cut();
     }
 
     /// Lets everything through again, what was held back first.

@@ -163,6 +163,9 @@ impl Account {
     fn serve(&mut self, realm: &Realm, role: &Role) -> Result<(), Error> {
         let (_, key) = realm.signer(role)?;
         self.signing_keys.push(role.scope(realm, key));
+        if let Some(before) = realm.outgoing.get(&role.label()) {
+            self.signing_keys.push(role.scope(realm, before));
+        }
         Ok(())
     }
 

@@ -144,25 +144,69 @@ impl Folder<'_> {
     /// Reads a seed, whose public half is known.
     fn pair(&self, name: &str, kind: Kind, public: &str) -> Result<Pair, Error> {
         let path = self.0.join(name);
-        let pair = Pair::from_seed(kind, &self.read(name)?).map_err(|source| Error::Seed {
-            path: path.clone(),
-            source,
-        })?;
+        let of = |name: &str| {
+            Pair::from_seed(kind, &self.read(name)?).map_err(|source| Error::Seed {
+                path: self.0.join(name),
+                source,
+            })
+        };
+        let pair = of(name)?;
         if pair.public() == public {
-            Ok(pair)
-        } else {
-            Err(Error::OtherKey(path))
+            return Ok(pair);
         }
+        // A replacement that ended after the realm was written: the seed that it names lies here.
+        let next = next_of(name);
+        match of(&next) {
+            Ok(pair) if pair.public() == public => {
+                self.rename(&next, name)?;
+                Ok(pair)
+            }
+            _ => Err(Error::OtherKey(path)),
+        }
+    }
+
+    /// Writes seeds and who is who, so that a process which ends in between leaves behind a folder that
+    /// can be read: with the keys from before, or with these.
+    fn write_keys(
+        &self,
+        seeds: &[(String, Zeroizing<String>)],
+        realm: &Realm,
+    ) -> Result<(), Error> {
+        self.make()?;
+        let is_first = !self.0.join(REALM).exists();
+        let mut replaced = Vec::new();
+        for (name, seed) in seeds {
+            if is_first || !self.0.join(name).exists() {
+                self.write(name, seed)?;
+            } else if self.read(name)?.trim() != seed.trim() {
+                self.write(&next_of(name), seed)?;
+                replaced.push(name);
+            }
+        }
+        self.write_realm(realm)?;
+        for name in replaced {
+            self.rename(&next_of(name), name)?;
+        }
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), Error> {
+        let path = self.0.join(to);
+        fs::rename(self.0.join(from), &path).map_err(|source| Error::File {
+            action: "replace",
+            path,
+            source,
+        })
     }
 }
 
+/// Where a seed waits for the realm that names it.
+fn next_of(name: &str) -> String {
+    format!("{name}.next")
+}
+
 fn seed_file(role: &Role) -> String {
-    match role {
-        Role::Link(region) | Role::LeafInstaller(region) => {
-            format!("{}-{region}.seed", role.word())
-        }
-        _ => format!("{}.seed", role.word()),
-    }
+    format!("{}.seed", role.label())
 }
 
 impl AgentsKeys {
@@ -187,17 +231,15 @@ impl AgentsKeys {
 impl RegistrarKeys {
     /// Writes the keys into a folder.
     pub fn store(&self, folder: &Path) -> Result<(), Error> {
-        let folder = Folder(folder);
-        folder.make()?;
-        folder.write(OPERATOR_SIGNING, &self.operator.seed())?;
+        let mut seeds = vec![(OPERATOR_SIGNING.to_owned(), self.operator.seed())];
         for (role, pair) in [
             (Role::Cluster, &self.agents.cluster),
             (Role::Enrolment, &self.agents.enrolment),
             (Role::Request, &self.agents.request),
         ] {
-            folder.write(&seed_file(&role), &pair.seed())?;
+            seeds.push((seed_file(&role), pair.seed()));
         }
-        folder.write_realm(&self.realm)
+        Folder(folder).write_keys(&seeds, &self.realm)
     }
 
     /// Reads the keys that [`RegistrarKeys::store`] wrote.
@@ -218,13 +260,12 @@ impl OperatorKeys {
     /// Writes the keys into a folder, and the operator's token beside them.
     pub fn store(&self, folder: &Path, issued_s: u64) -> Result<(), Error> {
         let folder = Folder(folder);
-        folder.make()?;
-        folder.write(OPERATOR, &self.root.seed())?;
+        let mut seeds = vec![(OPERATOR.to_owned(), self.root.seed())];
         for (role, pair) in &self.signers {
-            folder.write(&seed_file(role), &pair.seed())?;
+            seeds.push((seed_file(role), pair.seed()));
         }
-        folder.write(OPERATOR_TOKEN, self.operator(issued_s).as_str())?;
-        folder.write_realm(&self.realm)
+        folder.write_keys(&seeds, &self.realm)?;
+        folder.write(OPERATOR_TOKEN, self.operator(issued_s).as_str())
     }
 
     /// Reads the keys that [`OperatorKeys::store`] wrote.

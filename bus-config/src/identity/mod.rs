@@ -17,6 +17,7 @@ mod operator;
 mod realm;
 mod registrar;
 pub mod roles;
+mod rotate;
 mod user;
 
 pub use account::REVOCATIONS_MAX;
@@ -27,6 +28,7 @@ pub use operator::OperatorKeys;
 pub use realm::{LeafKeys, Realm, Signers, generate};
 pub use registrar::{AgentsKeys, RegistrarKeys};
 pub use roles::Role;
+pub use rotate::{retire, rotate};
 
 /// Why something is not signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

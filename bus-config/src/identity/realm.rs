@@ -36,6 +36,9 @@ pub struct Realm {
     /// What regions with a leaf node add.
     #[serde(default)]
     pub leafs: BTreeMap<Region, LeafKeys>,
+    /// Of each role whose signing key is being replaced, the key before: whom it signed is still let in.
+    #[serde(default)]
+    pub outgoing: BTreeMap<String, AccountKey>,
     /// Keys of users that people made, and that count no more: of publishers, installers, links. Those of
     /// clusters are the registry's.
     #[serde(default)]
@@ -130,6 +133,7 @@ pub fn generate() -> (Realm, RegistrarKeys, OperatorKeys) {
             claims_link: claims_link.account(),
         },
         leafs: BTreeMap::new(),
+        outgoing: BTreeMap::new(),
         revoked: BTreeSet::new(),
     };
     let registrar_keys = RegistrarKeys {

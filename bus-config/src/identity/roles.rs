@@ -93,6 +93,14 @@ impl Role {
         }
     }
 
+    /// The role's name on the bus, of which there is one.
+    pub fn label(&self) -> String {
+        match self {
+            Role::Link(region) | Role::LeafInstaller(region) => format!("{}-{region}", self.word()),
+            _ => self.word().to_owned(),
+        }
+    }
+
     fn permissions(&self, realm: &Realm) -> Permissions {
         match self {
             Role::Cluster => accounts::cluster(),

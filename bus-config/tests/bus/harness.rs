@@ -306,6 +306,13 @@ impl Plain {
             .unwrap()
     }
 
+    /// It answers, and was never lost.
+    pub(crate) async fn stands(&mut self) {
+        let root = "$JS.API.DIRECT.GET.WRIT.writ.root";
+        self.client.request(root, "".into()).await.unwrap();
+        assert!(self.losses.try_recv().is_err(), "the connection was lost");
+    }
+
     /// The next violation, which has to come.
     pub(crate) async fn violation(&mut self) -> String {
         timeout(DEADLINE, self.violations.recv())

@@ -14,4 +14,5 @@ mod nonce;
 mod past;
 mod read;
 mod revocation;
+mod rotation;
 mod streams;

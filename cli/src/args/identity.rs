@@ -67,11 +67,14 @@ pub(crate) struct CreateToken {
 pub(crate) enum Audit {
     /// Write it into a folder, a file for each day and a line for each call; goes on where it was.
     Export(ExportAudit),
-    /// Check that no line is missing, doubled or changed. Needs no network.
+    /// Check that no line is missing, doubled, changed or false. Needs no network.
     Verify {
         /// The folder.
         #[arg(value_name = "DIR")]
         dir: PathBuf,
+        /// The trust file whose offline key is believed, where the folder's own is not to be.
+        #[arg(long, value_name = "FILE")]
+        trust_file: Option<PathBuf>,
     },
 }
 

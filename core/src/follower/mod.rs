@@ -30,7 +30,7 @@ pub use self::{
 };
 use self::{held::Held, read::Open};
 use crate::{
-    beat::Beat,
+    beat::{Beat, LastBeats},
     epoch::{self, Opening},
     event::Event,
     guard::{Guard, stands},
@@ -95,6 +95,7 @@ pub struct Follower {
     root: Option<Arc<Root>>,
     root_hash: Option<Hash>,
     beat: Option<BeatHeld>,
+    last_beats: LastBeats,
     cut: Option<Cut>,
     /// Live messages may have been lost since the root was read.
     gap: bool,
@@ -131,6 +132,7 @@ impl Follower {
             root: None,
             root_hash: None,
             beat: None,
+            last_beats: LastBeats::default(),
             cut: None,
             gap: false,
             epoch: epoch::FIRST,
@@ -262,11 +264,12 @@ impl Follower {
         })
     }
 
-    /// Takes a beat (8). Its age is measured from `now_ms`, which only goes forward.
+    /// Takes a beat (8). Its age is measured from `now_ms`, which only goes forward, and is that of the
+    /// wall clock as it was when it began to.
     ///
     /// # Errors
-    /// [`Ignored`]: it is below the one held, of the same revision with another root, or of an epoch
-    /// that is not open.
+    /// [`Ignored`]: it is below what is held, of the same revision with another root, one that was heard
+    /// before, or of an epoch that is not open.
     pub fn on_beat(&mut self, beat: &Beat, now_ms: u64) -> Result<(), Ignored> {
         if let Err(why) = self.check_epoch(beat.revision) {
             // Nothing else is believed of the beat.
@@ -281,15 +284,21 @@ impl Follower {
             .as_ref()
             .map(|root| root.revision)
             .zip(self.root_hash);
-        if held.is_some_and(|(revision, _)| beat.revision < revision) {
+        let mut known = held.into_iter().chain(root);
+        if known.any(|(revision, _)| beat.revision < revision) {
             return Err(Ignored::Older);
         }
         let differs = |(revision, root)| beat.revision == revision && beat.root != root;
         if held.into_iter().chain(root).any(differs) {
             return Err(Ignored::Conflicting);
         }
+        // Somebody who withholds what is new could repeat it for ever, and nobody would be stale.
+        if !self.last_beats.take(beat) {
+            return Err(Ignored::Older);
+        }
         self.unanswered.clear();
         let expires_at_ms = now_ms.saturating_add(beat.expires_after_ms);
+        let expires_at_ms = expires_at_ms.min(beat.ends_ms());
         self.beat = Some(BeatHeld {
             revision: beat.revision,
             root: beat.root,

@@ -9,11 +9,11 @@ use writ_bus::{
     audit::{self, Appended, Entry},
     connection,
 };
-use writ_core::name::Name;
-use writ_proto::audit::{Link, hash};
+use writ_core::{envelope::SigningKey, name::Name};
+use writ_proto::audit::{Link, hash, sign};
 
 use super::Record;
-use crate::{alarm::describe, track};
+use crate::{alarm::describe, track, trust::Signer};
 
 /// Records of one message: 300 B each come to a tenth of what the bus takes.
 const RECORDS_MAX: usize = 256;
@@ -42,6 +42,7 @@ pub enum Error {
 pub(crate) struct Writer<F> {
     client: Client,
     publisher: Name,
+    signer: Signer,
     end: End,
     records: mpsc::Receiver<Record>,
     uncounted: F,
@@ -73,6 +74,7 @@ impl<F: Fn() -> u64> Writer<F> {
     pub(crate) async fn new(
         client: Client,
         publisher: Name,
+        signer: Signer,
         records: mpsc::Receiver<Record>,
         uncounted: F,
     ) -> Result<Writer<F>, Error> {
@@ -81,6 +83,7 @@ impl<F: Fn() -> u64> Writer<F> {
         Ok(Writer {
             client,
             publisher,
+            signer,
             end,
             records,
             uncounted,
@@ -128,7 +131,9 @@ impl<F: Fn() -> u64> Writer<F> {
     async fn store(&mut self, records: &[Record]) {
         let mut is_told = false;
         loop {
-            let (bytes, end) = self.chain(records);
+            let key = self.signer.hold().await;
+            let (bytes, end) = self.chain(records, &key);
+            drop(key);
             let appended =
                 audit::append(&self.client, &self.publisher, bytes.clone(), self.end.place);
             match appended.await {
@@ -152,12 +157,13 @@ impl<F: Fn() -> u64> Writer<F> {
     }
 
     /// The records as lines that continue the chain, and its end after them.
-    fn chain(&self, records: &[Record]) -> (Bytes, End) {
+    fn chain(&self, records: &[Record], key: &SigningKey) -> (Bytes, End) {
         let mut end = self.end.clone();
         let mut text = String::new();
         for record in records {
             end.number += 1;
             let line = record.line(self.publisher.as_str(), end.number, &end.hash);
+            let line = sign(&line, key);
             end.hash = hash(&line);
             text.push_str(&line);
             text.push('\n');
@@ -171,6 +177,13 @@ impl<F: Fn() -> u64> Writer<F> {
         match audit::last(&self.client, &self.publisher).await {
             Ok(Some(last)) => {
                 let is_ours = last.bytes == *bytes;
+                if !is_ours && last.sequence != self.end.place {
+                    tracing::error!(
+                        alarm = "audit_foreign",
+                        place = last.sequence,
+                        "somebody else writes the audit under this publisher's name"
+                    );
+                }
                 match End::of(&last) {
                     Ok(end) => self.end = end,
                     Err(error) => tracing::error!("{}", describe(&error)),

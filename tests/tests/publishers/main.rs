@@ -2,6 +2,7 @@
 //! Each test has its own real nats-servers and publishers.
 
 mod at_least;
+mod audit;
 mod beats;
 mod bulk;
 mod kills;

@@ -5,7 +5,7 @@ use super::{
     documents::delete,
     scene::{Scene, beat, local, own_entry, policy},
 };
-use crate::{revision::Revision, root::Root, scope::Kind};
+use crate::{beat::Beat, revision::Revision, root::Root, scope::Kind};
 
 fn named(name: &str) -> Vec<String> {
     vec![format!("{name}@1 Received NotRecovered")]
@@ -68,10 +68,13 @@ fn a_new_epoch_without_the_offline_keys_opening_is_not_followed() {
         }
     }
     assert_eq!((scene.act(), scene.follower.epoch()), (vec![], 1));
-    let still = beat(Revision {
-        epoch: 1,
-        number: 3,
-    });
+    let still = Beat {
+        issued_ms: 90,
+        ..beat(Revision {
+            epoch: 1,
+            number: 3,
+        })
+    };
     assert_eq!(
         scene.follower.on_beat(&still, 5),
         Ok(()),

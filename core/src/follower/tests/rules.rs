@@ -8,6 +8,7 @@ use super::{
     scene::{BEAT_EXPIRES_AFTER_MS, Scene, beat, feed, local, own_entry, policy},
 };
 use crate::{
+    beat::Beat,
     edit::{Change, Edit},
     hash::Hash,
     model::Mode,
@@ -244,10 +245,44 @@ fn a_beat_below_the_one_held_is_ignored_and_an_equal_one_with_another_root_is_an
     let second = beat(scene.log.state.revision());
     assert_eq!(scene.follower.on_beat(&second, 1), Ok(()));
     assert_eq!(scene.follower.on_beat(&first, 2), Err(Ignored::Older));
-    assert_eq!(scene.follower.on_beat(&second, 2), Ok(()));
+    let mut next = second.clone();
+    next.issued_ms += 1;
+    assert_eq!(scene.follower.on_beat(&next, 2), Ok(()));
     let mut other = second.clone();
     other.root = Hash::of(b"another");
     assert_eq!(scene.follower.on_beat(&other, 2), Err(Ignored::Conflicting));
+}
+
+#[test]
+fn a_beat_that_is_repeated_does_not_keep_a_cluster_from_being_stale() {
+    let mut scene = Scene::registered();
+    let of = |issued_ms, publisher: &str| Beat {
+        issued_ms,
+        publisher: publisher.to_owned(),
+        ..beat(Revision::START)
+    };
+    let start_ms = 1_000_000_000;
+    let mut hear = |beat: &Beat, at_ms| {
+        (
+            scene.follower.on_beat(beat, at_ms),
+            scene.follower.is_stale(at_ms),
+        )
+    };
+    let (first, second) = (of(start_ms, "publisher-1"), of(start_ms + 1, "publisher-1"));
+    assert_eq!(hear(&first, start_ms), (Ok(()), false));
+    assert_eq!(hear(&second, start_ms + 1), (Ok(()), false));
+    let over_ms = start_ms + 2 + BEAT_EXPIRES_AFTER_MS;
+    for repeated in [&first, &second] {
+        assert_eq!(hear(repeated, over_ms), (Err(Ignored::Older), true));
+    }
+    // Another publisher's clock is behind, and is heard all the same.
+    let other = of(start_ms - 5_000, "publisher-2");
+    assert_eq!(hear(&other, over_ms), (Ok(()), false));
+    // One that somebody kept for a day is no sign of life, also for who never heard it.
+    let mut started = Scene::registered();
+    let day_ms = 24 * 60 * 60 * 1000;
+    assert_eq!(started.follower.on_beat(&first, start_ms + day_ms), Ok(()));
+    assert!(started.follower.is_stale(start_ms + day_ms));
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub(super) struct Scene {
     pub(super) follower: Follower,
     pub(super) records: BTreeMap<Key, Recorded>,
     pub(super) now_ms: u64,
+    /// Beats so far.
+    beats: u64,
 }
 
 /// A policy of that selector for region `eu` and stage `prod`.
@@ -65,6 +67,7 @@ impl Scene {
             follower: Follower::new(identity()),
             records: BTreeMap::new(),
             now_ms: 1,
+            beats: 0,
         }
     }
 
@@ -98,8 +101,12 @@ impl Scene {
     }
 
     pub(super) fn beat(&mut self) -> Result<(), Ignored> {
-        self.follower
-            .on_beat(&beat(self.log.state.revision()), self.now_ms)
+        self.beats += 1;
+        let beat = Beat {
+            issued_ms: self.beats,
+            ..beat(self.log.state.revision())
+        };
+        self.follower.on_beat(&beat, self.now_ms)
     }
 
     pub(super) fn answer(&mut self, read: &Read) {

@@ -87,6 +87,8 @@ pub(super) struct World {
     pub(super) subscribers: Vec<Subscriber>,
     pub(super) sent: Vec<usize>,
     pub(super) beats: Vec<Revision>,
+    /// When the next beat is signed: each is later than the one before.
+    beat_at_ms: u64,
     /// The log was lost, and no publisher takes an edit.
     pub(super) is_frozen: bool,
     /// The highest epoch ever opened.
@@ -116,6 +118,7 @@ impl World {
             subscribers,
             sent: Vec::new(),
             beats: Vec::new(),
+            beat_at_ms: 0,
             is_frozen: false,
             epoch: epoch::FIRST,
             faults: true,
@@ -195,10 +198,11 @@ impl World {
         } else {
             newest
         };
+        self.beat_at_ms += 1;
         let beat = Beat {
             revision,
             root: root_hash(revision),
-            issued_ms: 0,
+            issued_ms: self.beat_at_ms,
             expires_after_ms: 30_000,
             publisher: "p1".to_owned(),
         };
