@@ -324,8 +324,11 @@ impl Past {
             };
             after = stored.sequence;
             match self.open(&stored) {
-                Some(intent) if !take(intent) => return Ok(revoked),
-                Some(_) => {}
+                Some(intent) => {
+                    if !take(intent) {
+                        return Ok(revoked);
+                    }
+                }
                 None => revoked += u64::from(self.is_of_revoked(&stored)),
             }
         }
