@@ -10,15 +10,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use writ_core::secret_file::is_private;
 use zeroize::Zeroizing;
 
 /// Largest secret file: a NATS credentials file has about 1 KB.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
-
-/// Everything that group and others may do.
-const OTHERS: u32 = 0o077;
-/// Reading by the group.
-const GROUP_READS: u32 = 0o040;
 
 /// Why a secret is not taken from a file.
 #[derive(Debug, thiserror::Error)]
@@ -76,15 +72,6 @@ pub fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
-/// Whether nobody but its owner may use a file. One that root owns and hands to the group of a process
-/// that is not root may be read by that group: so the kubelet mounts a Secret with `fsGroup`, and the
-/// process itself could not make it stricter.
-fn is_private(mode: u32, owner: u32, own: u32) -> bool {
-    let is_handed_by_root = owner == 0 && own != 0;
-    let allowed = if is_handed_by_root { GROUP_READS } else { 0 };
-    mode & OTHERS & !allowed == 0
-}
-
 #[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt as _};
@@ -118,13 +105,5 @@ mod tests {
             read(&folder.path().join("none")),
             Err(Error::Read { .. })
         ));
-    }
-
-    #[test]
-    fn the_group_that_root_hands_a_secret_to_may_read_it_and_no_more() {
-        let (root, user) = (0, 65_532);
-        assert!(is_private(0o440, root, user) && is_private(0o640, root, user));
-        assert!(!is_private(0o444, root, user) && !is_private(0o660, root, user));
-        assert!(!is_private(0o440, user, user) && !is_private(0o440, root, root));
     }
 }

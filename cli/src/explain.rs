@@ -34,8 +34,7 @@ pub(crate) fn run(args: &Explain, console: &mut Console) -> Result<Exit, Error> 
 
 /// Every reason on a line, and where fields begin.
 fn list() -> String {
-    let width = reasons::ALL
-        .iter()
+    let width = reasons::all()
         .map(|page| page.name.len())
         .max()
         .unwrap_or_default();
@@ -47,6 +46,10 @@ fn list() -> String {
             page.name,
             state.to_lowercase()
         ));
+    }
+    lines.push("\nWords that say why an edit is not made:".to_owned());
+    for page in reasons::EDITS {
+        lines.push(format!("  {:width$}  {}", page.name, page.headline().1));
     }
     lines.push("\nKinds of documents, with `writ explain KIND.FIELD` for what is in them:".into());
     for kind in fields::kinds() {
@@ -91,8 +94,7 @@ fn unknown(topic: &str) -> Error {
         let hint = format!("did you mean `writ explain {}`?", field.path);
         return Error::NotFound(format!("`{topic}` is neither a reason nor a field: {hint}"));
     }
-    let words = reasons::ALL
-        .iter()
+    let words = reasons::all()
         .map(|page| page.name)
         .chain(fields::ALL.iter().map(|field| field.path));
     let nearest = words

@@ -1,14 +1,16 @@
 //! Certificates and keys out of files.
 
 use std::{
-    io,
-    os::unix::fs::PermissionsExt as _,
+    fs::File,
+    io::{self, Read as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
 use rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem::PemObject as _,
 };
+use writ_core::secret_file::is_private;
 
 /// Largest file that is read: a bundle of authorities has some hundred KiB.
 const FILE_SIZE_MAX_BYTES: u64 = 1 << 20;
@@ -32,9 +34,14 @@ pub enum Error {
         /// What was looked for.
         what: &'static str,
     },
-    /// Everybody on the machine can read it.
-    #[error("{} holds a secret and everybody can read it: chmod 600 it", .0.display())]
-    Open(PathBuf),
+    /// It is not its owner's alone.
+    #[error("{} holds a secret and has mode {mode:04o}: others than its owner may use it; chmod 0600 it", .path.display())]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
 }
 
 /// Reads a file of a limited size.
@@ -50,18 +57,27 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(failed)
 }
 
-/// Reads a file that holds a secret; one that everybody can read is refused.
+/// Reads a file that holds a secret; one that is not its owner's alone is refused ([`is_private`]).
 pub fn read_secret(path: &Path) -> Result<Vec<u8>, Error> {
-    // The group may read: a mounted Secret belongs to the group of its pod.
-    const OTHERS: u32 = 0o007;
-    let metadata = std::fs::metadata(path).map_err(|source| Error::Read {
+    let failed = |source| Error::Read {
         path: path.to_owned(),
         source,
-    })?;
-    if metadata.permissions().mode() & OTHERS != 0 {
-        return Err(Error::Open(path.to_owned()));
+    };
+    let file = File::open(path).map_err(failed)?;
+    // Of the file that was opened, so that nobody changes it in between.
+    let metadata = file.metadata().map_err(failed)?;
+    let mode = metadata.mode() & 0o7777;
+    if !is_private(mode, metadata.uid(), rustix::process::geteuid().as_raw()) {
+        let path = path.to_owned();
+        return Err(Error::Open { path, mode });
     }
-    read(path)
+    if metadata.len() > FILE_SIZE_MAX_BYTES {
+        return Err(failed(io::ErrorKind::FileTooLarge.into()));
+    }
+    let mut bytes = Vec::new();
+    let mut limited = file.take(FILE_SIZE_MAX_BYTES);
+    limited.read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }
 
 /// Reads certificates in PEM, one or more.
@@ -100,14 +116,22 @@ pub fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'stat
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
-    fn a_secret_that_everybody_can_read_is_refused() {
+    fn a_secret_that_is_not_its_owners_alone_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         std::fs::write(&path, "secret").unwrap();
-        for (mode, is_read) in [(0o600, true), (0o440, true), (0o604, false), (0o666, false)] {
+        for (mode, is_read) in [
+            (0o600, true),
+            (0o400, true),
+            (0o440, false),
+            (0o604, false),
+            (0o666, false),
+        ] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(read_secret(&path).is_ok(), is_read, "{mode:o}");
         }

@@ -28,6 +28,7 @@ pub mod recover;
 pub mod revision;
 pub mod root;
 pub mod scope;
+pub mod secret_file;
 pub mod subject;
 pub mod tracker;
 pub mod trust;

@@ -10,35 +10,42 @@ use std::{
 
 use writ_core::subject::BusSubject;
 
-/// Time between two lines of one category: often enough to see that it goes on, and about what.
+/// Time between two lines of one category and subject: often enough to see that it goes on.
 const LOG_PERIOD: Duration = Duration::from_secs(1);
+
+/// Subjects that are told apart; those that come after so many share a line, so that whoever makes them up
+/// fills neither the memory nor the log.
+const SUBJECTS_MAX: usize = 64;
 
 /// Counts that their clones share.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Alarms(Arc<Mutex<BTreeMap<&'static str, Count>>>);
+pub(crate) struct Alarms(Arc<Mutex<Counts>>);
 
 #[derive(Debug, Default)]
-struct Count {
+struct Counts {
     total: u64,
-    logged: Option<Instant>,
+    logged: BTreeMap<(&'static str, String), Instant>,
 }
 
-impl Count {
+impl Counts {
     /// Counts one; the total where it is to be logged.
-    fn raise(&mut self, now: Instant) -> Option<u64> {
+    fn raise(&mut self, category: &'static str, subject: String, now: Instant) -> Option<u64> {
         self.total += 1;
-        let is_due = self
-            .logged
-            .is_none_or(|at| now.duration_since(at) >= LOG_PERIOD);
-        is_due.then(|| {
-            self.logged = Some(now);
-            self.total
-        })
+        let mut key = (category, subject);
+        if self.logged.len() >= SUBJECTS_MAX && !self.logged.contains_key(&key) {
+            key.1.clear();
+        }
+        let last = self.logged.get(&key);
+        if last.is_some_and(|at| now.duration_since(*at) < LOG_PERIOD) {
+            return None;
+        }
+        self.logged.insert(key, now);
+        Some(self.total)
     }
 }
 
 impl Alarms {
-    /// Counts one message that is skipped, and logs it unless one of its category was just logged.
+    /// Counts one message that is skipped, and logs it unless one like it was just logged.
     pub(crate) fn raise(
         &self,
         subject: &BusSubject,
@@ -47,7 +54,7 @@ impl Alarms {
     ) {
         let due = {
             let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            counts.entry(category).or_default().raise(Instant::now())
+            counts.raise(category, subject.to_string(), Instant::now())
         };
         if let Some(total) = due {
             let causes = describe(error);
@@ -74,11 +81,16 @@ mod tests {
 
     #[test]
     fn a_flood_is_counted_whole_and_logged_now_and_then() {
-        let (mut count, start) = (Count::default(), Instant::now());
-        let logged: Vec<u64> = (0..1_000)
-            .filter_map(|at| count.raise(start + Duration::from_millis(3 * at)))
-            .collect();
+        let (mut counts, start) = (Counts::default(), Instant::now());
+        let mut raise = |subject: &str, at_ms| {
+            let now = start + Duration::from_millis(at_ms);
+            counts.raise("not_verified", subject.to_owned(), now)
+        };
+        let logged: Vec<u64> = (0..1_000).filter_map(|at| raise("a", 3 * at)).collect();
         assert_eq!(logged, [1, 335, 669]);
-        assert_eq!(count.total, 1_000);
+        // Another subject is not hidden by it, unless there are too many.
+        assert_eq!(raise("b", 2_999), Some(1_001));
+        let made_up = (0..1_000).filter_map(|at| raise(&format!("made-up-{at}"), 3_000));
+        assert_eq!(made_up.count(), SUBJECTS_MAX - 2 + 1);
     }
 }

@@ -132,9 +132,9 @@ impl Behind {
     fn tell(&self) {
         let now = self.watch().ahead().map(|ahead: &Ahead| Broken {
             reason: if ahead.is_fork {
-                "LogForked"
+                crate::words::LOG_FORKED
             } else {
-                "LogBehind"
+                crate::words::LOG_BEHIND
             },
             message: ahead.to_string(),
         });

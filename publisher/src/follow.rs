@@ -138,11 +138,14 @@ impl Follower {
     fn start_anew(&mut self, error: &Error) {
         if self.shown.is_none() {
             let causes = describe(error);
-            tracing::error!(reason = "LogRestored", "no edit is accepted: {causes}");
+            tracing::error!(
+                reason = crate::words::LOG_RESTORED,
+                "no edit is accepted: {causes}"
+            );
             self.shown = Some((self.view.revision(), self.view.root_hash));
             let mut shown = View::clone(&self.view);
             shown.broken = Some(Broken {
-                reason: "LogRestored",
+                reason: crate::words::LOG_RESTORED,
                 message: causes,
             });
             self.views.send_replace(Arc::new(shown));
@@ -192,9 +195,12 @@ impl Follower {
             return;
         }
         let message = "a recovery was begun and has not ended: if nobody is at it, run it again";
-        tracing::error!(reason = "EpochNotOpened", "no edit is accepted: {message}");
+        tracing::error!(
+            reason = crate::words::EPOCH_NOT_OPENED,
+            "no edit is accepted: {message}"
+        );
         self.view.broken = Some(Broken {
-            reason: "EpochNotOpened",
+            reason: crate::words::EPOCH_NOT_OPENED,
             message: message.to_owned(),
         });
         self.show();
@@ -218,9 +224,12 @@ impl Follower {
             return None;
         }
         let message = "it was restored from a backup, and clusters may hold more than it does";
-        tracing::error!(reason = "LogRestored", "no edit is accepted: {message}");
+        tracing::error!(
+            reason = crate::words::LOG_RESTORED,
+            "no edit is accepted: {message}"
+        );
         Some(Broken {
-            reason: "LogRestored",
+            reason: crate::words::LOG_RESTORED,
             message: message.to_owned(),
         })
     }
@@ -269,7 +278,7 @@ impl Follower {
     fn check_trust(&self) -> Option<Broken> {
         let (stated, held) = (self.view.state.trust(), self.trusted.version());
         (stated > held).then(|| Broken {
-            reason: "TrustMissing",
+            reason: crate::words::TRUST_MISSING,
             message: format!(
                 "the log states trust bundle {stated}, and has it not: {held} is the newest at hand; store it again with `writ keys apply`"
             ),
@@ -360,8 +369,8 @@ fn is_another_log(error: &Error) -> bool {
 /// The name of what does not fit, for machines.
 fn reason(error: &FollowError) -> &'static str {
     match error {
-        FollowError::WentBack { .. } => "LogWentBack",
-        FollowError::FeedDiffers { .. } => "LogDiffers",
-        FollowError::Unopened(_) => "EpochNotOpened",
+        FollowError::WentBack { .. } => crate::words::LOG_WENT_BACK,
+        FollowError::FeedDiffers { .. } => crate::words::LOG_DIFFERS,
+        FollowError::Unopened(_) => crate::words::EPOCH_NOT_OPENED,
     }
 }

@@ -41,6 +41,7 @@ mod track;
 mod trust;
 mod validate;
 mod view;
+pub mod words;
 
 pub use args::Args;
 pub use audit::Error as AuditError;

@@ -194,11 +194,24 @@ impl Past {
     fn open(&self, stored: &read::Stored) -> Option<Intent> {
         match log::open::<Intent>(&stored.subject, &stored.bytes, &self.trusted.keyring()) {
             Ok(opened) => Some(opened.value),
+            // After a revocation that is how it has to be.
+            Err(_) if self.is_of_revoked(stored) => None,
             Err(error) => {
                 self.alarms.raise(&stored.subject, error.category(), &error);
                 None
             }
         }
+    }
+
+    /// Whether an edit is signed by a key that was revoked since: a publisher made it, or whoever had stolen
+    /// the key.
+    fn is_of_revoked(&self, stored: &read::Stored) -> bool {
+        let held = self.trusted.held();
+        let all = held.trust.bundle.keyring_with_revoked();
+        let is_signed = log::open::<Intent>(&stored.subject, &stored.bytes, &all).is_ok();
+        let is_believed =
+            log::open::<Intent>(&stored.subject, &stored.bytes, &self.trusted.keyring()).is_ok();
+        is_signed && !is_believed
     }
 
     /// What some names were at a place; at most [`CHUNK_NAMES_MAX`] of them, which the view has.
@@ -294,23 +307,29 @@ impl Past {
         })
     }
 
-    /// The kept edits of a name, oldest first, as the leader has them; `take` says whether to go on.
+    /// The kept edits of a name, oldest first, as the leader has them; `take` says whether to go on. How
+    /// many were passed over whose key was revoked since.
     pub(crate) async fn edits(
         &self,
         kind: Kind,
         name: &Name,
         mut take: impl FnMut(Intent) -> bool,
-    ) -> Result<(), connection::Error> {
+    ) -> Result<u64, connection::Error> {
         let subject = subject(kind, name);
-        let mut after = 0;
+        let (mut after, mut revoked) = (0, 0);
         loop {
             let next = read::next_by_subject(&self.client, Stream::Log, &subject, after).await?;
-            let Some(stored) = next else { return Ok(()) };
+            let Some(stored) = next else {
+                return Ok(revoked);
+            };
             after = stored.sequence;
-            if let Some(intent) = self.open(&stored)
-                && !take(intent)
-            {
-                return Ok(());
+            match self.open(&stored) {
+                Some(intent) => {
+                    if !take(intent) {
+                        return Ok(revoked);
+                    }
+                }
+                None => revoked += u64::from(self.is_of_revoked(&stored)),
             }
         }
     }

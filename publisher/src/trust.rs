@@ -175,7 +175,7 @@ impl Signer {
         let public = self.public.borrow().clone();
         let is_active = self.trusted.held().trust.bundle.is_active(&public);
         let now = (!is_active).then(|| Broken {
-            reason: "KeyNotTrusted",
+            reason: crate::words::KEY_NOT_TRUSTED,
             message: format!(
                 "the trust bundle {} does not list this publisher's key {} as active: put one that it lists into {}",
                 self.trusted.version(),

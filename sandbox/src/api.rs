@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rcgen::KeyPair;
 use tonic::transport::{Channel, Endpoint};
 use writ_connect::{Fleet, Way, channel};
 use writ_core::access::ADMINISTRATORS;
@@ -25,6 +26,14 @@ pub enum Error {
     /// A file could not be written.
     #[error(transparent)]
     File(#[from] files::Error),
+    /// A key that was made can't be read again.
+    #[error("can't read {}", .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// What was made is not taken.
     #[error("the way to the publisher can't be used")]
     Way(#[from] channel::Error),
@@ -71,6 +80,21 @@ impl ApiKeys {
         let identity = certs::expired_client(&self.authority, name)?;
         self.write(name, &identity)?;
         Ok(self.shows(name))
+    }
+
+    /// Writes the list of revoked client certificates, those of these users, and says where it is.
+    pub fn revoke(&self, number: u64, users: &[&str]) -> Result<PathBuf, Error> {
+        let key = |user: &&str| {
+            let path = self.file(&format!("{user}.key"));
+            let text = std::fs::read_to_string(&path);
+            let text = text.map_err(|source| Error::Read { path, source })?;
+            Ok(KeyPair::from_pem(&text).map_err(certs::Error::from)?)
+        };
+        let keys: Result<Vec<KeyPair>, Error> = users.iter().map(key).collect();
+        let list = certs::revocations(&self.authority, number, &keys?)?;
+        let path = self.file("revoked.pem");
+        files::write(&path, list)?;
+        Ok(path)
     }
 
     fn write(&self, name: &str, identity: &Identity) -> Result<(), Error> {

@@ -19,7 +19,7 @@ macro_rules! pages {
     };
 }
 
-/// Every reason, in the order of the index.
+/// Every reason that a cluster gives, in the order of the index.
 pub(crate) const ALL: &[Page] = pages![
     "ForeignObject" "ClaimedByPolicy" "CeilingExceeded" "CeilingNotEnforced"
     "NamespaceMissing" "NamespaceTerminating" "RoleMissing" "Finalizing"
@@ -30,9 +30,22 @@ pub(crate) const ALL: &[Page] = pages![
     "Waiting" "InvalidEvent" "MirrorNotWritten" "Drift"
 ];
 
+/// Every word by which an answer says why an edit is not made, in the order of the index.
+pub(crate) const EDITS: &[Page] = pages![
+    "DELETION_PROTECTION" "CLAIMED_BY_POLICY" "CONFIRM" "APPROVAL"
+    "PROTECTED_GROUP" "LAST_ADMINISTRATOR" "PROPOSED_ALREADY" "NOT_APPROVED"
+    "LogBehind" "LogRestored" "LogForked" "LogWentBack"
+    "LogDiffers" "EpochNotOpened" "TrustMissing" "KeyNotTrusted"
+];
+
+/// All pages.
+pub(crate) fn all() -> impl Iterator<Item = &'static Page> {
+    ALL.iter().chain(EDITS)
+}
+
 /// The page of a reason, however its name is capitalised.
 pub(crate) fn find(name: &str) -> Option<&'static Page> {
-    ALL.iter().find(|page| page.name.eq_ignore_ascii_case(name))
+    all().find(|page| page.name.eq_ignore_ascii_case(name))
 }
 
 impl Page {

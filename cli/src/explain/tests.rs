@@ -72,6 +72,14 @@ fn every_reason_of_the_planner_has_a_page() {
     }
 }
 
+#[cfg(feature = "sandbox")]
+#[test]
+fn every_word_that_an_answer_carries_has_a_page() {
+    let words: BTreeSet<_> = writ_publisher::words::ALL.into();
+    let pages: BTreeSet<_> = reasons::EDITS.iter().map(|page| page.name).collect();
+    assert_eq!(words, pages);
+}
+
 #[test]
 fn every_page_is_of_a_reason_and_in_the_index() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/errors");
@@ -81,12 +89,11 @@ fn every_page_is_of_a_reason_and_in_the_index() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name != "README.md")
         .collect();
-    let known: BTreeSet<String> = reasons::ALL
-        .iter()
+    let known: BTreeSet<String> = reasons::all()
         .map(|page| format!("{}.md", page.name))
         .collect();
     assert_eq!(pages, known);
-    for page in reasons::ALL {
+    for page in reasons::all() {
         let line = format!("[{name}]({name}.md)", name = page.name);
         assert!(index.contains(&line), "{line}");
     }
@@ -94,7 +101,7 @@ fn every_page_is_of_a_reason_and_in_the_index() {
 
 #[test]
 fn every_page_has_all_of_its_parts() {
-    for page in reasons::ALL {
+    for page in reasons::all() {
         let text = page.plain();
         assert!(text.starts_with(&format!("# {}\n\n", page.name)));
         let (state, summary) = page.headline();
@@ -162,7 +169,7 @@ fn an_unknown_word_is_answered_with_the_nearest() {
 #[test]
 fn the_list_has_a_line_for_every_reason_and_kind() {
     let list = list();
-    for page in reasons::ALL {
+    for page in reasons::all() {
         let line = format!("\n  {} ", page.name);
         assert!(list.contains(&line), "{line}");
     }

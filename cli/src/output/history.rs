@@ -46,6 +46,13 @@ pub(crate) fn table(told: &v1::ListEditsResponse) -> Table {
 
 /// Where the kept history begins.
 pub(crate) fn begins(name: &str, told: &v1::ListEditsResponse) -> String {
+    if told.revoked > 0 {
+        return format!(
+            "the history of {name} that can be believed begins at {name}@{}: {} edits before are \
+             signed by a key that was revoked since, and nobody can tell them from those of its thief",
+            told.oldest_generation, told.revoked
+        );
+    }
     match told.oldest_generation {
         0 | 1 => format!("the whole history of {name} is kept"),
         oldest => format!(
@@ -68,8 +75,19 @@ pub(crate) struct History {
     /// The first generation that is kept; those before it are unknown.
     oldest_generation: u64,
     kept_max: u32,
+    /// Edits that are in the log and not listed: signed by a key that was revoked since.
+    #[serde(skip_serializing_if = "is_zero")]
+    revoked: u64,
     /// Oldest first.
     items: Vec<EditView>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 /// An edit without its document.
@@ -119,6 +137,7 @@ pub(crate) fn document(kind: Kind, name: &str, told: &v1::ListEditsResponse) -> 
             as_of: AsOf::from_proto(told.as_of.as_ref()),
             oldest_generation: told.oldest_generation,
             kept_max: told.kept_max,
+            revoked: told.revoked,
             items: told.edits.iter().map(EditView::new).collect(),
         },
     )

@@ -14,7 +14,7 @@ use writ_proto::v1::{self, access_service_server::AccessService};
 
 use super::{
     Api, convert, error,
-    policy::{Page, read_after, read_name},
+    policy::{Filter, Page, read_name},
 };
 use crate::{accept, access::current_policy_generation, caller::caller, track, view::View};
 
@@ -65,16 +65,16 @@ impl AccessService for Api {
         let request = request.into_inner();
         let view = self.view_at(request.at_least.as_ref()).await?;
         let rights = self.rights(&caller, &view)?;
-        let after = read_after(&request.page_token)?;
+        let filter = Filter::read(&request)?;
         let mut page = Page::new(request.page_size);
         let mut documents = Vec::new();
-        for (name, found) in view.documents_after(Kind::Access, after.as_ref()) {
+        for (name, found) in view.documents_after(Kind::Access, filter.after.as_ref()) {
             let (Document::Record(record), Some(intent)) =
                 (found.as_ref(), view.intent(Kind::Access, name))
             else {
                 continue;
             };
-            if !rights.see_record(record) {
+            if !rights.see_record(record) || !filter.fits_record(record) {
                 continue;
             }
             let document = document(intent, record);
@@ -118,15 +118,17 @@ impl AccessService for Api {
         let request = request.into_inner();
         let view = self.view_at(request.at_least.as_ref()).await?;
         let rights = self.rights(&caller, &view)?;
-        let after = read_after(&request.page_token)?;
+        let filter = Filter::read(&request)?;
         let mut page = Page::new(request.page_size);
         let mut proposals = Vec::new();
-        for (name, _) in view.documents_after(Kind::Proposal, after.as_ref()) {
+        for (name, _) in view.documents_after(Kind::Proposal, filter.after.as_ref()) {
             let found = view.proposal(name).zip(view.intent(Kind::Proposal, name));
             let Some((found, intent)) = found else {
                 continue;
             };
-            if !see_proposal(&rights, found, &view) {
+            let now = view.intent(Kind::Policy, name);
+            let now = now.map(|intent| intent.scopes.clone()).unwrap_or_default();
+            if !see_proposal(&rights, found, &view) || !filter.fits_proposal(found, &now) {
                 continue;
             }
             let mut line = proposal(intent, found, &view);

@@ -6,17 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt as _};
 use writ_core::{access::NotApproved, model::Violation};
 
-use crate::{alarm::describe, error::EditError, view::Behind};
-
-/// The guards, as the type of a `google.rpc.PreconditionFailure` names them.
-const PROTECTED: &str = "DELETION_PROTECTION";
-const CLAIMED: &str = "CLAIMED_BY_POLICY";
-const CONFIRM: &str = "CONFIRM";
-const APPROVAL: &str = "APPROVAL";
-const PROTECTED_GROUP: &str = "PROTECTED_GROUP";
-const LAST_ADMINISTRATOR: &str = "LAST_ADMINISTRATOR";
-const PROPOSED: &str = "PROPOSED_ALREADY";
-const NOT_APPROVED: &str = "NOT_APPROVED";
+use crate::{alarm::describe, error::EditError, view::Behind, words};
 
 /// After what time a client may ask again where too many edits wait: a few batches.
 const TOO_MANY_DELAY: Duration = Duration::from_millis(100);
@@ -35,10 +25,15 @@ pub(crate) fn edit(error: &EditError) -> Status {
             let details = ErrorDetails::with_bad_request(vec![violation]);
             Status::with_error_details(Code::InvalidArgument, message, details)
         }
-        EditError::Protected { name, lost } => guarded(message, PROTECTED, name, lost),
-        EditError::Claimed { other, object, .. } => {
-            guarded(message, CLAIMED, other, std::slice::from_ref(object))
+        EditError::Protected { name, lost } => {
+            guarded(message, words::DELETION_PROTECTION, name, lost)
         }
+        EditError::Claimed { other, object, .. } => guarded(
+            message,
+            words::CLAIMED_BY_POLICY,
+            other,
+            std::slice::from_ref(object),
+        ),
         EditError::Denied(_) | EditError::NotBreakGlass => Status::permission_denied(message),
         EditError::NotApproved {
             source: NotApproved::Own { .. },
@@ -49,23 +44,27 @@ pub(crate) fn edit(error: &EditError) -> Status {
             ..
         } => Status::aborted(message),
         EditError::NotApproved { name, .. } => {
-            guarded(message.clone(), NOT_APPROVED, name, &[message])
+            guarded(message.clone(), words::NOT_APPROVED, name, &[message])
         }
         EditError::LastAdministrator { name } => {
-            guarded(message.clone(), LAST_ADMINISTRATOR, name, &[message])
+            guarded(message.clone(), words::LAST_ADMINISTRATOR, name, &[message])
         }
         // The number stands where scripts find it.
         EditError::NeedsConfirm { confirm, .. } => guarded(
             message,
-            CONFIRM,
+            words::CONFIRM,
             &confirm.number.to_string(),
             &confirm.reasons,
         ),
         EditError::NeedsApproval { stage, .. } => {
-            guarded(message.clone(), APPROVAL, stage, &[message])
+            guarded(message.clone(), words::APPROVAL, stage, &[message])
         }
-        EditError::ProtectedGroups { name, left } => guarded(message, PROTECTED_GROUP, name, left),
-        EditError::Proposed { name, .. } => guarded(message.clone(), PROPOSED, name, &[message]),
+        EditError::ProtectedGroups { name, left } => {
+            guarded(message, words::PROTECTED_GROUP, name, left)
+        }
+        EditError::Proposed { name, .. } => {
+            guarded(message.clone(), words::PROPOSED_ALREADY, name, &[message])
+        }
         EditError::TooManyProposals { .. } => Status::resource_exhausted(message),
         EditError::OtherKind { .. } => Status::failed_precondition(message),
         EditError::NotFound { .. } => Status::not_found(message),

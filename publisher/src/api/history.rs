@@ -147,10 +147,11 @@ impl HistoryService for Api {
             fits
         };
         let read = self.past.edits(kind, &name, take).await;
-        read.map_err(|problem| unread(&problem))?;
+        let revoked = read.map_err(|problem| unread(&problem))?;
         if before.is_none() || !is_seen {
             return Err(never(&rights, kind, &name, view.revision()));
         }
+        response.revoked = revoked;
         response.next_page_token = page.next_token();
         Ok(Response::new(response))
     }

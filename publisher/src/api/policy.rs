@@ -1,12 +1,15 @@
 //! PolicyService, and what it shares with ClusterService: names and pages.
 
+use std::collections::BTreeSet;
+
 use tonic::{Request, Response, Status};
 use writ_core::{
-    access::{Identity, Rights},
+    access::{Identity, Proposal, Rights},
     edit::Intent,
     edit::Kind,
-    model::{Cluster, ClusterPolicy, Document},
+    model::{Cluster, ClusterPolicy, Document, Record},
     name::{ClusterName, Name, Region, Stage},
+    placement,
     scope::Scope,
 };
 use writ_proto::v1::{self, policy_service_server::PolicyService};
@@ -117,6 +120,39 @@ impl Filter {
     /// Whether a policy is asked for.
     pub(super) fn fits_policy(&self, intent: &Intent, policy: &ClusterPolicy) -> bool {
         self.fits_labels(&policy.labels) && intent.scopes.iter().any(|scope| self.fits_scope(scope))
+    }
+
+    /// Whether a rule of access, the rules of a stage or a proposal is asked for. A rule without regions is
+    /// for all of them; so is what is said of a stage. A proposal is where its policy would be, or is.
+    pub(super) fn fits_record(&self, record: &Record) -> bool {
+        fn within<T: Ord>(asked: Option<&T>, own: Option<&BTreeSet<T>>) -> bool {
+            let both = asked.zip(own);
+            both.is_none_or(|(asked, own)| own.contains(asked))
+        }
+        match record {
+            Record::Rule(rule) => {
+                self.fits_labels(&rule.labels)
+                    && within(self.region.as_ref(), rule.bounds.regions.as_ref())
+                    && within(self.stage.as_ref(), rule.bounds.stages.as_ref())
+            }
+            Record::Stage(rules) => {
+                self.fits_labels(&rules.labels)
+                    && self
+                        .stage
+                        .as_ref()
+                        .is_none_or(|stage| *stage == rules.stage)
+            }
+            Record::Proposal(_) | Record::Token(_) => self.labels.is_empty(),
+        }
+    }
+
+    /// Whether a proposal is asked for that is about these scopes.
+    pub(super) fn fits_proposal(&self, proposal: &Proposal, now: &BTreeSet<Scope>) -> bool {
+        let policy = proposal.policy.as_ref();
+        let next = policy.map(|policy| placement::policy_scopes(&policy.clusters));
+        let mut scopes = now.iter().chain(next.iter().flatten());
+        policy.is_none_or(|policy| self.fits_labels(&policy.labels))
+            && scopes.any(|scope| self.fits_scope(scope))
     }
 
     /// Whether an entry of the registry is asked for.

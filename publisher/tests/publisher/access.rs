@@ -430,3 +430,53 @@ async fn a_bearer_makes_and_sees_what_their_rule_reaches() {
     let refused = policies.delete(delete("mine")).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
 }
+
+#[tokio::test]
+async fn a_list_of_access_is_narrowed_to_a_region_a_stage_and_labels() {
+    let fleet = Fleet::start().await;
+    let mut access = AccessServiceClient::new(fleet.channel());
+    let rule = |name: &str, bounds: Value| {
+        let mut rule = document("AccessRule", name, bounds);
+        rule["spec"]["subjects"] = json!([{"user": "oidc:ann"}]);
+        rule["spec"]["role"] = "viewer".into();
+        rule["metadata"]["labels"] = json!({"of": name});
+        rule
+    };
+    for rule in [
+        administrator("root"),
+        rule("eu-prod", json!({"regions": ["eu"], "stages": ["prod"]})),
+        rule("us-any", json!({"regions": ["us"]})),
+        document("StageRules", "prod-rules", json!({"stage": "prod"})),
+    ] {
+        access.apply(apply(&rule)).await.unwrap();
+    }
+    let mut listed = async |request: v1::ListRequest| -> Vec<String> {
+        let page = access.list(request).await.unwrap().into_inner();
+        page.documents.into_iter().map(|of| of.name).collect()
+    };
+    let of = |region: &str, stage: &str| v1::ListRequest {
+        region: region.into(),
+        stage: stage.into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        listed(of("", "")).await,
+        ["eu-prod", "prod-rules", "root", "us-any"]
+    );
+    assert_eq!(
+        listed(of("eu", "")).await,
+        ["eu-prod", "prod-rules", "root"]
+    );
+    assert_eq!(listed(of("", "dev")).await, ["root", "us-any"]);
+    assert_eq!(
+        listed(of("us", "prod")).await,
+        ["prod-rules", "root", "us-any"]
+    );
+    let labelled = v1::ListRequest {
+        match_labels: [("of".to_owned(), "us-any".to_owned())].into(),
+        ..Default::default()
+    };
+    assert_eq!(listed(labelled).await, ["us-any"]);
+    let wrong = access.list(of("EU!", "")).await.unwrap_err();
+    assert_eq!(wrong.code(), Code::InvalidArgument);
+}

@@ -3,6 +3,7 @@
 mod access;
 mod acks;
 mod audit;
+mod connections;
 mod edits;
 mod epochs;
 mod fake;

@@ -5,8 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SerialNumber,
 };
 
 use crate::files;
@@ -131,6 +132,35 @@ pub(crate) fn expired_client(authority: &Authority, name: &str) -> Result<Identi
     signed(params, ExtendedKeyUsagePurpose::ClientAuth, authority)
 }
 
+/// The list of the certificates that an authority has revoked, in PEM: those of these keys. `number` goes up
+/// with each list.
+pub(crate) fn revocations(
+    authority: &Authority,
+    number: u64,
+    keys: &[KeyPair],
+) -> Result<String, Error> {
+    let revoked = |key: &KeyPair| RevokedCertParams {
+        serial_number: serial(key),
+        revocation_time: rcgen::date_time_ymd(2024, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let list = CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2024, 1, 1),
+        next_update: rcgen::date_time_ymd(4000, 1, 1),
+        crl_number: SerialNumber::from(number),
+        issuing_distribution_point: None,
+        revoked_certs: keys.iter().map(revoked).collect(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    Ok(list.signed_by(authority)?.pem()?)
+}
+
+/// The number of a certificate: a part of its key, of which there is one.
+fn serial(key: &KeyPair) -> SerialNumber {
+    SerialNumber::from_slice(&key.public_key_raw()[1..17])
+}
+
 fn named(name: &str, group: Option<&str>) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -152,6 +182,7 @@ fn signed(
     params.extended_key_usages = vec![usage];
     params.use_authority_key_identifier_extension = true;
     let key = KeyPair::generate()?;
+    params.serial_number = Some(serial(&key));
     let certificate = params.signed_by(&key, authority)?.pem();
     Ok(Identity {
         certificate,

@@ -99,6 +99,15 @@ async fn a_stolen_key_is_revoked_and_nothing_that_it_ever_signed_is_believed() {
         .find(|line| line.starts_with(&id.to_string()));
     assert!(of_stolen.unwrap().contains("revoked"), "{listed}");
 
+    // What was made before is not called evicted, and not believed.
+    let history = scene.done("history kept").await;
+    assert!(
+        history.contains("signed by a key that was revoked since"),
+        "{history}"
+    );
+    assert!(!history.contains("evicted"), "{history}");
+    println!("{history}");
+
     everything_that_the_thief_says_now_is_refused(&scene, &stolen).await;
     scene.apply("after", "list").await;
     scene.check("evil", None).await;
