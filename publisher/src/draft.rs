@@ -4,7 +4,7 @@
 //! answered and spoils no other; of one name a group holds one edit, and the next one comes later, in
 //! its order.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use writ_core::{
     access::Administrators,
@@ -21,7 +21,7 @@ use crate::{
     error::EditError,
     guard,
     history::Past,
-    place,
+    place, registry,
     validate::Validated,
     view::View,
 };
@@ -97,6 +97,11 @@ impl<'a> Draft<'a> {
         if self.has(kind, &key.1) {
             return self.hold(validated);
         }
+        let resolved = match self.resolve(validated) {
+            Ok(resolved) => resolved,
+            Err(error) => return Verdict::IfCurrent(Err(error)),
+        };
+        let validated = resolved.as_ref();
         let (placed, weighed) = match self.place(validated) {
             Ok(Ok(placed)) => placed,
             Ok(Err(answer)) => return Verdict::IfCurrent(Ok(answer)),
@@ -133,28 +138,40 @@ impl<'a> Draft<'a> {
         taken.any(|edit| edit.kind == kind && edit.name == *name)
     }
 
+    /// The whole edit, once it is known that the caller may make it.
+    fn resolve<'b>(&self, validated: &'b Validated) -> Result<Cow<'b, Validated>, EditError> {
+        let (view, now_ms) = (&self.view, self.committed_ms);
+        resolve(validated, view, self.administrators, now_ms)
+    }
+
     /// The edit with its place, or the answer where nothing has to be stored.
     fn place(
         &self,
         validated: &Validated,
     ) -> Result<Result<(place::Placed, Weighed), Answer>, EditError> {
         let (view, now_ms) = (&self.view, self.committed_ms);
-        let weighed = judge(validated, view, self.administrators, now_ms)?;
+        let weighed = judge(validated, view)?;
         let placed = place::place(validated, view, now_ms)?;
         let answer = answer_without_edit(validated, &placed, &weighed, view);
         Ok(answer.map_or(Ok((placed, weighed)), Err))
     }
 }
 
-/// Whether the caller may, whether the edit fits what is there, and what the guards say.
-fn judge(
-    validated: &Validated,
+/// Whether the caller may, and what the edit makes of what is there.
+fn resolve<'a>(
+    validated: &'a Validated,
     view: &View,
     administrators: &Administrators,
     now_ms: u64,
-) -> Result<Weighed, EditError> {
-    // First: who may not is told nothing of what is there.
+) -> Result<Cow<'a, Validated>, EditError> {
+    // First: who may not is told nothing of what is there. A step leaves a cluster's place as it is, so
+    // that what is there before it decides.
     access::check_rights(validated, view, administrators, now_ms)?;
+    registry::resolve(validated, view, now_ms)
+}
+
+/// Whether the edit fits what is there, and what the guards say.
+fn judge(validated: &Validated, view: &View) -> Result<Weighed, EditError> {
     check(validated, view)?;
     guard::check(validated, view)?;
     access::weigh(validated, view)
@@ -171,7 +188,9 @@ pub(crate) fn judge_dry_run(
     if let Some(past) = past {
         return repeat(validated, past);
     }
-    let weighed = judge(validated, view, administrators, now_ms)?;
+    let resolved = resolve(validated, view, administrators, now_ms)?;
+    let validated = resolved.as_ref();
+    let weighed = judge(validated, view)?;
     let placed = place::place(validated, view, now_ms)?;
     // A dry run never needs to store anything.
     answer_without_edit(validated, &placed, &weighed, view).ok_or(EditError::NotStored)

@@ -11,6 +11,8 @@ use writ_proto::v1;
 use super::*;
 use crate::{accept, validate::validate};
 
+mod lives;
+
 const NOW_MS: u64 = 1_000_000;
 
 fn who(user: &str) -> Identity {
