@@ -99,6 +99,9 @@ pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Er
         .map_err(|cause| Error::File(args.trust_file.clone(), cause))?;
     let trust =
         Trust::from_file(&trust).map_err(|cause| Error::Trust(args.trust_file.clone(), cause))?;
+    if let Some(folder) = &args.keys_dir {
+        enrol::check(folder)?;
+    }
     let kube = connect::client(&access(&args))
         .await
         .map_err(Error::Connect)?;

@@ -10,6 +10,7 @@ use std::{
 use data_encoding::BASE64;
 use rand::TryRng as _;
 use serde_json::{Value, json};
+use writ_bus::secret;
 use writ_core::{
     enrol::nkey,
     envelope::SigningKey,
@@ -73,11 +74,7 @@ impl<C: ClusterApi> KeyStore<C> {
     /// The keys that are there; makes and keeps both where there is none.
     pub(crate) async fn load(&self) -> Result<Keys, Error> {
         let texts = match self {
-            KeyStore::Folder(folder) => {
-                let read =
-                    |name: &str| read(&folder.join(name)).map_err(|cause| self.failed(cause));
-                [read(BUS)?, read(ACK)?, read(CREDENTIALS)?]
-            }
+            KeyStore::Folder(folder) => in_folder(folder)?,
             KeyStore::Secret(api) => {
                 let found = self.found(api).await?;
                 [BUS, ACK, CREDENTIALS].map(|name| entry(&found, name))
@@ -155,6 +152,23 @@ impl<C: ClusterApi> KeyStore<C> {
     }
 }
 
+/// Looks whether the keys in a folder, if there are any, are for nobody else: needs neither the bus nor the
+/// API server.
+///
+/// # Errors
+/// [`Error::Keys`]: others may read one, or it can't be read.
+pub(crate) fn check(folder: &Path) -> Result<(), Error> {
+    in_folder(folder).map(drop)
+}
+
+fn in_folder(folder: &Path) -> Result<[Option<String>; 3], Error> {
+    let read = |name: &str| {
+        let failed = |cause| Error::Keys(folder.display().to_string(), Box::new(cause));
+        read(&folder.join(name)).map_err(failed)
+    };
+    Ok([read(BUS)?, read(ACK)?, read(CREDENTIALS)?])
+}
+
 /// The seed in a credentials file.
 fn seed_in(credentials: &str) -> Option<&str> {
     credentials
@@ -182,10 +196,12 @@ fn entry(secret: &Value, name: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-fn read(path: &Path) -> io::Result<Option<String>> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text.trim().to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+fn read(path: &Path) -> Result<Option<String>, secret::Error> {
+    match secret::read(path) {
+        Ok(text) => Ok(Some(text.to_string())),
+        Err(secret::Error::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

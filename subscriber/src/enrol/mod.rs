@@ -12,7 +12,7 @@ mod renew;
 
 pub(crate) use self::{
     join::{Joining, join, user},
-    keys::{KeyStore, Keys},
+    keys::{KeyStore, Keys, check},
     renew::Renewal,
 };
 
