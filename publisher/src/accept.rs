@@ -108,6 +108,9 @@ pub(crate) struct About<'a> {
     pub(crate) reason: String,
     pub(crate) caller: &'a Identity,
     pub(crate) dry_run: bool,
+    /// As in a [`Submission`].
+    pub(crate) confirm: u32,
+    pub(crate) overrides: bool,
 }
 
 impl Submission {
@@ -295,8 +298,8 @@ pub(crate) fn step(name: &str, change: Change, about: About<'_>) -> Result<Submi
         author: about.caller.to_string(),
         identity: about.caller.clone(),
         way: Way::Direct,
-        confirm: 0,
-        overrides: false,
+        confirm: about.confirm,
+        overrides: about.overrides,
         inlet: GRPC,
         dry_run: about.dry_run,
     })

@@ -266,13 +266,16 @@ fn reach(validated: &Validated, view: &View) -> Result<Weighed, EditError> {
         }
         Kind::Cluster => {
             let (before, after) = (cluster(stored), cluster(validated.document()));
-            // A policy without labels sees no difference, and neither does who only arrives.
-            let is_told = before
-                .zip(after)
-                .is_some_and(|(was, is)| was.labels != is.labels);
+            // A policy without labels sees no difference, and neither does who only arrives. Whoever
+            // drains gives back what every policy gave.
+            let both = before.zip(after);
+            let drains = both.is_some_and(|(was, is)| {
+                was.phase != Phase::Draining && is.phase == Phase::Draining
+            });
+            let is_told = both.is_some_and(|(was, is)| was.labels != is.labels);
             let policies: Vec<Pair<'_, ClusterPolicy>> = view
                 .policies()
-                .filter(|of| is_told && of.clusters.needs_labels())
+                .filter(|of| drains || (is_told && of.clusters.needs_labels()))
                 .map(|of| (Some(of), Some(of)))
                 .collect();
             let impact = Impact::of(policies, [(before, after)]);

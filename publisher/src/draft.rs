@@ -15,7 +15,7 @@ use writ_core::{
 };
 
 use crate::{
-    accept::Way,
+    accept::{Way, Wish},
     access::{self, Weighed},
     answer::{Answer, answer, answer_without_edit, check, repeat},
     error::EditError,
@@ -92,7 +92,10 @@ impl<'a> Draft<'a> {
             return self.hold(validated);
         }
         if let Some(past) = past {
-            return Verdict::Now(repeat(validated, past));
+            return match self.may_repeat(validated) {
+                Ok(()) => Verdict::Now(repeat(validated, past)),
+                Err(error) => Verdict::IfCurrent(Err(error)),
+            };
         }
         if self.has(kind, &key.1) {
             return self.hold(validated);
@@ -144,6 +147,12 @@ impl<'a> Draft<'a> {
         resolve(validated, view, self.administrators, now_ms)
     }
 
+    /// Whether the answer may be given again.
+    fn may_repeat(&self, validated: &Validated) -> Result<(), EditError> {
+        let (view, now_ms) = (&self.view, self.committed_ms);
+        may_repeat(validated, view, self.administrators, now_ms)
+    }
+
     /// The edit with its place, or the answer where nothing has to be stored.
     fn place(
         &self,
@@ -170,6 +179,22 @@ fn resolve<'a>(
     registry::resolve(validated, view, now_ms)
 }
 
+/// Whether a caller may still be answered what the same request was answered. With a step in a cluster's
+/// life goes what it enrols by, made anew each time: whoever has lost the right to it gets none.
+fn may_repeat(
+    validated: &Validated,
+    view: &View,
+    administrators: &Administrators,
+    now_ms: u64,
+) -> Result<(), EditError> {
+    match validated.submission.wish {
+        Wish::Add { .. } | Wish::Step { .. } => {
+            access::check_rights(validated, view, administrators, now_ms)
+        }
+        Wish::Apply { .. } | Wish::Delete { .. } => Ok(()),
+    }
+}
+
 /// Whether the edit fits what is there, and what the guards say.
 fn judge(validated: &Validated, view: &View) -> Result<Weighed, EditError> {
     check(validated, view)?;
@@ -186,6 +211,7 @@ pub(crate) fn judge_dry_run(
     now_ms: u64,
 ) -> Result<Answer, EditError> {
     if let Some(past) = past {
+        may_repeat(validated, view, administrators, now_ms)?;
         return repeat(validated, past);
     }
     let resolved = resolve(validated, view, administrators, now_ms)?;

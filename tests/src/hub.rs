@@ -262,6 +262,11 @@ impl Hub {
         urls.collect::<Vec<_>>().join(",")
     }
 
+    /// The leaf node, if there is one, as its clients are told it.
+    pub fn leaf_url(&self) -> Option<String> {
+        self.leaf.as_ref().map(leaf::Leaf::url)
+    }
+
     /// Where one server listens.
     pub fn server_address(&self, number: usize) -> std::net::SocketAddr {
         self.servers[number].config.listen

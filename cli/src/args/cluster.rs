@@ -133,6 +133,13 @@ pub(crate) struct ClusterRemove {
     /// It leaves at once, and keeps what was applied there.
     #[arg(long, group = "what")]
     pub(crate) keep: bool,
+    /// With --withdraw: repeat the number that a guard asked for, the subjects that lose access there.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "keep")]
+    pub(crate) confirm: Option<u32>,
+    /// Break-glass administrators only, with --withdraw and --reason: do it in spite of the guards. It is
+    /// told loudly.
+    #[arg(long, requires = "reason", conflicts_with = "keep")]
+    pub(crate) override_guards: bool,
     /// With --withdraw: how long to wait until it has left; 0s does not wait.
     #[arg(long, default_value = "60s", value_parser = parse_duration, value_name = "DURATION")]
     pub(crate) timeout: Duration,

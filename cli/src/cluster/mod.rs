@@ -28,8 +28,11 @@ use crate::connect::{self, Fleet, insist};
 use crate::console::Console;
 use crate::error::{Answer, Error};
 use crate::exit::Exit;
+use crate::guards::{Guards, tell_reach};
+use crate::input::Kind;
 use crate::interrupt::{Interrupt, unless};
 use crate::output::words;
+use crate::send;
 
 /// Between two looks at a cluster that leaves.
 const LOOK_PERIOD: Duration = Duration::from_millis(250);
@@ -259,23 +262,32 @@ async fn remove(args: ClusterRemove, fleet: &Fleet, console: &mut Console) -> Re
             request_id: Uuid::new_v4().to_string(),
             ..v1::DeleteRequest::default()
         };
-        let answer = insist(|| {
-            let (mut client, request) = (fleet.clusters.clone(), request.clone());
-            async move { client.remove(request).await }
-        });
-        let edit = refused(&cluster, "removed", answer.await)?;
+        let answer = send::delete(fleet, Kind::Cluster, &request).await;
+        let edit = refused(&cluster, "removed", answer)?;
         console.say(format!("cluster/{cluster}@{} removed", edit.generation));
         if before.phase != "pending" {
             console.tell("note: what was applied there stays; its keys are revoked, and its acknowledgements are refused from now on");
         }
         return Ok(Exit::Done);
     }
-    let request = step(&cluster, args.reason);
-    let answer = insist(|| {
-        let (mut client, request) = (fleet.clusters.clone(), request.clone());
-        async move { client.drain(request).await }
-    });
-    let edit = refused(&cluster, "removed", answer.await)?;
+    let guards = Guards {
+        confirm: args.confirm,
+        override_guards: args.override_guards,
+        propose: false,
+        expires: None,
+    };
+    // Without the number, so that the one that is told is the edit's own.
+    let mut request = v1::ChangeClusterRequest {
+        dry_run: true,
+        override_guards: guards.override_guards,
+        ..step(&cluster, args.reason)
+    };
+    let title = format!("cluster/{cluster}");
+    let checked = refused(&cluster, "removed", drain(fleet, &request).await)?;
+    guards.check([(title.clone(), &checked)])?;
+    (request.dry_run, request.confirm) = (false, guards.confirm());
+    let edit = refused(&cluster, "removed", drain(fleet, &request).await)?;
+    tell_reach(&title, &edit, console);
     console.say(format!("cluster/{cluster}@{} draining", edit.generation));
     let deadline = Instant::now() + args.timeout;
     loop {
@@ -298,12 +310,23 @@ async fn remove(args: ClusterRemove, fleet: &Fleet, console: &mut Console) -> Re
     }
 }
 
+async fn drain(
+    fleet: &Fleet,
+    request: &v1::ChangeClusterRequest,
+) -> Result<v1::EditResponse, Answer> {
+    insist(|| {
+        let (mut client, request) = (fleet.clusters.clone(), request.clone());
+        async move { client.drain(request).await }
+    })
+    .await
+}
+
 fn step(cluster: &ClusterName, reason: String) -> v1::ChangeClusterRequest {
     v1::ChangeClusterRequest {
         name: cluster.to_string(),
         reason,
         request_id: Uuid::new_v4().to_string(),
-        dry_run: false,
+        ..v1::ChangeClusterRequest::default()
     }
 }
 

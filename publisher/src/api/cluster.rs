@@ -63,6 +63,8 @@ impl ClusterService for Api {
             reason: request.reason,
             caller: &caller,
             dry_run: request.dry_run,
+            confirm: 0,
+            overrides: false,
         };
         let submission = accept::add(request.manifest, token, about);
         self.enrol(submission, request.token).await
@@ -81,6 +83,8 @@ impl ClusterService for Api {
             reason: request.reason,
             caller: &caller,
             dry_run: request.dry_run,
+            confirm: 0,
+            overrides: false,
         };
         self.step(&request.name, Change::Approve(fingerprint), about)
             .await
@@ -98,6 +102,8 @@ impl ClusterService for Api {
             reason: request.reason,
             caller: &caller,
             dry_run: request.dry_run,
+            confirm: 0,
+            overrides: false,
         };
         let submission = accept::step(&request.name, change, about);
         self.enrol(submission, request.token).await
@@ -191,6 +197,8 @@ fn about<'a>(request: &v1::ChangeClusterRequest, caller: &'a Identity) -> About<
         reason: request.reason.clone(),
         caller,
         dry_run: request.dry_run,
+        confirm: request.confirm,
+        overrides: request.override_guards,
     }
 }
 

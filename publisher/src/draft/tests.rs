@@ -102,7 +102,7 @@ fn deleted(by: &Identity, kind: Kind, request: v1::DeleteRequest) -> Validated {
     validate(accept::delete(kind, request, by).unwrap()).unwrap()
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Log {
     view: View,
     administrators: Administrators,

@@ -36,6 +36,15 @@ pub(crate) async fn hub(publishers: usize, flags: &[(&'static str, &str)]) -> Hu
     Hub::start(WRIT, size).await
 }
 
+/// With a leaf node of eu beside it.
+pub(crate) async fn hub_with_a_leaf() -> Hub {
+    let size = Size {
+        leaf: true,
+        ..Size::of(1, 1)
+    };
+    Hub::start(WRIT, size).await
+}
+
 pub(crate) fn cluster(name: &str) -> ClusterName {
     ClusterName::parse(name).unwrap()
 }
@@ -118,8 +127,17 @@ pub(crate) async fn try_connect(
     credentials: Credentials,
     inbox: &str,
 ) -> Option<Client> {
+    try_connect_at(&hub.nats_url(), credentials, inbox).await
+}
+
+/// At another server than the hub's.
+pub(crate) async fn try_connect_at(
+    url: &str,
+    credentials: Credentials,
+    inbox: &str,
+) -> Option<Client> {
     let options = Options {
-        url: hub.nats_url(),
+        url: url.to_owned(),
         login: Login::of(credentials),
         inbox: inbox.to_owned(),
         name: "asker".to_owned(),

@@ -2,7 +2,10 @@
 
 mod approval;
 mod asker;
+mod cutting_off;
 mod leaving;
+mod rights;
+mod scene;
 mod subscriber;
 mod token;
 

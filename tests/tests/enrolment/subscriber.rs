@@ -1,96 +1,32 @@
 //! The whole way: a real cluster, the manifest, the process of the applied Deployment.
 
-use std::{
-    path::PathBuf,
-    process::{Output, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use k8s_openapi::api::{
-    core::v1::{ConfigMap, Secret},
-    rbac::v1::ClusterRole,
-};
-use kube::Api;
-use serde_json::{Value, json};
-use writ_core::name::ClusterName;
-use writ_sandbox::{
-    fleet::{Fleet, FleetOptions},
-    process::Launcher,
-};
+use serde_json::Value;
+use writ_bus::identity::Credentials;
+use writ_sandbox::fleet::{Fleet, Periods};
 use writ_tests::hub::until;
 
-use crate::WRIT;
+use crate::scene::{NAME, apply, entry, name, own_word, role, secret, start, writ};
 
-const NAME: &str = "eu-prod-1";
-
-fn name() -> ClusterName {
-    ClusterName::parse(NAME).unwrap()
-}
-
-async fn writ(fleet: &Fleet, line: &[&str]) -> Output {
-    tokio::process::Command::new(WRIT)
-        .args(line)
-        .env("WRIT_FLEET", fleet.fleet_file())
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap()
-}
-
-async fn entry(fleet: &Fleet) -> Option<Value> {
-    let said = writ(fleet, &["get", "clusters", NAME, "-o", "json"]).await;
-    let said: Value = serde_json::from_slice(&said.stdout).ok()?;
-    said["items"].get(0).cloned()
-}
-
-async fn role(fleet: &Fleet, policy: &str) -> Option<ClusterRole> {
-    let client = fleet.cluster(&name()).unwrap().client().clone();
-    Api::<ClusterRole>::all(client)
-        .get_opt(policy)
-        .await
-        .unwrap()
-}
-
-async fn apply(fleet: &Fleet, policy: &str) -> Output {
-    let document = json!({
-        "apiVersion": "writ.dev/v1alpha1", "kind": "ClusterPolicy",
-        "metadata": {"name": policy},
-        "spec": {"clusters": {"all": true}, "objects": [{
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-            "metadata": {"name": policy},
-            "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}],
-        }]},
-    });
-    let file = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
-    std::fs::write(file.path(), document.to_string()).unwrap();
-    let path = file.path().to_str().unwrap();
-    writ(fleet, &["apply", "-f", path, "--wait", "--timeout", "60s"]).await
+async fn enrolled(fleet: &Fleet) -> Value {
+    until("it is enrolled", async || {
+        entry(fleet)
+            .await
+            .filter(|entry| entry["phase"] == "active")
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_joins_by_its_manifest_is_rebuilt_in_place_and_leaves_by_itself() {
-    let launcher = Launcher::writ(PathBuf::from(WRIT));
-    let begun = Instant::now();
-    let place = (vec!["eu".parse().unwrap()], vec!["prod".parse().unwrap()]);
-    let mut fleet = Fleet::start(FleetOptions::new(launcher, place.0, place.1))
-        .await
-        .unwrap();
-    eprintln!(
-        "started after {:?}, in {}",
-        begun.elapsed(),
-        fleet.dir().display()
-    );
-    let client = fleet.cluster(&name()).unwrap().client().clone();
-    let secrets = Api::<Secret>::namespaced(client.clone(), "writ-system");
-    let kept = secrets.get("writ-keys").await.unwrap().data.unwrap();
+    let mut fleet = start(Periods::default()).await;
+    let kept = secret(&fleet, "writ-keys").await;
     let kept: Vec<&str> = kept.keys().map(String::as_str).collect();
     assert_eq!(kept, ["ack.seed", "bus.creds", "bus.seed"]);
     let first = entry(&fleet).await.unwrap();
     assert_eq!(first["phase"], "active");
-    let state = Api::<ConfigMap>::namespaced(client, "writ-system");
-    let state = state.get("writ-state").await.unwrap().data.unwrap();
-    assert_eq!(state["enrolment"], "active");
+    assert_eq!(own_word(&fleet).await, "active");
     let said = apply(&fleet, "one").await;
     assert!(said.status.success(), "{said:?}");
 
@@ -109,12 +45,7 @@ async fn a_cluster_joins_by_its_manifest_is_rebuilt_in_place_and_leaves_by_itsel
         .apply(&manifest)
         .await
         .unwrap();
-    let anew = until("it is enrolled anew", async || {
-        entry(&fleet)
-            .await
-            .filter(|entry| entry["phase"] == "active")
-    })
-    .await;
+    let anew = enrolled(&fleet).await;
     eprintln!("enrolled anew after {:?}", at.elapsed());
     assert_ne!(anew["fingerprint"], first["fingerprint"]);
     let said = apply(&fleet, "two").await;
@@ -146,5 +77,116 @@ async fn a_cluster_joins_by_its_manifest_is_rebuilt_in_place_and_leaves_by_itsel
     .await;
     eprintln!("gave everything back after {:?}", at.elapsed());
     assert!(role(&fleet, "one").await.is_none() && role(&fleet, "two").await.is_none());
+    fleet.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_joins_from_a_repository_without_any_secret_and_waits_for_its_approval() {
+    let fleet = start(Periods::default()).await;
+    let said = apply(&fleet, "one").await;
+    assert!(said.status.success(), "{said:?}");
+    // As after a rebuild: nothing is left of the way by which it was there before.
+    let first = entry(&fleet).await.unwrap();
+    let line = [
+        "cluster",
+        "reenrol",
+        NAME,
+        "--no-secret",
+        "--nats-url",
+        fleet.bus_url(),
+    ];
+    let said = writ(&fleet, &line).await;
+    assert!(said.status.success(), "{said:?}");
+    let manifest = String::from_utf8(said.stdout).unwrap();
+    for object in manifest
+        .split("\n---\n")
+        .filter(|of| of.contains("kind: Secret\n"))
+    {
+        let holds = |line: &str| line.starts_with("data:") || line.starts_with("stringData:");
+        assert!(!object.lines().any(holds), "it holds something: {object}");
+    }
+    let before = secret(&fleet, "writ-keys").await;
+    assert!(!before.values().any(|kept| manifest.contains(kept.as_str())));
+    let cluster = fleet.cluster(&name()).unwrap();
+    cluster.apply(&manifest).await.unwrap();
+
+    // It asks, and both sides show the same fingerprint.
+    let asks = until("its keys ask to be let in", async || {
+        let entry = entry(&fleet).await?;
+        let waiting = entry["waiting"].as_array()?.first()?.as_str()?.to_owned();
+        (waiting.as_str() != first["fingerprint"].as_str()?).then_some(waiting)
+    })
+    .await;
+    until("the cluster says so itself", async || {
+        own_word(&fleet).await.contains(&asks).then_some(())
+    })
+    .await;
+    let said = writ(&fleet, &["why", NAME]).await;
+    let told = String::from_utf8(said.stdout).unwrap();
+    assert!(
+        told.contains(&asks) && told.contains("cluster approve"),
+        "{told}"
+    );
+    // Another fingerprint lets nobody in.
+    let other = first["fingerprint"].as_str().unwrap();
+    let said = writ(
+        &fleet,
+        &["cluster", "approve", NAME, "--fingerprint", other],
+    )
+    .await;
+    let told = String::from_utf8(said.stderr).unwrap();
+    assert!(told.contains("no keys of this fingerprint"), "{told}");
+    assert_eq!(entry(&fleet).await.unwrap()["phase"], "pending");
+
+    let said = writ(
+        &fleet,
+        &["cluster", "approve", NAME, "--fingerprint", &asks],
+    )
+    .await;
+    assert!(said.status.success(), "{said:?}");
+    let active = enrolled(&fleet).await;
+    assert_eq!(active["fingerprint"], asks.as_str());
+    let said = apply(&fleet, "two").await;
+    assert!(said.status.success(), "{said:?}");
+    assert!(role(&fleet, "one").await.is_some() && role(&fleet, "two").await.is_some());
+    fleet.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_renews_its_credentials_long_before_they_end() {
+    const LIFE_S: u64 = 30;
+    let fleet = start(Periods {
+        credentials_s: 30,
+        ..Periods::default()
+    })
+    .await;
+    let shown = async || {
+        let kept = secret(&fleet, "writ-keys").await;
+        let user = Credentials::parse(&kept["bus.creds"]).unwrap();
+        let summary = user.summary();
+        (summary.issued_s, summary.expires_s.unwrap())
+    };
+    let (first, first_end) = shown().await;
+    assert_eq!(first_end - first, LIFE_S);
+    let mut last = first;
+    for _ in 0..2 {
+        let (issued, end) = until("the credentials are renewed", async || {
+            Some(shown().await).filter(|(issued, _)| *issued > last)
+        })
+        .await;
+        eprintln!("renewed after {} of {LIFE_S} s", issued - last);
+        assert!(issued - last <= LIFE_S / 2, "{issued} and {last}");
+        assert_eq!(end - issued, LIFE_S);
+        last = issued;
+    }
+    // Those that it came with have ended, and it is there.
+    until("the first credentials have ended", async || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        (now.unwrap().as_secs() > first_end + 1).then_some(())
+    })
+    .await;
+    let said = apply(&fleet, "late").await;
+    assert!(said.status.success(), "{said:?}");
+    assert!(role(&fleet, "late").await.is_some());
     fleet.stop().await.unwrap();
 }
