@@ -13,6 +13,7 @@ pub mod backup;
 pub mod batch;
 pub mod config;
 pub mod connection;
+pub mod enrol;
 pub mod identity;
 pub mod leaf;
 pub mod live;

@@ -84,7 +84,7 @@ pub async fn listen_for_offers(client: &Client) -> Result<Live, Error> {
     listen(client, subjects.into()).await
 }
 
-async fn listen(client: &Client, subjects: Vec<String>) -> Result<Live, Error> {
+pub(crate) async fn listen(client: &Client, subjects: Vec<String>) -> Result<Live, Error> {
     // Both before the subscriptions, so that no report about them is missed.
     let gaps = client.gaps();
     let denials = client.denials();

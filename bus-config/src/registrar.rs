@@ -132,7 +132,8 @@ impl Registrar {
         let mut connections = self.client.connections();
         let mut next = Instant::now();
         loop {
-            let known = revoked.borrow_and_update().clone();
+            // Not marked as seen: what changed while something else woke this is still a change below.
+            let known = revoked.borrow().clone();
             if let Some(known) = &known
                 && Instant::now() >= next
             {

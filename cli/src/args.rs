@@ -3,6 +3,7 @@
 //! Owns names, options and help texts. Verbs that kubectl has mean what they mean there. Parsing
 //! only: what a command does is in its own file.
 
+mod cluster;
 mod edit;
 mod identity;
 mod read;
@@ -15,6 +16,10 @@ use clap::{Args, Parser, Subcommand};
 #[cfg(test)]
 pub(crate) use self::read::ImportOutput;
 pub(crate) use self::{
+    cluster::{
+        Cluster, ClusterAdd, ClusterApprove, ClusterCommand, ClusterReenrol, ClusterRemove,
+        ClusterStep, JoinOutput, Joining,
+    },
     edit::{Apply, Approve, Delete, EditOutput, Level, Reject, Rollback, Waiting},
     identity::{AddFleet, Audit, CreateToken, ExportAudit, Fleets, Login, Token, Whoami},
     read::{
@@ -102,6 +107,8 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Take a policy away everywhere, or a cluster out of the registry.
     Delete(Delete),
+    /// Let clusters join the fleet, and leave it.
+    Cluster(Cluster),
     /// Show the edits of a policy or a cluster that the log keeps, oldest first.
     History(History),
     /// Compare two generations of a policy or a cluster; exit code 3 where they differ.

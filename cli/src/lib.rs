@@ -11,6 +11,7 @@ mod apply;
 mod approve;
 mod args;
 mod audit;
+mod cluster;
 mod connect;
 mod console;
 mod delete;
@@ -121,6 +122,7 @@ async fn dispatch(
         Command::Wait(args) => wait::run(args, global, console, interrupt).await,
         Command::Why(args) => why::run(args, global, console, interrupt).await,
         Command::Explain(args) => explain::run(&args, console),
+        Command::Cluster(args) => cluster::run(args, global, console, interrupt).await,
         Command::History(args) => history::run(args, global, console, interrupt).await,
         Command::Diff(args) => diff::run(args, global, console, interrupt).await,
         Command::Rollback(args) => rollback::run(args, global, console, interrupt).await,

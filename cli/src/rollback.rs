@@ -133,7 +133,7 @@ async fn prepare(args: &Rollback, global: &Global) -> Result<Prepared, Error> {
     };
     Ok(Prepared {
         request: v1::ApplyRequest {
-            manifest: wanted.manifest.clone(),
+            manifest: submitted(kind, &wanted.manifest),
             base_generation: Some(named.unwrap_or(current.latest_generation)),
             request_id: Uuid::new_v4().to_string(),
             reason,
@@ -148,6 +148,18 @@ async fn prepare(args: &Rollback, global: &Global) -> Result<Prepared, Error> {
         fleet,
         kind,
     })
+}
+
+/// Keys and phase stay as they are: they are not rolled back.
+fn submitted(kind: Kind, manifest: &str) -> String {
+    let document = match kind {
+        Kind::Cluster => serde_json::from_str(manifest).ok(),
+        Kind::ClusterPolicy | Kind::AccessRule | Kind::StageRules => None,
+    };
+    document.map_or_else(
+        || manifest.to_owned(),
+        |document| writ_core::enrol::submitted(&document).to_string(),
+    )
 }
 
 fn document(kind: Kind, name: &str, manifest: &str) -> Option<Document> {

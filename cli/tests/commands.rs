@@ -480,3 +480,41 @@ async fn why_of_a_policy_that_is_not_for_the_cluster_says_so() {
     let wrong = run(&publisher, "why policy/payments").await;
     assert_eq!(wrong.code, 2, "{}", wrong.err);
 }
+
+#[tokio::test]
+async fn a_manifest_by_which_a_cluster_joins_has_one_secret_or_none() {
+    let publisher = Publisher::start().await;
+    let add = "cluster add eu-prod-1 --region eu --stage prod";
+    let line = format!("{add} --image registry.example.com/writ:1");
+    let said = run(&publisher, &line).await;
+    assert_eq!(said.code, 0, "{}", said.err);
+    let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(&said.out).unwrap();
+    let named = |kind: &str, name: &str| {
+        let mut found = objects
+            .iter()
+            .filter(|object| object["kind"] == kind && object["metadata"]["name"] == name);
+        found.next().cloned()
+    };
+    let token = named("Secret", "writ-enrolment-token").unwrap();
+    assert_eq!(token["stringData"]["token.jwt"], "enrol.jwt");
+    assert_eq!(token["stringData"]["token"].as_str().unwrap().len(), 43);
+    // The secret of the keys is empty: they are made in the cluster.
+    let keys = named("Secret", "writ-keys").unwrap();
+    assert!(keys.get("data").is_none() && keys.get("stringData").is_none());
+    let deployment = named("Deployment", "writ-subscriber").unwrap();
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["image"], "registry.example.com/writ:1");
+    let identity = named("ConfigMap", "writ-subscriber").unwrap();
+    assert_eq!(identity["data"]["nats-url"], "nats://bus.example.com:4222");
+    assert!(named("ClusterRole", "writ-subscriber").is_some());
+    assert!(named("PolicyCeiling", "default").is_some());
+
+    let said = run(&publisher, &format!("{add} --no-secret --observe")).await;
+    assert!(!said.out.contains("stringData"));
+    assert!(said.err.contains("writ cluster approve"), "{}", said.err);
+    assert!(said.out.contains("name: writ-observer"));
+    assert!(
+        !said.out.contains("writ-ceiling-fence"),
+        "an observer writes nothing"
+    );
+}

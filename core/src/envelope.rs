@@ -45,6 +45,10 @@ pub enum PayloadType {
     Recall,
     /// A line of the record of calls.
     Audit,
+    /// [`crate::enrol::Request`], signed by the keys that it names.
+    EnrolRequest,
+    /// [`crate::enrol::Answer`]
+    EnrolAnswer,
 }
 
 impl PayloadType {
@@ -63,6 +67,8 @@ impl PayloadType {
             PayloadType::Opening => "application/vnd.writ.opening.v1+protobuf",
             PayloadType::Recall => "application/vnd.writ.recall.v1+protobuf",
             PayloadType::Audit => "application/vnd.writ.audit.v1+json",
+            PayloadType::EnrolRequest => "application/vnd.writ.enrol-request.v1+protobuf",
+            PayloadType::EnrolAnswer => "application/vnd.writ.enrol-answer.v1+protobuf",
         }
     }
 }
@@ -310,18 +316,25 @@ fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 
 /// Signs a payload.
 pub fn seal(key: &SigningKey, payload_type: PayloadType, payload: Vec<u8>) -> Envelope {
+    seal_with(&[key], payload_type, payload)
+}
+
+/// Signs a payload by several keys, each of which counts for itself.
+pub fn seal_with(keys: &[&SigningKey], payload_type: PayloadType, payload: Vec<u8>) -> Envelope {
     let message = pre_authentication_encoding(payload_type.as_str(), &payload);
-    let signature = key.0.sign(&message);
-    #[cfg(feature = "mutations")]
-    crate::memo::note(&key.public().to_bytes(), &message, &signature.to_bytes());
-    let signature = Signature {
-        key_id: key.public().id(),
-        bytes: signature.to_bytes().to_vec(),
+    let signature = |key: &&SigningKey| {
+        let signature = key.0.sign(&message).to_bytes();
+        #[cfg(feature = "mutations")]
+        crate::memo::note(&key.public().to_bytes(), &message, &signature);
+        Signature {
+            key_id: key.public().id(),
+            bytes: signature.to_vec(),
+        }
     };
     Envelope {
         payload_type: payload_type.as_str().to_owned(),
+        signatures: keys.iter().map(signature).collect(),
         payload,
-        signatures: vec![signature],
     }
 }
 

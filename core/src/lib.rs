@@ -11,6 +11,7 @@ pub mod ack;
 pub mod beat;
 pub mod ceiling;
 pub mod edit;
+pub mod enrol;
 pub mod envelope;
 pub mod epoch;
 pub mod event;

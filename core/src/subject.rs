@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use data_encoding::HEXLOWER;
+
 use crate::{
     edit,
     name::{ClusterName, Name, Region, Stage},
@@ -50,6 +52,20 @@ pub enum BusSubject {
     /// `writ.offer.<region>.<stage>.<cluster>`: what a cluster holds of the log, as publishers signed it;
     /// not stored.
     Offer(Sender),
+    /// `writ.enrol.<cluster>`: a cluster asks to be let in, by a token; not stored.
+    Enrol(ClusterName),
+    /// `writ.request.<cluster>`: a cluster asks without a secret; not stored.
+    Request(ClusterName),
+    /// `writ.renew.<region>.<stage>.<cluster>`: a cluster asks for new credentials as itself; not stored.
+    Renew(Sender),
+    /// `_INBOX.enrol.<cluster>.<nonce>`: the answer to a request of these three, wherever the request
+    /// itself asked to be answered.
+    Enrolled {
+        /// Whom.
+        cluster: ClusterName,
+        /// The request's.
+        nonce: [u8; 16],
+    },
     /// `writ.event.trust.all.all.bundle`: the publishers' keys, signed offline. It stands where events of
     /// the whole fleet stand, so that every cluster may hear and read it, and is of no feed.
     Trust,
@@ -153,6 +169,15 @@ impl BusSubject {
             ["writ", "offer", region, stage, name] => {
                 BusSubject::Offer(Sender::parse([region, stage, name])?)
             }
+            ["writ", "enrol", name] => BusSubject::Enrol(ClusterName::parse(name).ok()?),
+            ["writ", "request", name] => BusSubject::Request(ClusterName::parse(name).ok()?),
+            ["writ", "renew", region, stage, name] => {
+                BusSubject::Renew(Sender::parse([region, stage, name])?)
+            }
+            ["_INBOX", "enrol", name, nonce] => BusSubject::Enrolled {
+                cluster: ClusterName::parse(name).ok()?,
+                nonce: HEXLOWER.decode(nonce.as_bytes()).ok()?.try_into().ok()?,
+            },
             _ => return None,
         })
     }
@@ -174,6 +199,12 @@ impl fmt::Display for BusSubject {
             BusSubject::Offer(sender) => write!(f, "writ.offer.{sender}"),
             BusSubject::Trust => f.write_str("writ.event.trust.all.all.bundle"),
             BusSubject::LiveTrust => f.write_str("writ.live.trust.all.all.bundle"),
+            BusSubject::Enrol(cluster) => write!(f, "writ.enrol.{cluster}"),
+            BusSubject::Request(cluster) => write!(f, "writ.request.{cluster}"),
+            BusSubject::Renew(sender) => write!(f, "writ.renew.{sender}"),
+            BusSubject::Enrolled { cluster, nonce } => {
+                write!(f, "_INBOX.enrol.{cluster}.{}", HEXLOWER.encode(nonce))
+            }
             BusSubject::Opening => f.write_str("writ.opening"),
         }
     }
@@ -202,6 +233,10 @@ mod tests {
             "writ.live.trust.all.all.bundle",
             "writ.live.recall",
             "writ.offer.eu.prod.eu-prod-1",
+            "writ.enrol.eu-prod-1",
+            "writ.request.eu-prod-1",
+            "writ.renew.eu.prod.eu-prod-1",
+            "_INBOX.enrol.eu-prod-1.000102030405060708090a0b0c0d0e0f",
         ] {
             assert_eq!(BusSubject::parse(text).unwrap().to_string(), text);
         }
@@ -225,6 +260,8 @@ mod tests {
             "writ.ack.all.prod.a",
             "writ.ack.eu.all.a",
             "Writ.root",
+            "writ.enrol.*",
+            "_INBOX.enrol.eu-prod-1.00",
             "writ..root",
         ] {
             assert!(BusSubject::parse(text).is_err(), "{text}");

@@ -5,10 +5,11 @@
 
 use uuid::Uuid;
 use writ_core::{
-    access::{Identity, Proposal},
+    access::{Identity, Inlet, Proposal},
     edit::Kind,
-    model::limits::REASON_MAX_BYTES,
-    name::Name,
+    enrol::Change,
+    model::{TokenKey, limits::REASON_MAX_BYTES},
+    name::{ClusterName, Name},
 };
 use writ_proto::v1;
 
@@ -27,6 +28,10 @@ const PROPOSAL_TIME_S: u32 = 7 * 24 * 3600;
 /// How long it waits at most: what somebody looked at a month ago they have forgotten.
 const PROPOSAL_TIME_MAX_S: u32 = 30 * 24 * 3600;
 
+/// The inlets: the API, and the bus, by which clusters enrol and leave.
+const GRPC: &str = "grpc";
+const BUS: &str = "bus";
+
 /// What an edit is to do.
 #[derive(Debug, Clone)]
 pub(crate) enum Wish {
@@ -39,6 +44,20 @@ pub(crate) enum Wish {
     Delete {
         /// As it was given.
         name: Name,
+    },
+    /// To enter a cluster that is not there yet.
+    Add {
+        /// JSON text.
+        manifest: String,
+        /// By what it may enrol.
+        token: Option<TokenKey>,
+    },
+    /// To take a cluster one step on in its life.
+    Step {
+        /// As it was given.
+        name: Name,
+        /// Which.
+        change: Change,
     },
 }
 
@@ -77,7 +96,21 @@ pub(crate) struct Submission {
     pub(crate) confirm: u32,
     /// Whether guards are to be overridden, which only a break-glass administrator may.
     pub(crate) overrides: bool,
+    /// By which way it came.
+    pub(crate) inlet: &'static str,
     pub(crate) dry_run: bool,
+}
+
+/// Who asked, why, and under which id.
+#[derive(Debug, Clone)]
+pub(crate) struct About<'a> {
+    pub(crate) request_id: String,
+    pub(crate) reason: String,
+    pub(crate) caller: &'a Identity,
+    pub(crate) dry_run: bool,
+    /// As in a [`Submission`].
+    pub(crate) confirm: u32,
+    pub(crate) overrides: bool,
 }
 
 impl Submission {
@@ -100,8 +133,8 @@ impl Submission {
             name: String,
         }
         match &self.wish {
-            Wish::Delete { name } => Some(name.to_string()),
-            Wish::Apply { manifest } => {
+            Wish::Delete { name } | Wish::Step { name, .. } => Some(name.to_string()),
+            Wish::Apply { manifest } | Wish::Add { manifest, .. } => {
                 let document: Document = serde_json::from_str(manifest).ok()?;
                 Some(document.metadata.name.chars().take(100).collect())
             }
@@ -135,6 +168,7 @@ pub(crate) fn apply(
         way: way(request.propose, request.proposal_expires_after_s)?,
         confirm: request.confirm,
         overrides: request.override_guards,
+        inlet: GRPC,
         dry_run: request.dry_run,
     })
 }
@@ -160,6 +194,7 @@ pub(crate) fn delete(
         way: way(request.propose, request.proposal_expires_after_s)?,
         confirm: request.confirm,
         overrides: request.override_guards,
+        inlet: GRPC,
         dry_run: request.dry_run,
     })
 }
@@ -203,6 +238,7 @@ pub(crate) fn approve(
         },
         confirm: request.confirm,
         overrides: false,
+        inlet: GRPC,
         dry_run: request.dry_run,
     })
 }
@@ -222,6 +258,75 @@ fn way(propose: bool, expires_after_s: u32) -> Result<Way, EditError> {
     Ok(Way::Propose {
         expires_after_ms: u64::from(seconds) * 1_000,
     })
+}
+
+/// Accepts a new cluster.
+pub(crate) fn add(
+    manifest: String,
+    token: Option<TokenKey>,
+    about: About<'_>,
+) -> Result<Submission, EditError> {
+    let request = v1::ApplyRequest {
+        manifest,
+        request_id: about.request_id,
+        reason: about.reason,
+        dry_run: about.dry_run,
+        ..v1::ApplyRequest::default()
+    };
+    let mut submission = apply(Kind::Cluster, request, about.caller)?;
+    if let Wish::Apply { manifest } = submission.wish {
+        submission.wish = Wish::Add { manifest, token };
+    }
+    Ok(submission)
+}
+
+/// Accepts a step in a cluster's life. Its request id names the step, so that one id stands for one step.
+pub(crate) fn step(name: &str, change: Change, about: About<'_>) -> Result<Submission, EditError> {
+    let name = Name::parse(name).map_err(|error| EditError::field("name", error.to_string()))?;
+    let (given, is_repeatable) = request_id(about.request_id)?;
+    let detail = match &change {
+        Change::Approve(fingerprint) => format!("-{fingerprint}"),
+        _ => String::new(),
+    };
+    Ok(Submission {
+        kind: Kind::Cluster,
+        request_id: format!("{}{detail}:{given}", change.verb()),
+        wish: Wish::Step { name, change },
+        base: None,
+        is_repeatable,
+        reason: reason(about.reason)?,
+        author: about.caller.to_string(),
+        identity: about.caller.clone(),
+        way: Way::Direct,
+        confirm: about.confirm,
+        overrides: about.overrides,
+        inlet: GRPC,
+        dry_run: about.dry_run,
+    })
+}
+
+/// What a cluster's own words bring about: its keys become its own, or it leaves.
+pub(crate) fn of_cluster(name: &ClusterName, wish: Wish, id: String, reason: &str) -> Submission {
+    let identity = Identity {
+        inlet: Inlet::Cluster,
+        user: name.to_string(),
+        groups: [].into(),
+    };
+    Submission {
+        kind: Kind::Cluster,
+        wish,
+        base: None,
+        request_id: id,
+        is_repeatable: true,
+        reason: reason.to_owned(),
+        author: identity.to_string(),
+        identity,
+        way: Way::Direct,
+        confirm: 0,
+        overrides: false,
+        inlet: BUS,
+        dry_run: false,
+    }
 }
 
 fn request_id(given: String) -> Result<(String, bool), EditError> {

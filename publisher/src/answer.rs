@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use writ_core::{
-    hash::Hash,
     model::{Document, Notice},
     revision::{Generation, Revision},
     scope::Scope,
@@ -15,7 +14,7 @@ use crate::{
     accept::Way,
     access::Weighed,
     error::EditError,
-    history::Past,
+    history::{self, Past},
     place::Placed,
     validate::{Content, Validated},
     view::View,
@@ -143,8 +142,12 @@ fn is_proposal(validated: &Validated) -> bool {
 /// The same request again, of the same caller, gets the same answer; the same id for something else is refused.
 pub(crate) fn repeat(validated: &Validated, past: &Past) -> Result<Answer, EditError> {
     let content = match &validated.content {
-        Content::Put { manifest, .. } => Some(Hash::of(manifest.as_bytes())),
+        Content::Put { manifest, .. } => {
+            Some(history::content(validated.submission.kind, manifest))
+        }
         Content::Delete => None,
+        // Its request id names the step.
+        Content::Step => past.content,
     };
     // What a proposal stores is not what was submitted.
     let is_same = content == past.content || is_proposal(validated);

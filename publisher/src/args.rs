@@ -61,6 +61,19 @@ pub struct Args {
     /// Who may call, and how
     #[command(flatten)]
     pub gate: GateArgs,
+    /// Folder with the registrar's keys: this publisher lets clusters in and renews their credentials, as one
+    /// with --registrar-key-dir does; for the others of a fleet
+    #[arg(long, value_name = "DIR")]
+    pub enrolment_key_dir: Option<PathBuf>,
+    /// Where clusters find the bus, for the manifests of those that are added; as this publisher if not given
+    #[arg(long, value_name = "URL", env = "WRIT_CLUSTER_NATS_URL")]
+    pub cluster_nats_url: Option<String>,
+    /// Seconds that a token is taken for
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub token_life_s: u64,
+    /// Seconds that a cluster's credentials last; they are renewed after a third of that
+    #[arg(long, value_name = "SECONDS", default_value_t = 604_800, value_parser = clap::value_parser!(u64).range(2..=604_800))]
+    pub credentials_life_s: u64,
 }
 
 fn parse_user(text: &str) -> Result<AccessSubject, &'static str> {

@@ -4,7 +4,7 @@
 //! answered and spoils no other; of one name a group holds one edit, and the next one comes later, in
 //! its order.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use writ_core::{
     access::Administrators,
@@ -15,13 +15,13 @@ use writ_core::{
 };
 
 use crate::{
-    accept::Way,
+    accept::{Way, Wish},
     access::{self, Weighed},
     answer::{Answer, answer, answer_without_edit, check, repeat},
     error::EditError,
     guard,
     history::Past,
-    place,
+    place, registry,
     validate::Validated,
     view::View,
 };
@@ -92,11 +92,19 @@ impl<'a> Draft<'a> {
             return self.hold(validated);
         }
         if let Some(past) = past {
-            return Verdict::Now(repeat(validated, past));
+            return match self.may_repeat(validated) {
+                Ok(()) => Verdict::Now(repeat(validated, past)),
+                Err(error) => Verdict::IfCurrent(Err(error)),
+            };
         }
         if self.has(kind, &key.1) {
             return self.hold(validated);
         }
+        let resolved = match self.resolve(validated) {
+            Ok(resolved) => resolved,
+            Err(error) => return Verdict::IfCurrent(Err(error)),
+        };
+        let validated = resolved.as_ref();
         let (placed, weighed) = match self.place(validated) {
             Ok(Ok(placed)) => placed,
             Ok(Err(answer)) => return Verdict::IfCurrent(Ok(answer)),
@@ -133,28 +141,62 @@ impl<'a> Draft<'a> {
         taken.any(|edit| edit.kind == kind && edit.name == *name)
     }
 
+    /// The whole edit, once it is known that the caller may make it.
+    fn resolve<'b>(&self, validated: &'b Validated) -> Result<Cow<'b, Validated>, EditError> {
+        let (view, now_ms) = (&self.view, self.committed_ms);
+        resolve(validated, view, self.administrators, now_ms)
+    }
+
+    /// Whether the answer may be given again.
+    fn may_repeat(&self, validated: &Validated) -> Result<(), EditError> {
+        let (view, now_ms) = (&self.view, self.committed_ms);
+        may_repeat(validated, view, self.administrators, now_ms)
+    }
+
     /// The edit with its place, or the answer where nothing has to be stored.
     fn place(
         &self,
         validated: &Validated,
     ) -> Result<Result<(place::Placed, Weighed), Answer>, EditError> {
         let (view, now_ms) = (&self.view, self.committed_ms);
-        let weighed = judge(validated, view, self.administrators, now_ms)?;
+        let weighed = judge(validated, view)?;
         let placed = place::place(validated, view, now_ms)?;
         let answer = answer_without_edit(validated, &placed, &weighed, view);
         Ok(answer.map_or(Ok((placed, weighed)), Err))
     }
 }
 
-/// Whether the caller may, whether the edit fits what is there, and what the guards say.
-fn judge(
+/// Whether the caller may, and what the edit makes of what is there.
+fn resolve<'a>(
+    validated: &'a Validated,
+    view: &View,
+    administrators: &Administrators,
+    now_ms: u64,
+) -> Result<Cow<'a, Validated>, EditError> {
+    // First: who may not is told nothing of what is there. A step leaves a cluster's place as it is, so
+    // that what is there before it decides.
+    access::check_rights(validated, view, administrators, now_ms)?;
+    registry::resolve(validated, view, now_ms)
+}
+
+/// Whether a caller may still be answered what the same request was answered. With a step in a cluster's
+/// life goes what it enrols by, made anew each time: whoever has lost the right to it gets none.
+fn may_repeat(
     validated: &Validated,
     view: &View,
     administrators: &Administrators,
     now_ms: u64,
-) -> Result<Weighed, EditError> {
-    // First: who may not is told nothing of what is there.
-    access::check_rights(validated, view, administrators, now_ms)?;
+) -> Result<(), EditError> {
+    match validated.submission.wish {
+        Wish::Add { .. } | Wish::Step { .. } => {
+            access::check_rights(validated, view, administrators, now_ms)
+        }
+        Wish::Apply { .. } | Wish::Delete { .. } => Ok(()),
+    }
+}
+
+/// Whether the edit fits what is there, and what the guards say.
+fn judge(validated: &Validated, view: &View) -> Result<Weighed, EditError> {
     check(validated, view)?;
     guard::check(validated, view)?;
     access::weigh(validated, view)
@@ -169,9 +211,12 @@ pub(crate) fn judge_dry_run(
     now_ms: u64,
 ) -> Result<Answer, EditError> {
     if let Some(past) = past {
+        may_repeat(validated, view, administrators, now_ms)?;
         return repeat(validated, past);
     }
-    let weighed = judge(validated, view, administrators, now_ms)?;
+    let resolved = resolve(validated, view, administrators, now_ms)?;
+    let validated = resolved.as_ref();
+    let weighed = judge(validated, view)?;
     let placed = place::place(validated, view, now_ms)?;
     // A dry run never needs to store anything.
     answer_without_edit(validated, &placed, &weighed, view).ok_or(EditError::NotStored)

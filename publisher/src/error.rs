@@ -4,7 +4,8 @@ use writ_bus::batch::Invalid;
 use writ_core::{
     access::{Confirm, Denied, NotApproved},
     edit::Kind,
-    model::Violation,
+    enrol::Refused,
+    model::{Phase, Violation},
     revision::Generation,
 };
 
@@ -58,6 +59,19 @@ pub(crate) enum EditError {
         /// The scope asked for.
         wanted: String,
     },
+    /// The cluster is registered already.
+    #[error(
+        "cluster {name} is registered already, and {phase}: `writ apply` changes its entry, `writ cluster reenrol {name}` lets it enrol anew"
+    )]
+    Registered {
+        /// The cluster.
+        name: String,
+        /// What it is.
+        phase: Phase,
+    },
+    /// The cluster is not where the step begins.
+    #[error(transparent)]
+    Step(Refused),
     /// The policy in force is protected, and the edit would take something away from it.
     #[error(
         "{name} has deletionProtection, and the edit would take away {}: clear deletionProtection first, in an edit that takes nothing away",

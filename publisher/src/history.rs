@@ -13,6 +13,7 @@ use writ_bus::{Client, streams::MESSAGES_PER_SUBJECT};
 use writ_core::{
     edit::Intent,
     edit::Kind,
+    enrol,
     hash::Hash,
     name::Name,
     revision::{Generation, Revision},
@@ -51,9 +52,20 @@ impl Past {
             content: intent
                 .manifest
                 .as_ref()
-                .map(|manifest| Hash::of(manifest.as_bytes())),
+                .map(|manifest| content(intent.kind, manifest)),
         }
     }
+}
+
+/// Hash of a manifest as it was submitted: of a cluster without what the fleet itself put there.
+pub(crate) fn content(kind: Kind, manifest: &str) -> Hash {
+    let submitted = match kind {
+        Kind::Cluster => serde_json::from_str(manifest)
+            .ok()
+            .map(|manifest| enrol::submitted(&manifest).to_string()),
+        _ => None,
+    };
+    Hash::of(submitted.as_deref().unwrap_or(manifest).as_bytes())
 }
 
 #[derive(Debug, Default)]

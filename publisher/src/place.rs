@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use writ_core::{
     edit::Kind,
     edit::{Change, Edit},
-    model::{self, Cluster, ClusterSelector, Document, Mode},
-    name::PolicyName,
+    enrol::{self, Revoked},
+    model::{self, Cluster, ClusterSelector, Document},
+    name::{ClusterName, PolicyName},
     placement,
 };
 
@@ -43,7 +44,7 @@ pub(crate) fn place(
     committed_ms: u64,
 ) -> Result<Placed, EditError> {
     let change = match &validated.content {
-        Content::Delete => Change::Delete,
+        Content::Delete | Content::Step => Change::Delete,
         Content::Put { manifest, document } => put(manifest, document)?,
     };
     let submission = &validated.submission;
@@ -65,9 +66,10 @@ pub(crate) fn place(
         request_id: submission.request_id.clone(),
         author: submission.author.clone(),
         reason: validated.reason(),
-        inlet: "grpc".to_owned(),
+        inlet: submission.inlet.to_owned(),
         committed_ms,
         targets: targets(validated, view).into_iter().collect(),
+        revoked: revoked(validated, view, committed_ms),
     };
     Ok(Placed {
         edit,
@@ -84,6 +86,7 @@ pub(crate) fn approved(validated: &Validated, placed: &Placed) -> Edit {
         author: validated.submission.identity.to_string(),
         reason: "approved".to_owned(),
         targets: Vec::new(),
+        revoked: Vec::new(),
         ..placed.edit.clone()
     }
 }
@@ -93,7 +96,7 @@ fn proposal(validated: &Validated, view: &View, expires_ms: u64) -> Value {
     let submission = &validated.submission;
     let document = match &validated.content {
         Content::Put { manifest, .. } => serde_json::from_str(manifest).unwrap_or(Value::Null),
-        Content::Delete => Value::Null,
+        Content::Delete | Content::Step => Value::Null,
     };
     let by = &submission.identity;
     json!({
@@ -154,9 +157,9 @@ fn stamp(newest_ms: u64, own_ms: u64) -> u64 {
 }
 
 /// The clusters that an edit is for. Of a policy: those that it selects, and those that it leaves,
-/// because what is taken away has to be confirmed too; clusters that only observe confirm nothing, so
-/// that no edit waits for them. Of a registry entry: the cluster itself, whatever its mode. Of a record:
-/// none.
+/// because what is taken away has to be confirmed too; clusters that only observe, or are not enrolled,
+/// confirm nothing, so that no edit waits for them. Of a registry entry: the cluster itself, whatever its
+/// mode. Of a record: none.
 fn targets(validated: &Validated, view: &View) -> BTreeSet<String> {
     if validated.submission.kind.is_record() {
         return BTreeSet::new();
@@ -164,21 +167,34 @@ fn targets(validated: &Validated, view: &View) -> BTreeSet<String> {
     if validated.submission.kind == Kind::Cluster {
         return match validated.content {
             Content::Put { .. } => BTreeSet::from([validated.name.to_string()]),
-            Content::Delete => BTreeSet::new(),
+            Content::Delete | Content::Step => BTreeSet::new(),
         };
     }
     let before = view
         .policy(&PolicyName::from(&validated.name))
         .map(|policy| &policy.clusters);
     let selectors: Vec<&ClusterSelector> = selector(validated).into_iter().chain(before).collect();
-    let enforcing = view
-        .clusters()
-        .filter(|cluster| cluster.mode == Mode::Enforce);
+    let enforcing = view.clusters().filter(|cluster| cluster.is_counted());
     enforcing
         .map(Cluster::identity)
         .filter(|identity| selectors.iter().any(|selector| selector.matches(identity)))
         .map(|identity| identity.name.to_string())
         .collect()
+}
+
+/// The keys that the bus must not take from a cluster any more.
+fn revoked(validated: &Validated, view: &View, now_ms: u64) -> Vec<Revoked> {
+    if validated.submission.kind != Kind::Cluster {
+        return Vec::new();
+    }
+    let intent = view.intent(Kind::Cluster, &validated.name);
+    let before = intent.map_or(&[][..], |intent| intent.revoked.as_slice());
+    let new = match validated.document() {
+        Some(Document::Cluster(cluster)) => Some(cluster),
+        _ => None,
+    };
+    let old = view.cluster(&ClusterName::from(&validated.name));
+    enrol::revoked(before, old, new, now_ms)
 }
 
 fn selector(validated: &Validated) -> Option<&ClusterSelector> {

@@ -14,11 +14,12 @@ use writ_bus::{
     identity::{PublicKey, RegistrarKeys, folder},
     registrar::Registrar,
 };
-use writ_core::name::Name;
+use writ_core::{edit::Kind, enrol::CREDENTIALS_LIFE_MAX_MS, model::Phase, name::Name};
 
 use crate::{
     current::Leader,
     send::{RETRY_DELAY_MAX, pause},
+    track,
     view::View,
 };
 
@@ -82,7 +83,22 @@ async fn follow(leader: Leader, sender: watch::Sender<Option<BTreeSet<PublicKey>
     }
 }
 
-/// The keys that the registry takes from their users.
-fn revoked(_view: &View) -> BTreeSet<PublicKey> {
-    BTreeSet::new()
+/// The keys that the registry takes from their users: those of clusters that are cut off, for good, and
+/// those that were given up, for as long as anything that was issued for them may last.
+fn revoked(view: &View) -> BTreeSet<PublicKey> {
+    let now_ms = track::wall_ms();
+    let given_up = view
+        .state
+        .intents(Kind::Cluster)
+        .flat_map(|intent| &intent.revoked)
+        .filter(|of| of.at_ms.saturating_add(CREDENTIALS_LIFE_MAX_MS) > now_ms)
+        .map(|of| of.bus.as_str());
+    let cut_off = view
+        .clusters()
+        .filter(|cluster| cluster.phase == Phase::CutOff)
+        .filter_map(|cluster| Some(cluster.keys.as_ref()?.bus.as_str()));
+    given_up
+        .chain(cut_off)
+        .filter_map(|key| PublicKey::parse(key).ok())
+        .collect()
 }

@@ -10,6 +10,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use writ_bus::{
     Client,
     connection::{self, FirstConnect, Login, Options},
+    identity::{RegistrarKeys, folder},
     secret,
 };
 use writ_core::{
@@ -31,6 +32,7 @@ use crate::{
     bundle::Bundles,
     commit::Committer,
     current::Leader,
+    enrol::{self, Asked, Desk, Minter, Responder},
     follow::{self, Follower},
     gate::{self, Gate},
     hear::{self, Ear},
@@ -86,6 +88,9 @@ pub enum Error {
         /// Why.
         source: OpenError,
     },
+    /// The keys that let clusters in.
+    #[error("can't use the keys that let clusters in")]
+    EnrolmentKeys(#[source] folder::Error),
     /// Nobody would believe this publisher.
     #[error("the trust bundle does not list this publisher's key: sign a bundle with it first")]
     NotTrusted,
@@ -247,6 +252,24 @@ pub(crate) async fn run_until(
         rounds.run().await;
         Ok(())
     });
+    let desk = config.desk(trusted.clone())?;
+    tasks.spawn(enrol::leave(
+        committer.clone(),
+        tracking.clone(),
+        views.clone(),
+    ));
+    if let Some(minter) = desk.minter.clone() {
+        let asked = writ_bus::enrol::listen(&client).await;
+        let responder = Responder {
+            client: client.clone(),
+            signer: signer.clone(),
+            views: views.clone(),
+            committer: committer.clone(),
+            desk: desk.clone(),
+            minter,
+        };
+        tasks.spawn(responder.run(asked.map_err(Error::Connect)?));
+    }
     let looking = signer.clone();
     tasks.spawn(async move {
         looking.keep().await;
@@ -261,15 +284,17 @@ pub(crate) async fn run_until(
     gate.check.look_up(views.clone());
     let stop = CancellationToken::new();
     let name = config.args.name.to_string();
-    let api = Api::new(
-        name,
-        (committer, administrators),
+    let api = Api::new(api::Parts {
+        publisher: name,
+        committer,
+        administrators,
         views,
         tracking,
         past,
         bundles,
-        stop.clone(),
-    );
+        desk,
+        stop: stop.clone(),
+    });
     config.announce(&listener)?;
     let served = serve(api, (gate, listener), tasks, stop, ended).await;
     // All who could record something are gone.
@@ -378,6 +403,27 @@ impl Config {
         })?;
         let trust = Trust::from_file(&bytes).map_err(|source| Error::Trust { path, source })?;
         Ok(Config { key, trust, args })
+    }
+
+    fn desk(&self, trusted: Trusted) -> Result<Desk, Error> {
+        let args = &self.args;
+        let life = Duration::from_secs(args.credentials_life_s);
+        let folder = args
+            .enrolment_key_dir
+            .as_ref()
+            .or(args.registrar_key_dir.as_ref());
+        let minter = folder.map(|folder| {
+            let keys = RegistrarKeys::load(folder)?;
+            Ok::<_, folder::Error>(Arc::new(Minter::new(keys, life)))
+        });
+        let bus_url = args.cluster_nats_url.as_ref().unwrap_or(&args.nats_url);
+        Ok(Desk {
+            minter: minter.transpose().map_err(Error::EnrolmentKeys)?,
+            asked: Asked::default(),
+            token_life_ms: args.token_life_s * 1_000,
+            trusted,
+            bus_url: bus_url.clone(),
+        })
     }
 
     async fn listen(&self) -> Result<TcpListener, Error> {

@@ -34,6 +34,8 @@ pub(crate) enum Content {
     },
     /// Nothing.
     Delete,
+    /// What a step makes of the cluster's entry, which is known where it is committed.
+    Step,
 }
 
 /// Checks a submission.
@@ -48,7 +50,16 @@ pub(crate) fn validate(submission: Submission) -> Result<Validated, EditError> {
                 notices: vec![],
             });
         }
-        Wish::Apply { manifest } => manifest,
+        Wish::Step { name, .. } => {
+            let name = name.clone();
+            return Ok(Validated {
+                submission,
+                name,
+                content: Content::Step,
+                notices: vec![],
+            });
+        }
+        Wish::Apply { manifest } | Wish::Add { manifest, .. } => manifest,
     };
     let value: Value = serde_json::from_str(manifest)
         .map_err(|error| EditError::field("", format!("the manifest is not JSON: {error}")))?;
@@ -90,7 +101,7 @@ impl Validated {
     pub(crate) fn document(&self) -> Option<&Document> {
         match &self.content {
             Content::Put { document, .. } => Some(document),
-            Content::Delete => None,
+            Content::Delete | Content::Step => None,
         }
     }
 
@@ -111,7 +122,7 @@ impl Validated {
         match (self.document(), other) {
             (None, None) => true,
             (Some(Document::Cluster(a)), Some(Document::Cluster(b))) => {
-                a.compile().bytes() == b.compile().bytes()
+                a.compile().bytes() == b.compile().bytes() && a.enrolment == b.enrolment
             }
             (Some(Document::Policy(a)), Some(Document::Policy(b))) => {
                 a.compile().bytes() == b.compile().bytes()

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rcgen::KeyPair;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use writ_connect::{Fleet, Way, channel};
 use writ_core::access::ADMINISTRATORS;
 
@@ -154,23 +154,19 @@ impl ApiKeys {
         address: &str,
         call_time_max: Option<Duration>,
     ) -> Result<Channel, Error> {
-        let (way, endpoint) = self.way(address, call_time_max)?;
-        Ok(endpoint.connect_with_connector_lazy(way.connector()))
+        channel_of(&self.administrator(address), call_time_max)
     }
+}
 
-    fn way(
-        &self,
-        address: &str,
-        call_time_max: Option<Duration>,
-    ) -> Result<(Way, Endpoint), Error> {
-        let way = Way::of(&self.administrator(address))?;
-        let endpoint = way.endpoint();
-        let endpoint = match call_time_max {
-            Some(time) => endpoint.timeout(time),
-            None => endpoint,
-        };
-        Ok((way, endpoint))
-    }
+/// A channel of whoever a fleet's file is for, that connects when it is used, and again when it broke.
+pub fn channel_of(fleet: &Fleet, call_time_max: Option<Duration>) -> Result<Channel, Error> {
+    let way = Way::of(fleet)?;
+    let endpoint = way.endpoint();
+    let endpoint = match call_time_max {
+        Some(time) => endpoint.timeout(time),
+        None => endpoint,
+    };
+    Ok(endpoint.connect_with_connector_lazy(way.connector()))
 }
 
 #[cfg(test)]

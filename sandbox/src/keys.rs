@@ -1,6 +1,5 @@
-//! The keys of a fleet before enrolment exists: the offline key, one signing key and one bus
-//! identity per publisher, two pairs per cluster, and the trust bundle under the offline key. All
-//! are made anew for each fleet and lie in files that only their owner can read.
+//! The keys of a fleet: the offline key, one signing key and one bus identity per publisher, and the
+//! trust bundle under the offline key. Clusters make their own. All are made anew for each fleet and lie in files that only their owner can read.
 
 use std::path::{Path, PathBuf};
 
@@ -8,9 +7,9 @@ use data_encoding::BASE64;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use writ_bus::identity::{Credentials, KeyError, PublicKey as BusPublicKey, Role};
-use writ_core::envelope::{PublicKey, SigningKey};
+use writ_core::envelope::SigningKey;
 use writ_core::epoch::Record;
-use writ_core::name::{ClusterName, Name, Region, Stage};
+use writ_core::name::Name;
 use writ_proto::trust::{self, TrustBundle};
 
 use crate::files;
@@ -41,16 +40,6 @@ pub enum Error {
 pub(crate) fn keep(path: &Path, credentials: &Credentials) -> Result<BusPublicKey, Error> {
     files::write(path, credentials.to_file().as_bytes())?;
     BusPublicKey::parse(&credentials.summary().key).map_err(Error::BusKey)
-}
-
-/// Who a cluster is on the bus.
-#[derive(Debug, Clone)]
-pub(crate) struct ClusterUser {
-    pub(crate) name: ClusterName,
-    pub(crate) region: Region,
-    pub(crate) stage: Stage,
-    /// The public half of its identity.
-    pub(crate) key: BusPublicKey,
 }
 
 /// An Ed25519 key whose seed is written as base64.
@@ -100,47 +89,12 @@ impl PublisherKeys {
     }
 }
 
-/// A cluster's keys, as its subscriber finds them.
-#[derive(Debug)]
-pub(crate) struct ClusterKeys {
-    pub(crate) user: ClusterUser,
-    pub(crate) ack: PublicKey,
-    /// Holds `bus.creds` and `ack.seed`.
-    pub(crate) folder: PathBuf,
-}
-
-impl ClusterKeys {
-    /// Makes both pairs in `folder`.
-    pub(crate) fn make(
-        bus: &BusKeys,
-        name: ClusterName,
-        region: Region,
-        stage: Stage,
-        folder: &Path,
-    ) -> Result<Self, Error> {
-        let credentials = bus.cluster(&name, &region, &stage)?;
-        let key = keep(&folder.join("bus.creds"), &credentials)?;
-        let ack = signing_key(&folder.join("ack.seed"))?.public();
-        let user = ClusterUser {
-            name,
-            region,
-            stage,
-            key,
-        };
-        Ok(Self {
-            user,
-            ack,
-            folder: folder.to_owned(),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_trust_file_names_the_publisher_and_two_clusters_share_no_key() {
+    fn the_trust_file_names_the_publisher() {
         let folder = tempfile::tempdir().unwrap();
         let bus = BusKeys::generate(&[]).unwrap();
         let publisher = PublisherKeys::make(&bus, "publisher-1", folder.path()).unwrap();
@@ -148,15 +102,5 @@ mod tests {
         let bundle = trust::Trust::from_file(&file).unwrap().bundle;
         let seed = std::fs::read_to_string(&publisher.signing_file).unwrap();
         assert!(bundle.is_active(&SigningKey::from_base64(&seed).unwrap().public()));
-
-        let keys = ["eu-prod-1", "us-prod-1"].map(|name| {
-            let region = Region::parse(&name[..2]).unwrap();
-            let stage = Stage::parse("prod").unwrap();
-            let folder = folder.path().join(name);
-            let name = ClusterName::parse(name).unwrap();
-            ClusterKeys::make(&bus, name, region, stage, &folder).unwrap()
-        });
-        assert_ne!(keys[0].user.key, keys[1].user.key);
-        assert_ne!(keys[0].ack, keys[1].ack);
     }
 }

@@ -32,9 +32,12 @@ pub struct Args {
     /// Address of the bus, nats://host:port
     #[arg(long)]
     pub nats_url: String,
-    /// Folder of this cluster's two keys: `bus.creds`, its credentials on the bus, and `ack.seed`
+    /// Folder of this cluster's keys, made if it is empty; without it, the Secret `writ-system/writ-keys`
     #[arg(long)]
-    pub keys_dir: PathBuf,
+    pub keys_dir: Option<PathBuf>,
+    /// Folder of what the manifest brought to enrol with: `token` and `token.jwt`, `request.jwt`
+    #[arg(long)]
+    pub enrolment_dir: Option<PathBuf>,
     /// The publishers' keys, signed by the offline key
     #[arg(long)]
     pub trust_file: PathBuf,

@@ -17,6 +17,7 @@ pub mod cut;
 pub mod desired;
 pub mod drift;
 pub mod engine;
+pub mod enrol;
 mod evidence;
 #[cfg(test)]
 mod fake;

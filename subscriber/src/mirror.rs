@@ -199,9 +199,15 @@ impl ClusterMirror {
     /// The object to apply. It carries no sign of life: ten thousand of them changing every few
     /// seconds would cost more than all the rest.
     pub(crate) fn render(&self) -> Value {
-        let has_keys = self.document.pointer("/spec/keys").is_some();
+        let phase = self.document.pointer("/spec/phase").and_then(Value::as_str);
+        let phase = match phase {
+            Some("pending") => "Pending",
+            Some("draining") => "Draining",
+            Some("cutOff") => "CutOff",
+            _ => "Active",
+        };
         let status = json!({
-            "phase": if has_keys { "Active" } else { "Pending" },
+            "phase": phase,
             "generation": self.generation,
             "revision": self.revision.to_string(),
             "signed": BASE64.encode(&self.signed),

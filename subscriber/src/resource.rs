@@ -52,6 +52,8 @@ pub const POLICY_CEILINGS: Resource =
     resource(WRIT_API_VERSION, "PolicyCeiling", "policyceilings", false);
 /// Where the subscriber keeps what is not about one policy.
 pub const CONFIG_MAPS: Resource = resource("v1", "ConfigMap", "configmaps", true);
+/// Where the subscriber keeps its keys: one Secret, which it may read and write, and no other.
+pub const SECRETS: Resource = resource("v1", "Secret", "secrets", true);
 /// By which one of several subscribers is the active one.
 pub const LEASES: Resource = resource("coordination.k8s.io/v1", "Lease", "leases", true);
 
@@ -179,6 +181,7 @@ pub fn of(reference: &ObjectRef) -> Option<Resource> {
             CLUSTERS,
             POLICY_CEILINGS,
             CONFIG_MAPS,
+            SECRETS,
             LEASES,
         ])
         .find(is)
@@ -278,11 +281,8 @@ mod tests {
 
     #[test]
     fn a_kind_that_is_not_in_the_table_has_none() {
-        let secret = resource("v1", "Secret", "secrets", true);
-        assert_eq!(
-            of(&secret.reference(Some("writ-system"), "writ-keys")),
-            None
-        );
+        let endpoints = resource("v1", "Endpoints", "endpoints", true);
+        assert_eq!(of(&endpoints.reference(Some("payments"), "db")), None);
         // The right kind without the namespace that it needs.
         assert_eq!(of(&POLICY_KINDS[2].reference(None, "reader")), None);
     }

@@ -7,14 +7,15 @@ use tokio_util::sync::CancellationToken;
 use writ_bus::{
     accounts,
     connection::{self, FirstConnect, Login, Options},
-    live, secret,
+    live,
 };
 use writ_core::{
-    envelope::{self, SigningKey},
+    ack::Ack,
+    envelope::Keyring,
     follower::Follower,
     model::ClusterIdentity,
     revision::Revision,
-    subject::Sender,
+    subject::{BusSubject, Sender},
 };
 use writ_proto::{log::OpenError, trust::Trust};
 
@@ -24,6 +25,7 @@ use crate::{
     clock::Clock,
     cluster, connect, cut, drift,
     engine::Engine,
+    enrol::{self, Joining, KeyStore, Renewal},
     evidence::Evidence,
     fenced::Fenced,
     kube_api::KubeApi,
@@ -49,12 +51,9 @@ pub enum Error {
     /// A file that it was told of can't be read.
     #[error("read {0}")]
     File(PathBuf, #[source] std::io::Error),
-    /// A file with a secret.
-    #[error(transparent)]
-    Secret(#[from] secret::Error),
-    /// The ack key is none.
-    #[error("the ack key in {0} can't be used")]
-    AckKey(PathBuf, #[source] envelope::Error),
+    /// The keys can't be used, or there is nothing to enrol with.
+    #[error("join the fleet")]
+    Enrol(#[from] enrol::Error),
     /// The trust file is not signed by the offline key beside it.
     #[error("the trust file {0} is not believed")]
     Trust(PathBuf, #[source] OpenError),
@@ -96,13 +95,13 @@ pub async fn run(args: Args) -> Result<(), Error> {
 /// # Errors
 /// As [`run`].
 pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
-    let ack_path = args.keys_dir.join("ack.seed");
-    let ack_key = SigningKey::from_base64(&secret::read(&ack_path)?)
-        .map_err(|cause| Error::AckKey(ack_path, cause))?;
     let trust = std::fs::read(&args.trust_file)
         .map_err(|cause| Error::File(args.trust_file.clone(), cause))?;
     let trust =
         Trust::from_file(&trust).map_err(|cause| Error::Trust(args.trust_file.clone(), cause))?;
+    if let Some(folder) = &args.keys_dir {
+        enrol::check(folder)?;
+    }
     let kube = connect::client(&access(&args))
         .await
         .map_err(Error::Connect)?;
@@ -118,16 +117,22 @@ pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Er
     };
     let start = Start {
         args,
-        ack_key,
         trust,
         kube,
         api: Fenced::new(api, lease.fence()),
     };
     let ended = CancellationToken::new();
     let mut keeping = tokio::spawn(lease.keep(ended.clone()));
-    let result = tokio::select! {
-        result = start.follow(shutdown) => result,
-        lost = &mut keeping => return lost.unwrap_or(Ok(())).map_err(Error::Lease),
+    let result = loop {
+        let followed = tokio::select! {
+            followed = Box::pin(start.clone().follow(shutdown.clone())) => followed,
+            lost = &mut keeping => return lost.unwrap_or(Ok(())).map_err(Error::Lease),
+        };
+        match followed {
+            // Everything begins anew, but for what the cluster itself keeps.
+            Err(Error::Enrol(enrol::Error::Rekeyed)) => {}
+            ended => break ended,
+        }
     };
     // Given back only now: until here this subscriber may have been writing.
     ended.cancel();
@@ -136,9 +141,9 @@ pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Er
 }
 
 /// What an active subscriber starts with.
+#[derive(Clone)]
 struct Start {
     args: Args,
-    ack_key: SigningKey,
     trust: Trust,
     kube: kube::Client,
     api: Fenced<KubeApi>,
@@ -148,7 +153,6 @@ impl Start {
     async fn follow(self, shutdown: CancellationToken) -> Result<(), Error> {
         let Start {
             args,
-            ack_key,
             trust,
             kube,
             api,
@@ -166,6 +170,49 @@ impl Start {
 
         let mut gate = Gate::new(trust.bundle.keyring());
         gate.trust(trust.bundle.keyring(), trust::revoked(&trust));
+        let believed = gate.believed();
+        let key_api = api.clone();
+        let key_store = || match &args.keys_dir {
+            Some(folder) => KeyStore::Folder(folder.clone()),
+            None => KeyStore::Secret(key_api.clone()),
+        };
+        let joining = || Joining {
+            cluster: args.cluster.clone(),
+            url: args.nats_url.clone(),
+            trusted: believed.clone(),
+            folder: args.enrolment_dir.clone(),
+            anyway: false,
+        };
+        let mut keys = key_store().load().await?;
+        let (say, mut said) = mpsc::unbounded_channel();
+        let joined = {
+            let (joining, key_store) = (joining(), key_store());
+            let joined = enrol::join(&joining, &key_store, &mut keys, &shutdown, &say);
+            tokio::pin!(joined);
+            loop {
+                tokio::select! {
+                    joined = &mut joined => break joined,
+                    Some(how) = said.recv() => {
+                        kept.enrolment = Some(how);
+                        // For people; the next write of the state brings it again.
+                        if let Err(error) = store.save(&kept).await {
+                            tracing::debug!("how enrolment stands is not kept yet: {error}");
+                        }
+                    }
+                }
+            }
+        };
+        if let Ok(how) = said.try_recv() {
+            kept.enrolment = Some(how);
+        }
+        match joined {
+            Ok(()) => {}
+            Err(enrol::Error::Ended) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        let user = enrol::user(&keys).ok_or(enrol::Error::NothingToAskWith)?;
+        let (latest, shown) = watch::channel(Arc::new(user));
+
         let offline = trust.offline_keyring();
         let mut evidence = Evidence::default();
         let mut follower = Follower::new(ClusterIdentity {
@@ -204,26 +251,47 @@ impl Start {
             api: api.clone(),
             kept: kept_cut,
         };
-        let verdicts = ceiling_watch::start(api, kube.clone(), shutdown.child_token()).await;
+        let run = shutdown.child_token();
+        let verdicts = ceiling_watch::start(api, kube.clone(), run.child_token()).await;
         let (drift_in, drift_out) = mpsc::channel(drift::EVENTS_WAITING_MAX);
-        tokio::spawn(drift::watch(kube.clone(), drift_in, shutdown.child_token()));
+        tokio::spawn(drift::watch(kube.clone(), drift_in, run.child_token()));
         let client = connection::connect(Options {
             url: args.nats_url.clone(),
-            login: Login::File(args.keys_dir.join("bus.creds")),
+            login: Login::Latest(shown),
             inbox: accounts::cluster_inbox(&args.region, &args.cluster),
             name: args.cluster.to_string(),
             first_connect: FirstConnect::Whenever,
         })
         .await
         .map_err(Error::Bus)?;
+        let renewal = Renewal {
+            client: client.clone(),
+            sender: sender.clone(),
+            joining: joining(),
+            store: key_store(),
+            keys: keys.clone(),
+            latest,
+        };
+        let renewing = run.clone();
+        let renewal = tokio::spawn(async move {
+            let ended = renewal.run(renewing.clone()).await;
+            renewing.cancel();
+            ended
+        });
         let live = live::listen_as_cluster(&client, &args.region, &args.stage)
             .await
             .map_err(Error::Bus)?;
 
+        // An ack that other keys signed is nobody's word any more.
+        let own = Keyring::new([keys.ack.public()]);
+        let subject = BusSubject::Ack(sender.clone());
+        kept.ack = kept
+            .ack
+            .filter(|bytes| writ_proto::log::open::<Ack>(&subject, bytes, &own).is_ok());
         let boot_id = uuid();
         let mut reporter = Reporter::new(
             sender.clone(),
-            ack_key,
+            keys.ack_key(),
             boot_id,
             kept.boot,
             kept.ack.as_deref(),
@@ -282,10 +350,14 @@ impl Start {
             verdicts,
             permitted: None,
         }
-        .run(shutdown)
+        .run(run.clone())
         .await;
+        run.cancel();
         let _ = tokio::time::timeout(CLOSE_LIMIT, engine.close_all()).await;
-        ended
+        match renewal.await {
+            Ok(Err(error)) => Err(error.into()),
+            _ => ended,
+        }
     }
 }
 

@@ -24,6 +24,7 @@ const SEEN: &str = "seen";
 const ACK: &str = "ack";
 const OWN: &str = "own";
 const TRUST: &str = "trust";
+const ENROLMENT: &str = "enrolment";
 
 /// The state, as it is now in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct State {
     pub own: Option<Vec<u8>>,
     /// The newest trust bundle, as the offline key signed it.
     pub trust: Option<Vec<u8>>,
+    /// How enrolment stands, for people.
+    pub enrolment: Option<String>,
 }
 
 /// Why the state could not be read or written.
@@ -131,6 +134,9 @@ fn render(found: &Value, state: &State) -> Value {
         BOOT: state.boot.to_string(),
         SEEN: serde_json::to_string(&seen).unwrap_or_default(),
     });
+    if let Some(enrolment) = &state.enrolment {
+        wanted["data"][ENROLMENT] = enrolment.as_str().into();
+    }
     wanted["binaryData"] = Value::Object(binary);
     wanted
 }
@@ -155,6 +161,7 @@ fn read(found: &Value) -> Result<State, Error> {
         ack: None,
         own: None,
         trust: None,
+        enrolment: text(ENROLMENT).map(str::to_owned),
     };
     for (key, value) in found["binaryData"].as_object().into_iter().flatten() {
         let bytes = value
@@ -195,6 +202,7 @@ mod tests {
             ack: Some(b"ack".to_vec()),
             own: Some(b"own".to_vec()),
             trust: Some(b"trust".to_vec()),
+            enrolment: Some("active".to_owned()),
         }
     }
 

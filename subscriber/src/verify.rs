@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use tokio::sync::watch;
 use writ_core::{
     envelope::{KeyId, Keyring},
     follower::Ignored,
@@ -18,7 +19,8 @@ use writ_proto::log::{self, OpenError, Opened, Payload};
 
 /// The gate through which every message comes in.
 pub(crate) struct Gate {
-    trusted: Keyring,
+    /// Shared with whoever waits for a publisher's answer.
+    trusted: watch::Sender<Keyring>,
     /// Keys that the bundle lists as revoked.
     revoked: BTreeSet<KeyId>,
     has_met_unknown_key: bool,
@@ -29,16 +31,21 @@ impl Gate {
     /// A gate that believes the holders of these keys.
     pub(crate) fn new(trusted: Keyring) -> Gate {
         Gate {
-            trusted,
+            trusted: watch::channel(trusted).0,
             revoked: BTreeSet::new(),
             has_met_unknown_key: false,
             refused: BTreeMap::new(),
         }
     }
 
+    /// The keys that are believed, as they are at any time.
+    pub(crate) fn believed(&self) -> watch::Receiver<Keyring> {
+        self.trusted.subscribe()
+    }
+
     /// From now on believes the holders of these keys, and of no other.
     pub(crate) fn trust(&mut self, trusted: Keyring, revoked: impl IntoIterator<Item = KeyId>) {
-        self.trusted = trusted;
+        self.trusted.send_replace(trusted);
         self.revoked = revoked.into_iter().collect();
     }
 
@@ -60,7 +67,8 @@ impl Gate {
         subject: &BusSubject,
         bytes: &[u8],
     ) -> Option<(Opened<T>, Arc<[u8]>)> {
-        match log::open(subject, bytes, &self.trusted) {
+        let opened = log::open(subject, bytes, &self.trusted.borrow());
+        match opened {
             Ok(opened) => Some((opened, Arc::from(bytes))),
             Err(error) => {
                 let mut keys = error.untrusted_keys().iter();

@@ -102,6 +102,8 @@ pub struct Size {
     pub pulse_period_s: u64,
     /// Whether the clusters are behind a leaf node of eu, which knows all servers.
     pub leaf: bool,
+    /// Further flags of the publishers.
+    pub publisher_flags: Vec<(&'static str, String)>,
 }
 
 impl Size {
@@ -114,6 +116,7 @@ impl Size {
             clusters,
             pulse_period_s: 1,
             leaf: false,
+            publisher_flags: Vec::new(),
         }
     }
 }
@@ -140,6 +143,7 @@ pub struct Hub {
     leaf: Option<leaf::Leaf>,
     publishers: Vec<Publisher>,
     pulse_period_s: u64,
+    publisher_flags: Vec<(&'static str, String)>,
     reader: Login,
     cluster_logins: BTreeMap<String, Login>,
     api: ApiKeys,
@@ -214,6 +218,7 @@ impl Hub {
                 })
                 .collect(),
             pulse_period_s: size.pulse_period_s,
+            publisher_flags: size.publisher_flags,
             reader: publisher(&Name::parse(READER).expect("a name")),
             cluster_logins: clusters.into_iter().collect(),
             folder: Some(folder),
@@ -255,6 +260,11 @@ impl Hub {
             .iter()
             .map(|server| format!("nats://{}", server.config.listen));
         urls.collect::<Vec<_>>().join(",")
+    }
+
+    /// The leaf node, if there is one, as its clients are told it.
+    pub fn leaf_url(&self) -> Option<String> {
+        self.leaf.as_ref().map(leaf::Leaf::url)
     }
 
     /// Where one server listens.
@@ -417,12 +427,22 @@ impl Hub {
                 "signing-key-file",
                 file(&format!("publisher-{number}.signing")),
             )
+            .flag(
+                match number {
+                    0 => "registrar-key-dir",
+                    _ => "enrolment-key-dir",
+                },
+                file("registrar"),
+            )
             .flag("trust-file", file("trust"))
             .flag("beat-period-s", "1")
             .flag("beat-expiry-s", "5")
             .flag("pulse-period-s", self.pulse_period_s.to_string());
         for argument in self.api.arguments() {
             spec = spec.arg(argument);
+        }
+        for (name, value) in &self.publisher_flags {
+            spec = spec.flag(name, value);
         }
         if let Some(failpoint) = failpoint {
             spec = spec.env("WRIT_FAILPOINT", failpoint);
@@ -501,6 +521,10 @@ fn write_keys(folder: &Path, keys: &BusKeys, publishers: usize) {
         let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(path, own).expect("it is ours");
     };
+    keys.store(&folder.join("operator"), &folder.join("registrar"))
+        .expect("the folder can be written");
+    let registrar = keys.user(&Role::Registrar).expect("a registrar").to_file();
+    write("registrar/registrar.creds".to_owned(), registrar.as_bytes());
     let mut signing_keys = Vec::new();
     for number in 0..publishers {
         let bus = keys.publisher(&publisher_name(number));

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use writ_bus::{Client, live};
 use writ_core::{
     ack::{Ack, Counts, Exception, Pulse, State},
+    envelope::SigningKey,
     hash::Hash,
     name::{ClusterName, Name, Region, Stage},
     revision::{Generation, Revision},
@@ -27,6 +28,7 @@ pub const PULSE_PERIOD: Duration = Duration::from_millis(200);
 pub struct Voice {
     client: Client,
     sender: Sender,
+    key: SigningKey,
     counter: u64,
     previous: Hash,
     sent_ms: u64,
@@ -69,9 +71,15 @@ impl Voice {
             cluster: ClusterName::parse(name).expect("a name"),
         };
         let client = hub.cluster_client(name).await;
+        Voice::new(client, sender, ack_key(name))
+    }
+
+    /// A cluster that is connected already, and signs with this key.
+    pub fn new(client: Client, sender: Sender, key: SigningKey) -> Voice {
         Voice {
             client,
             sender,
+            key,
             counter: 0,
             previous: Hash([0; 32]),
             sent_ms: 0,
@@ -120,18 +128,25 @@ impl Voice {
             reason: "ForeignObject".into(),
             message: "it is there and not ours".into(),
         };
-        self.counter += 1;
         let refused = u32::from(refuses.is_some());
+        let counts = Counts {
+            refused,
+            ..Counts::default()
+        };
+        let exceptions = refuses.into_iter().map(exception).collect();
+        self.say(reached, counts, exceptions).await;
+    }
+
+    /// Says how it stands.
+    pub async fn say(&mut self, reached: Revision, counts: Counts, exceptions: Vec<Exception>) {
+        self.counter += 1;
         let ack = Ack {
             sender: self.sender.clone(),
             revision: reached,
             feeds: BTreeMap::new(),
-            counts: Counts {
-                refused,
-                ..Counts::default()
-            },
-            exceptions: refuses.into_iter().map(exception).collect(),
-            exceptions_total: refused,
+            counts,
+            exceptions_total: u32::try_from(exceptions.len()).unwrap_or(u32::MAX),
+            exceptions,
             edits: vec![],
             refused_messages: 0,
             boot_id: self.boot_id.clone(),
@@ -141,7 +156,7 @@ impl Voice {
             sent_ms: self.next_ms(),
             witness: vec![],
         };
-        let sealed = log::seal(&ack, &ack_key(self.sender.cluster.as_str()));
+        let sealed = log::seal(&ack, &self.key);
         self.previous = sealed.hash;
         let sent = live::publish_ack(&self.client, &self.sender, sealed.bytes.into()).await;
         sent.expect("the bus takes an ack");
@@ -165,7 +180,7 @@ impl Voice {
             observing: false,
             witness: vec![],
         };
-        let sealed = log::seal(&pulse, &ack_key(self.sender.cluster.as_str()));
+        let sealed = log::seal(&pulse, &self.key);
         let sent = live::publish_pulse(&self.client, &self.sender, sealed.bytes.into()).await;
         sent.expect("the bus takes a pulse");
         self.client.flush().await;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use futures::StreamExt as _;
 use tokio::time::{Instant, sleep};
 use writ_bus::{accounts, connection::Login, identity::Role, live};
 
@@ -75,6 +76,28 @@ async fn a_cluster_that_is_cut_off_is_out_at_once_at_the_hub_and_behind_a_leaf()
         next_message(&mut heard).await.1,
         "writ.event.policy.eu.prod.a 1"
     );
+}
+
+#[tokio::test]
+async fn who_is_cut_off_while_a_server_answers_waits_for_no_round() {
+    let bus = Bus::start().await;
+    let agents = &bus.keys.operator().realm().agents;
+    let inbox = format!("{}.second", accounts::REGISTRAR_INBOX);
+    let second = bus.plain(&bus.user(&Role::Registrar), &inbox).await;
+    let subject = format!("$SYS.REQ.ACCOUNT.{agents}.CLAIMS.UPDATE");
+    let mut pushes = second.client.subscribe(subject).await.unwrap();
+    second.client.flush().await.unwrap();
+    let registrar = bus.start_registrar().await;
+    let mut out = BTreeSet::new();
+    // The answer to each push comes as the next one is to be made.
+    for number in 0..300 {
+        out.insert(member(&bus.keys, &format!("us-{number}"), "us", "stage").key());
+        let since = Instant::now();
+        registrar.send(Some(out.clone())).unwrap();
+        let next = tokio::time::timeout(DEADLINE, pushes.next()).await;
+        assert!(next.is_ok(), "cut-off {number} waits for the next round");
+        assert!(since.elapsed() < Duration::from_secs(10), "{number}");
+    }
 }
 
 #[tokio::test]

@@ -43,7 +43,12 @@ pub(crate) const ALL: &[Field] = &[
     field("Cluster.spec.caBundle", "base64 of PEM", "The CA of that API server, for people and tools; at most 64 KiB."),
     field("Cluster.spec.visibility", "fleet | stage | scope", "Which clusters may see this entry. fleet (the default): all of them; stage: those of its stage; scope: those of its own region and stage."),
     field("Cluster.spec.mode", "enforce | observe", "What its subscriber does. enforce (the default): applies policies; observe: plans and reports, and writes nothing. An observing cluster counts in no denominator."),
-    field("Cluster.spec.keys", "map", "Its public keys, both made in the cluster. Set by enrolment; in a sandbox by the sandbox."),
+    field("Cluster.spec.phase", "pending | active | draining | cutOff", "How far it belongs to the fleet. Set by writ cluster add|approve|cut-off|remove|reenrol; a document may leave it out, or state what is in force."),
+    field("Cluster.spec.enrolment", "map", "What it may enrol with: the public key of a token that is out, or an approved fingerprint. Set by the same commands; does not travel to clusters."),
+    field("Cluster.spec.enrolment.token", "base64", "The Ed25519 public key of the token that is out."),
+    field("Cluster.spec.enrolment.expiresMs", "number", "Until when the token is taken, in milliseconds since 1970."),
+    field("Cluster.spec.enrolment.approved", "fingerprint", "The fingerprint of the keys that may enter."),
+    field("Cluster.spec.keys", "map", "Its public keys, both made in the cluster. Set by enrolment, not by applying a document."),
     field("Cluster.spec.keys.bus", "nkey", "Its identity on the bus: the public key of an nkey user, U…."),
     field("Cluster.spec.keys.ack", "base64", "The Ed25519 public key under which its acknowledgements are verified."),
 

@@ -146,7 +146,7 @@ fn a_field_is_shown_with_what_is_in_it() {
 KIND:   Cluster (writ.dev/v1alpha1)
 FIELD:  spec.keys <map>
 
-  Its public keys, both made in the cluster. Set by enrolment; in a sandbox by the sandbox.
+  Its public keys, both made in the cluster. Set by enrolment, not by applying a document.
 
 FIELDS:
   bus  Its identity on the bus: the public key of an nkey user, U…

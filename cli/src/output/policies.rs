@@ -63,6 +63,10 @@ pub(crate) struct ClusterView {
     labels: BTreeMap<String, String>,
     endpoint: String,
     mode: String,
+    phase: String,
+    fingerprint: String,
+    waiting: Vec<String>,
+    refused_requests: Vec<String>,
     liveness: Liveness,
     #[serde(skip_serializing_if = "Option::is_none")]
     applied_revision: Option<Revision>,
@@ -130,7 +134,7 @@ pub(crate) fn cluster_table(
             cluster.region.clone(),
             cluster.stage.clone(),
             cluster.mode.clone(),
-            words::liveness(cluster.liveness.as_ref(), as_of),
+            standing(cluster, as_of),
             words::revision(cluster.applied_revision.as_ref()),
             words::age(cluster.committed_at.as_ref(), as_of),
         ]
@@ -174,6 +178,26 @@ pub(crate) fn cluster_table(
         table.row(tone(cluster), row);
     }
     table
+}
+
+/// How a cluster stands: by its phase, and where that says nothing, by its signs of life.
+pub(crate) fn standing(cluster: &v1::Cluster, as_of: Option<&v1::AsOf>) -> String {
+    let liveness = words::liveness(cluster.liveness.as_ref(), as_of);
+    match cluster.phase.as_str() {
+        "pending" if !cluster.waiting.is_empty() => {
+            format!("waits for approval: {}", cluster.waiting.join(", "))
+        }
+        "pending" => match cluster.refused.last() {
+            Some(refused) => format!("not enrolled; refused: {refused}"),
+            None => "not enrolled".to_owned(),
+        },
+        "draining" if words::liveness_state(cluster.liveness.as_ref()) == "silent" => {
+            format!("left with access, {liveness}")
+        }
+        "draining" => format!("draining, {liveness}"),
+        "cutOff" => "cut off".to_owned(),
+        _ => liveness,
+    }
 }
 
 pub(crate) fn labels(cluster: &v1::Cluster) -> String {
@@ -241,6 +265,10 @@ pub(crate) fn cluster_views(clusters: &[v1::Cluster]) -> Vec<ClusterView> {
                 .collect(),
             endpoint: cluster.endpoint.clone(),
             mode: cluster.mode.clone(),
+            phase: cluster.phase.clone(),
+            fingerprint: cluster.fingerprint.clone(),
+            waiting: cluster.waiting.clone(),
+            refused_requests: cluster.refused.clone(),
             liveness: Liveness::from_proto(cluster.liveness.as_ref()),
             applied_revision: Revision::from_proto(cluster.applied_revision.as_ref()),
             subscriber_version: cluster.subscriber_version.clone(),

@@ -90,6 +90,7 @@ fn summary(
         "LATER",
         "LEFT",
         "OBSERVING",
+        "ASIDE",
         "REVISION",
         "AGE",
         "AS OF",
@@ -109,15 +110,16 @@ fn summary(
             said,
         ] = row(policy);
         let (received, left) = (counts.received.to_string(), counts.left.to_string());
-        let (observing, revision) = (
+        let (observing, aside, revision) = (
             counts.observing.to_string(),
+            counts.aside.to_string(),
             words::revision(policy.revision.as_ref()),
         );
         table.row(
             tone(policy),
             [
                 name, generation, target, applied, pending, received, refused, silent, later, left,
-                observing, revision, age, said,
+                observing, aside, revision, age, said,
             ],
         );
     }

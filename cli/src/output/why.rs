@@ -17,6 +17,7 @@ use crate::exit::Exit;
 
 mod advice;
 mod drift;
+mod phase;
 
 use advice::Advice;
 use drift::Drift;
@@ -98,6 +99,13 @@ impl Finding {
     fn verdict(&self) -> Verdict {
         let counts = self.counts();
         let heard = words::liveness_state(self.cluster.liveness.as_ref());
+        match self.cluster.phase.as_str() {
+            // Waiting does not help.
+            "cutOff" => return Verdict::Refused,
+            "draining" if heard == "silent" => return Verdict::Silent,
+            "pending" | "draining" => return Verdict::Pending,
+            _ => {}
+        }
         if counts.refused > 0 || self.is_forked() {
             Verdict::Refused
         } else if counts.pending > self.count(is_observing) {
@@ -152,6 +160,9 @@ impl Finding {
 
     /// As people read it. Without a newline at the end.
     pub(crate) fn text(&self) -> String {
+        if let Some(text) = phase::text(&self.cluster) {
+            return text;
+        }
         let mut text = self.headline();
         let told = self.told();
         if self.verdict() == Verdict::Silent && !told.is_empty() {

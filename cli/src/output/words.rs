@@ -141,6 +141,9 @@ pub(crate) fn membership(membership: v1::Membership) -> &'static str {
         v1::Membership::Later => "later",
         v1::Membership::Left => "left",
         v1::Membership::Observing => "observing",
+        v1::Membership::Unenrolled => "not enrolled",
+        v1::Membership::Draining => "draining",
+        v1::Membership::CutOff => "cut off",
         v1::Membership::Target | v1::Membership::Unspecified => "",
     }
 }

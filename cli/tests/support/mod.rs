@@ -418,6 +418,60 @@ impl ClusterService for Publisher {
         Publisher::delete(self, "cluster", request.into_inner())
     }
 
+    async fn add(
+        &self,
+        request: Request<v1::AddClusterRequest>,
+    ) -> Result<Response<v1::EnrolResponse>, Status> {
+        let request = request.into_inner();
+        let (enrol_credentials, expires_at) = match &request.token {
+            Some(_) => ("enrol.jwt".to_owned(), Some(Default::default())),
+            None => (String::new(), None),
+        };
+        let apply = v1::ApplyRequest {
+            manifest: request.manifest,
+            ..Default::default()
+        };
+        let edit = Publisher::apply(self, "cluster", apply)?.into_inner();
+        Ok(Response::new(v1::EnrolResponse {
+            edit: Some(edit),
+            enrol_credentials,
+            expires_at,
+            request_credentials: "request.jwt".to_owned(),
+            trust: b"trust".to_vec(),
+            bus_url: "nats://bus.example.com:4222".to_owned(),
+            region: "eu".to_owned(),
+            stage: "prod".to_owned(),
+        }))
+    }
+
+    async fn approve(
+        &self,
+        _: Request<v1::ApproveClusterRequest>,
+    ) -> Result<Response<v1::EditResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn reenrol(
+        &self,
+        _: Request<v1::ReenrolClusterRequest>,
+    ) -> Result<Response<v1::EnrolResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn drain(
+        &self,
+        _: Request<v1::ChangeClusterRequest>,
+    ) -> Result<Response<v1::EditResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn cut_off(
+        &self,
+        _: Request<v1::ChangeClusterRequest>,
+    ) -> Result<Response<v1::EditResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn get(
         &self,
         request: Request<v1::GetRequest>,

@@ -16,17 +16,20 @@ pub enum Inlet {
     ServiceToken,
     /// The break-glass administrator.
     BreakGlass,
+    /// A cluster itself, by what it signed on the bus: it takes steps in its own life alone.
+    Cluster,
     /// Nothing was checked.
     Loopback,
 }
 
 impl Inlet {
     /// All of them.
-    pub const ALL: [Inlet; 5] = [
+    pub const ALL: [Inlet; 6] = [
         Inlet::Oidc,
         Inlet::Certificate,
         Inlet::ServiceToken,
         Inlet::BreakGlass,
+        Inlet::Cluster,
         Inlet::Loopback,
     ];
 
@@ -37,6 +40,7 @@ impl Inlet {
             Inlet::Certificate => "mtls",
             Inlet::ServiceToken => "token",
             Inlet::BreakGlass => "break-glass",
+            Inlet::Cluster => "cluster",
             Inlet::Loopback => "unauthenticated",
         }
     }

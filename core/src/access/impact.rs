@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     model::{
-        Carried, CarriedRule, Cluster, ClusterIdentity, ClusterPolicy, Given, GivenIn, Mode,
+        Carried, CarriedRule, Cluster, ClusterIdentity, ClusterPolicy, Given, GivenIn, Mode, Phase,
         RbacSubject, RoleRef,
     },
     name::{ClusterName, Stage},
@@ -92,9 +92,12 @@ impl Impact {
                 .zip(identity)
                 .is_some_and(|(policy, identity)| policy.clusters.matches(identity))
         };
-        let (was, now) = (was.map(Cluster::identity), cluster.identity());
+        // One that drains gives back everything, and is told of nothing else.
+        let stays = |cluster: &&Cluster| cluster.phase != Phase::Draining;
+        let was = was.filter(stays).map(Cluster::identity);
+        let now = is.filter(stays).map(Cluster::identity);
         let had = matches(policy.before, was.as_ref());
-        let has = matches(policy.after, Some(&now));
+        let has = matches(policy.after, now.as_ref());
         if !had && !has {
             return;
         }
@@ -185,6 +188,7 @@ impl Impact {
         }
         let identities: BTreeMap<ClusterName, ClusterIdentity> = clusters
             .into_iter()
+            .filter(|cluster| cluster.phase != Phase::Draining)
             .map(|cluster| (cluster.name.clone(), cluster.identity()))
             .collect();
         for other in others {

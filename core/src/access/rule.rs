@@ -81,7 +81,7 @@ impl AccessSubject {
 fn split(text: &str) -> Option<(Inlet, String)> {
     let (inlet, name) = text.split_once(':')?;
     let inlet = Inlet::ALL.into_iter().find(|of| of.as_str() == inlet)?;
-    let is_nameable = !matches!(inlet, Inlet::BreakGlass | Inlet::Loopback)
+    let is_nameable = !matches!(inlet, Inlet::BreakGlass | Inlet::Cluster | Inlet::Loopback)
         && !name.is_empty()
         && name.trim() == name;
     is_nameable.then(|| (inlet, name.to_owned()))

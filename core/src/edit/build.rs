@@ -233,6 +233,7 @@ fn intent(edit: &Edit, revision: Revision, generation: Generation) -> Intent {
         inlet: edit.inlet.clone(),
         committed_ms: edit.committed_ms,
         targets: edit.targets.clone(),
+        revoked: edit.revoked.clone(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Kind;
 use crate::{
+    enrol::Revoked,
     name::Name,
     revision::{Generation, Revision},
     scope::Scope,
@@ -42,6 +43,9 @@ pub struct Intent {
     pub committed_ms: u64,
     /// The clusters that the edit is for, sorted; fixed when it committed.
     pub targets: Vec<String>,
+    /// Of a cluster: keys that were its own, and that the bus must not take any more. Kept over its
+    /// removal.
+    pub revoked: Vec<Revoked>,
 }
 
 impl Intent {

@@ -25,6 +25,7 @@ pub use self::{
     outcome::{Attempt, Claim, Next, Reply, SeenRoot},
 };
 use crate::{
+    enrol::Revoked,
     envelope::PayloadType,
     epoch::{self, Opening},
     event::Event,
@@ -137,6 +138,8 @@ pub struct Edit {
     pub committed_ms: u64,
     /// The clusters that the edit is for, sorted.
     pub targets: Vec<String>,
+    /// Of a cluster: see [`Intent::revoked`].
+    pub revoked: Vec<Revoked>,
 }
 
 /// What an edit makes of its name.

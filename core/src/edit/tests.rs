@@ -26,6 +26,7 @@ fn edit(kind: Kind, name: &str, change: Change) -> Edit {
         inlet: "grpc".into(),
         committed_ms: 1,
         targets: vec![],
+        revoked: vec![],
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Content, Document, Follower, Key, Standing, Word};
 use crate::{
     guard::{Guard, stands},
     hash::Hash,
-    model::{ClusterIdentity, Mode},
+    model::{ClusterIdentity, Mode, Phase},
     name::Name,
     revision::{Generation, Revision},
     root::Root,
@@ -23,6 +23,8 @@ pub struct Cut {
     listed: BTreeMap<Key, (Revision, Hash)>,
     /// The cluster's own labels, if its entry of this cut is at hand.
     labels: Option<BTreeMap<String, String>>,
+    /// Whether that entry says to give everything back.
+    drains: bool,
 }
 
 /// What a name was last brought to in this cluster, or is being brought to (4). Kept in the cluster by
@@ -156,6 +158,14 @@ impl Follower {
         }
     }
 
+    /// How far this cluster belongs to the fleet, by its own registry entry.
+    pub fn phase(&self) -> Option<Phase> {
+        match &self.own_entry()?.content.as_ref()?.document {
+            Ok(Document::Cluster { entry, .. }) => Some(entry.cluster.phase),
+            _ => None,
+        }
+    }
+
     /// The signed event of the cluster's own entry, to be kept in the cluster (4).
     pub fn own_signed(&self) -> Option<&Arc<[u8]>> {
         Some(&self.own_content()?.signed)
@@ -213,20 +223,19 @@ impl Follower {
         let own = self
             .own_entry()
             .and_then(|own| Some((own, own.content.as_ref()?)));
-        let labels = own.and_then(|(own, content)| {
+        let entry = own.and_then(|(own, content)| {
             let current = listed.get(&own_key) == Some(&(own.revision, content.hash));
             match &content.document {
-                Ok(Document::Cluster { entry, .. }) if current => {
-                    Some(entry.cluster.labels.clone())
-                }
+                Ok(Document::Cluster { entry, .. }) if current => Some(&entry.cluster),
                 _ => None,
             }
         });
         Some(Cut {
             revision: root.revision,
             stated,
+            labels: entry.map(|entry| entry.labels.clone()),
+            drains: entry.is_some_and(|entry| entry.phase == Phase::Draining),
             listed,
-            labels,
         })
     }
 
@@ -259,6 +268,11 @@ impl Follower {
         };
         // No policy is evaluated before the cluster's own entry is held.
         self.own_entry().filter(|own| own.content.is_some())?;
+        // A cluster that leaves gives everything back at a cut that says so, and takes nothing new before it.
+        if self.phase() == Some(Phase::Draining) {
+            let cut = cut.filter(|cut| cut.drains)?;
+            return Some(Target::Remove(cut.revision));
+        }
         let labels = match (policy.clusters.needs_labels(), cut) {
             (false, _) => BTreeMap::new(),
             // Rule 6: a label selector is evaluated at a cut only, with that cut's own labels.

@@ -121,6 +121,19 @@ choice!(
     Observe "observe",
 );
 
+choice!(
+    /// How far a cluster belongs to the fleet.
+    Phase,
+    /// It is registered, and its own keys are not known yet.
+    Pending "pending",
+    /// It is enrolled.
+    Active "active",
+    /// It is to give back all that was applied there, and then leaves the registry.
+    Draining "draining",
+    /// Its keys are revoked, and what it says does not count.
+    CutOff "cutOff",
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use data_encoding::BASE64;
 use serde_json::{Map, Value, json};
 
-use super::choice::{self, Mode, Visibility};
+use super::choice::{self, Mode, Phase, Visibility};
+use super::enrolment::{self, Enrolment};
 use super::fields::Fields;
 use super::limits::{CA_BUNDLE_MAX_BYTES, ENDPOINT_MAX_BYTES};
 use super::metadata;
@@ -14,14 +15,16 @@ use super::selector::ClusterIdentity;
 use super::syntax;
 use crate::name::{ClusterName, Region, Stage};
 
-const SPEC: [&str; 7] = [
+const SPEC: [&str; 9] = [
     "region",
     "stage",
     "endpoint",
     "caBundle",
     "visibility",
     "mode",
+    "phase",
     "keys",
+    "enrolment",
 ];
 
 /// Length of an nkey's public part as text: 35 bytes in base32.
@@ -60,8 +63,12 @@ pub struct Cluster {
     pub visibility: Visibility,
     /// What its subscriber does.
     pub mode: Mode,
-    /// Its public keys, once it has enrolled.
+    /// How far it belongs to the fleet. Set by the fleet's own commands.
+    pub phase: Phase,
+    /// Its public keys, once it has enrolled. Set by enrolment.
     pub keys: Option<ClusterKeys>,
+    /// What it may enrol with. Does not travel to clusters.
+    pub enrolment: Option<Enrolment>,
 }
 
 impl Cluster {
@@ -89,6 +96,8 @@ impl Cluster {
         let visibility = choice::read(&spec, "visibility", report);
         let mode = choice::read(&spec, "mode", report);
         let keys = read_keys(&spec, report);
+        let phase = enrolment::read_phase(&spec, keys.is_some(), report);
+        let enrolment = enrolment::read(&spec, report);
         let metadata = metadata?;
         Some(Cluster {
             name: metadata.name,
@@ -100,8 +109,15 @@ impl Cluster {
             ca_bundle,
             visibility,
             mode,
+            phase,
             keys,
+            enrolment,
         })
+    }
+
+    /// Whether edits wait for its word: it is enrolled, stays, and does what it is told.
+    pub fn is_counted(&self) -> bool {
+        self.phase == Phase::Active && self.mode == Mode::Enforce
     }
 
     /// The `spec` of the compiled form.
@@ -112,6 +128,7 @@ impl Cluster {
         insert("stage", self.stage.as_str().into());
         insert("visibility", self.visibility.as_str().into());
         insert("mode", self.mode.as_str().into());
+        insert("phase", self.phase.as_str().into());
         if let Some(endpoint) = &self.endpoint {
             insert("endpoint", endpoint.as_str().into());
         }
@@ -167,7 +184,7 @@ fn check_bus_key(text: &str) -> Result<(), String> {
     }
 }
 
-fn check_ack_key(text: &str) -> Result<(), String> {
+pub(super) fn check_ack_key(text: &str) -> Result<(), String> {
     match BASE64.decode(text.as_bytes()) {
         Ok(bytes) if bytes.len() == ACK_KEY_LENGTH_BYTES => Ok(()),
         _ => Err(format!(

@@ -13,6 +13,7 @@ mod cluster;
 mod compile;
 mod config_map;
 mod document;
+mod enrolment;
 mod expression;
 mod feature;
 mod fields;
@@ -41,10 +42,11 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 
-pub use choice::{Adopt, Enforcement, Mode, Removal, Visibility};
+pub use choice::{Adopt, Enforcement, Mode, Phase, Removal, Visibility};
 pub use cluster::{Cluster, ClusterKeys};
 pub use compile::{Compiled, CompiledCluster, CompiledPolicy, DecodeError};
 pub use document::{API_VERSION, Document, Parsed, parse};
+pub use enrolment::{Enrolment, TokenKey};
 pub use feature::FEATURES;
 pub use given::{Carried, CarriedRule, Given, GivenIn};
 pub use grant::{Grant, Reach, SelectorGrant};

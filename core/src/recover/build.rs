@@ -121,6 +121,7 @@ impl Writer {
             },
             committed_ms: self.now_ms,
             targets: Vec::new(),
+            revoked: Vec::new(),
         };
         if let Content::Put {
             body,

@@ -109,6 +109,7 @@ fn edit(kind: Kind, name: &str, change: Change) -> Edit {
         inlet: "grpc".into(),
         committed_ms: 1,
         targets: vec!["eu-prod-1".into()],
+        revoked: vec![],
     }
 }
 

@@ -7,9 +7,9 @@ use super::{
     policy,
 };
 use crate::{
-    ack::{Ack, AckedEdit, Failure, Pulse},
+    ack::{self, Ack, AckedEdit, Failure, Pulse},
     hash::Hash,
-    model::Cluster,
+    model::{Cluster, Phase},
     name::{ClusterName, PolicyName, Region, Stage},
     revision::{Generation, Revision},
     root::FeedState,
@@ -97,19 +97,32 @@ impl Member {
         match entry {
             None => *self = Member::new(self.name.clone(), revision, None, now),
             Some(entry) => {
-                if self.entry.is_none() {
+                let before = self.entry.as_ref();
+                if before.is_some_and(|before| before.keys != entry.keys) {
+                    // What was said under other keys was said by another.
+                    let removed_at = self.removed_at;
+                    *self = Member::new(self.name.clone(), revision, None, now);
+                    self.removed_at = removed_at;
+                } else if before.is_none() {
                     self.life = Life::new(now);
                 }
-                // Whoever had the old keys does not speak for it any more.
-                let ack_key = |of: &Cluster| of.keys.as_ref().map(|keys| keys.ack.clone());
-                let known = self.entry.as_ref().map(ack_key);
-                if known.is_some_and(|known| known != ack_key(&entry)) {
-                    self.chain = Chain::default();
+                if entry.phase == Phase::CutOff {
+                    (self.ack, self.pulse, self.reach) = (None, None, Reach::default());
                 }
                 self.entry = Some(entry);
                 self.revision = revision;
             }
         }
+    }
+
+    /// The edit since which it drains, if it has come that far and nothing is left there.
+    pub(super) fn withdrawn(&self) -> Option<Revision> {
+        let drains = self.entry.as_ref()?.phase == Phase::Draining;
+        let ack = self
+            .ack
+            .as_ref()
+            .filter(|ack| drains && ack.revision >= self.revision)?;
+        (ack.counts == ack::Counts::default()).then_some(self.revision)
     }
 
     pub(super) fn place(&self) -> Option<(Region, Stage)> {
@@ -217,6 +230,8 @@ pub struct ClusterStatus {
     pub place: Option<(Region, Stage)>,
     /// Whether it only observes.
     pub observes: bool,
+    /// How far it belongs to the fleet.
+    pub phase: Phase,
     /// Whether it gives signs of life.
     pub liveness: Liveness,
     /// The root that it was last equal to.
@@ -276,6 +291,10 @@ pub(super) fn status(
         name: name.clone(),
         place: member.place(),
         observes,
+        phase: member
+            .entry
+            .as_ref()
+            .map_or(Phase::Pending, |entry| entry.phase),
         liveness,
         revision: ack.map(|_| member.reach.revision),
         acked_ms: ack.map(|ack| ack.sent_ms),

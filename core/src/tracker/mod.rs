@@ -28,7 +28,7 @@ use self::{cluster::Member, policy::Policy};
 use crate::{
     ack::{Ack, Pulse},
     envelope::{Keyring, PublicKey},
-    model::Mode,
+    model::{Mode, Phase},
     name::{ClusterName, PolicyName},
     revision::{Generation, Revision},
     subject::Sender,
@@ -47,6 +47,9 @@ pub enum Refused {
     /// It speaks from another place than the registry says.
     #[error("cluster {0} is registered in another region or stage")]
     Misplaced(ClusterName),
+    /// Its keys are revoked.
+    #[error("cluster {0} is cut off")]
+    CutOff(ClusterName),
     /// It was made before the cluster was registered anew, or before what is held.
     #[error("the message of cluster {0} is older than what is known")]
     Older(ClusterName),
@@ -58,6 +61,7 @@ impl Refused {
         match self {
             Refused::NotRegistered(_) => "not_registered",
             Refused::Misplaced(_) => "misplaced",
+            Refused::CutOff(_) => "cut_off",
             Refused::Older(_) => "older",
         }
     }
@@ -131,10 +135,13 @@ impl Tracker {
 
     /// The keys whose signatures count in a cluster's acks and pulses: its own, as registered.
     pub fn keyring(&self, cluster: &ClusterName) -> Keyring {
-        let keys = self
+        let entry = self
             .members
             .get(cluster)
-            .and_then(|member| member.entry.as_ref()?.keys.clone());
+            .and_then(|member| member.entry.as_ref());
+        let keys = entry
+            .filter(|entry| entry.phase != Phase::CutOff)
+            .and_then(|entry| entry.keys.clone());
         // A key that can't be read is the same as none: nothing that claims to be the cluster counts.
         Keyring::new(keys.and_then(|keys| PublicKey::from_base64(&keys.ack).ok()))
     }
@@ -185,6 +192,9 @@ impl Tracker {
             .ok_or_else(|| Refused::NotRegistered(name()))?;
         if entry.region != sender.region || entry.stage != sender.stage {
             return Err(Refused::Misplaced(name()));
+        }
+        if entry.phase == Phase::CutOff {
+            return Err(Refused::CutOff(name()));
         }
         Ok(member)
     }
@@ -257,6 +267,13 @@ impl Tracker {
             ),
             clusters: lines,
         })
+    }
+
+    /// The draining clusters that have said that nothing is left of what was applied there, with the
+    /// edit that told them: they leave.
+    pub fn withdrawn(&self) -> impl Iterator<Item = (&ClusterName, Revision)> {
+        let members = self.members.values();
+        members.filter_map(|member| Some((&member.name, member.withdrawn()?)))
     }
 
     /// Where a registered cluster stands.

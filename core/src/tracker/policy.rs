@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::{Committed, GENERATIONS_MAX, Liveness, Tracker, cluster::Member};
 use crate::{
     ack::{self, AckedEdit, Exception, Failure},
-    model::{Cluster, ClusterSelector, Mode},
+    model::{Cluster, ClusterSelector, Mode, Phase},
     name::{ClusterName, Name, PolicyName, Region, Stage},
     revision::{Generation, Revision},
     scope::{Feed, Kind},
@@ -39,12 +39,18 @@ pub enum Membership {
     Left,
     /// Selected, or a target once, and only observes now: nothing is applied there.
     Observing,
+    /// Selected, or a target once, and not enrolled (any more).
+    Unenrolled,
+    /// It is to give back everything, and leave.
+    Draining,
+    /// Its keys are revoked: what it does is not known.
+    CutOff,
 }
 
 /// The columns of a status; `applied + pending + refused + silent = target`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Targets that are registered and enforce.
+    /// Targets that are active and enforce.
     pub target: u32,
     /// Of those: applied.
     pub applied: u32,
@@ -60,6 +66,8 @@ pub struct Counts {
     pub left: u32,
     /// Only observe.
     pub observing: u32,
+    /// Not enrolled, draining or cut off.
+    pub aside: u32,
     /// Of the pending: received, and at work.
     pub received: u32,
 }
@@ -72,6 +80,9 @@ impl Counts {
                 Membership::Later => counts.later += 1,
                 Membership::Left => counts.left += 1,
                 Membership::Observing => counts.observing += 1,
+                Membership::Unenrolled | Membership::Draining | Membership::CutOff => {
+                    counts.aside += 1;
+                }
                 Membership::Target => {
                     counts.target += 1;
                     match state {
@@ -230,11 +241,15 @@ pub(super) fn lines(
     lines
 }
 
-/// Where a cluster counts: one that observes counts apart, whether it was a target or not.
+/// Where a cluster counts: one that observes, or does not belong to the fleet (yet, or any more), counts
+/// apart, whether it was a target or not.
 fn membership(entry: &Cluster, enforcing: Membership) -> Membership {
-    match entry.mode {
-        Mode::Observe => Membership::Observing,
-        Mode::Enforce => enforcing,
+    match (entry.phase, entry.mode) {
+        (Phase::Pending, _) => Membership::Unenrolled,
+        (Phase::Draining, _) => Membership::Draining,
+        (Phase::CutOff, _) => Membership::CutOff,
+        (Phase::Active, Mode::Observe) => Membership::Observing,
+        (Phase::Active, Mode::Enforce) => enforcing,
     }
 }
 

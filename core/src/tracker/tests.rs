@@ -58,6 +58,7 @@ fn intent(kind: Kind, name: &str, number: u64, manifest: Option<serde_json::Valu
         inlet: "grpc".into(),
         committed_ms: 5,
         targets: vec![],
+        revoked: vec![],
     }
 }
 
@@ -65,7 +66,7 @@ fn cluster(name: &str, number: u64) -> Committed {
     let (region, stage) = place(name);
     let manifest = json!({
         "apiVersion": "writ.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": name},
-        "spec": {"region": region, "stage": stage},
+        "spec": {"region": region, "stage": stage, "phase": "active"},
     });
     Committed::read(&intent(Kind::Cluster, name, number, Some(manifest)))
         .unwrap()
@@ -280,6 +281,28 @@ fn later_joiners_leavers_and_observers_are_counted_apart() {
         ..Counts::default()
     };
     assert_eq!(counts, apart);
+}
+
+#[test]
+fn a_cluster_that_is_not_active_counts_in_no_column_and_is_listed_as_what_it_is() {
+    let mut tracker = fleet();
+    let phases = [
+        (Phase::Pending, Membership::Unenrolled),
+        (Phase::Draining, Membership::Draining),
+        (Phase::CutOff, Membership::CutOff),
+    ];
+    for (number, (phase, membership)) in (8..).zip(phases) {
+        let mut edit = cluster("eu-prod-1", number);
+        if let Subject::Cluster(Some(entry)) = &mut edit.subject {
+            entry.phase = phase;
+        }
+        tracker.edit(edit, now(1));
+        let status = status(&tracker, now(2));
+        assert_eq!(status.counts.aside, 1, "{phase}");
+        let name = ClusterName::parse("eu-prod-1").unwrap();
+        let line = status.clusters.iter().find(|line| line.cluster == name);
+        assert_eq!(line.unwrap().membership, membership);
+    }
 }
 
 #[test]

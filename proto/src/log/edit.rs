@@ -4,6 +4,7 @@ use prost::Message as _;
 use writ_core::{
     beat::Beat,
     edit::Intent,
+    enrol::{REVOKED_MAX, Revoked},
     envelope::PayloadType,
     revision::{Generation, Revision},
     root::{self, Root, RootEdit},
@@ -39,6 +40,7 @@ impl Payload for Intent {
             inlet: self.inlet.clone(),
             committed_ms: self.committed_ms,
             targets: self.targets.clone(),
+            revoked: self.revoked.iter().map(to_revoked).collect(),
         }
         .encode_to_vec()
     }
@@ -62,8 +64,27 @@ impl Payload for Intent {
             inlet: intent.inlet,
             committed_ms: intent.committed_ms,
             targets: intent.targets,
+            revoked: revoked(intent.revoked)?,
         })
     }
+}
+
+fn to_revoked(revoked: &Revoked) -> wire::RevokedKey {
+    wire::RevokedKey {
+        bus: revoked.bus.clone(),
+        at_ms: revoked.at_ms,
+    }
+}
+
+fn revoked(keys: Vec<wire::RevokedKey>) -> Result<Vec<Revoked>, DecodeError> {
+    if keys.len() > REVOKED_MAX {
+        return Err(DecodeError::Field("revoked"));
+    }
+    let key = |key: wire::RevokedKey| Revoked {
+        bus: key.bus,
+        at_ms: key.at_ms,
+    };
+    Ok(keys.into_iter().map(key).collect())
 }
 
 impl Payload for Root {

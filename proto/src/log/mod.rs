@@ -7,6 +7,7 @@
 mod ack;
 mod convert;
 mod edit;
+mod enrol;
 mod event;
 mod recover;
 
@@ -21,6 +22,7 @@ use writ_core::{
 
 pub use self::{
     convert::DecodeError,
+    enrol::{open_request, seal_request},
     recover::{Witness, claimed_state, claimed_witness, open_event, open_opening, open_witness},
 };
 pub(crate) use self::{
@@ -176,8 +178,12 @@ pub fn open_message(
 }
 
 fn seal_payload(payload_type: PayloadType, payload: Vec<u8>, key: &SigningKey) -> Sealed {
+    seal_payload_with(payload_type, payload, &[key])
+}
+
+fn seal_payload_with(payload_type: PayloadType, payload: Vec<u8>, keys: &[&SigningKey]) -> Sealed {
     let hash = Hash::of(&payload);
-    let envelope = envelope::seal(key, payload_type, payload);
+    let envelope = envelope::seal_with(keys, payload_type, payload);
     let signature = |signature: Signature| wire::Signature {
         key_id: signature.key_id.0.to_vec(),
         signature: signature.bytes,

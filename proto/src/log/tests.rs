@@ -37,6 +37,7 @@ fn batch() -> Vec<Message> {
         inlet: "grpc".into(),
         committed_ms: 5,
         targets: vec!["eu-prod-1".into()],
+        revoked: vec![],
     };
     LogState::default().build(&edit).messages
 }

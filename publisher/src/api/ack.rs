@@ -170,6 +170,8 @@ impl Api {
                         status.exceptions.retain(|line| sees(&line.policy));
                         status.drift.retain(|line| sees(&line.policy));
                     }
+                    status.waiting = self.desk.asked.waiting(name);
+                    status.refused_requests = self.desk.asked.refused(name);
                     response.cluster = Some(status);
                 }
                 Question::AllPolicies => {

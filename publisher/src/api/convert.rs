@@ -7,6 +7,7 @@ use serde_json::Value;
 use writ_core::{
     ack::{AckedEdit, Failure},
     edit::Intent,
+    enrol::Fingerprint,
     model::{Cluster, ClusterPolicy, Notice},
     revision::{Generation, Revision},
     tracker::{
@@ -177,6 +178,12 @@ pub(crate) fn cluster(
         kubernetes_version: status
             .map(|s| s.kubernetes_version.clone())
             .unwrap_or_default(),
+        phase: cluster.phase.as_str().to_owned(),
+        waiting: Vec::new(),
+        refused: Vec::new(),
+        fingerprint: cluster.keys.as_ref().map_or_else(String::new, |keys| {
+            Fingerprint::of(&cluster.name, keys).to_string()
+        }),
     }
 }
 
@@ -289,6 +296,7 @@ fn counts(of: Counts) -> v1::Counts {
         left: of.left,
         observing: of.observing,
         received: of.received,
+        aside: of.aside,
     }
 }
 
@@ -308,6 +316,9 @@ fn cluster_line(line: ClusterLine) -> v1::ClusterLine {
         Membership::Later => v1::Membership::Later,
         Membership::Left => v1::Membership::Left,
         Membership::Observing => v1::Membership::Observing,
+        Membership::Unenrolled => v1::Membership::Unenrolled,
+        Membership::Draining => v1::Membership::Draining,
+        Membership::CutOff => v1::Membership::CutOff,
     };
     let (region, stage) = place(line.place);
     v1::ClusterLine {
@@ -369,6 +380,9 @@ pub(crate) fn cluster_status(status: ClusterStatus) -> v1::ClusterStatus {
         forked: status
             .fork
             .map_or_else(String::new, |fork| fork.to_string()),
+        phase: status.phase.as_str().to_owned(),
+        waiting: Vec::new(),
+        refused_requests: Vec::new(),
     }
 }
 

@@ -69,12 +69,14 @@ pub(crate) fn edit(error: &EditError) -> Status {
         EditError::OtherKind { .. } => Status::failed_precondition(message),
         EditError::NotFound { .. } => Status::not_found(message),
         EditError::BaseMoved { .. } => Status::aborted(message),
-        EditError::RequestIdTaken { .. } => Status::already_exists(message),
+        EditError::RequestIdTaken { .. } | EditError::Registered { .. } => {
+            Status::already_exists(message)
+        }
         EditError::Broken(broken) => {
             let said = std::slice::from_ref(&broken.message);
             guarded(message.clone(), broken.reason, "writ.root", said)
         }
-        EditError::Moves { .. } => Status::failed_precondition(message),
+        EditError::Moves { .. } | EditError::Step(_) => Status::failed_precondition(message),
         EditError::Full => Status::resource_exhausted(message),
         EditError::TooMany { .. } => {
             let details = ErrorDetails::with_retry_info(Some(TOO_MANY_DELAY));

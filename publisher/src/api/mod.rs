@@ -39,6 +39,7 @@ use crate::{
     access,
     bundle::Bundles,
     commit::Committer,
+    enrol::Desk,
     gate::Check,
     past::Past,
     track::{self, Tracking},
@@ -66,6 +67,19 @@ const CONNECTION_AGE_MAX: Duration = Duration::from_secs(1800);
 /// Streams of status that are open at once: each makes its whole status at every change.
 const WATCHES_MAX: usize = 256;
 
+/// What the services ask.
+pub(crate) struct Parts {
+    pub(crate) publisher: String,
+    pub(crate) committer: Committer,
+    pub(crate) administrators: Arc<Administrators>,
+    pub(crate) views: Views,
+    pub(crate) tracking: Tracking,
+    pub(crate) past: Past,
+    pub(crate) bundles: Bundles,
+    pub(crate) desk: Desk,
+    pub(crate) stop: CancellationToken,
+}
+
 /// The services. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct Api {
@@ -81,34 +95,25 @@ pub(crate) struct Api {
     bundles: Bundles,
     audit_readers: Arc<Semaphore>,
     client: Client,
+    desk: Desk,
 }
 
 impl Api {
-    pub(crate) fn new(
-        publisher: String,
-        (committer, administrators): (Committer, Arc<Administrators>),
-        views: Views,
-        tracking: Tracking,
-        past: Past,
-        bundles: Bundles,
-        stop: CancellationToken,
-    ) -> Api {
-        let client = bundles.client.clone();
-        let watches = Arc::new(Semaphore::new(WATCHES_MAX));
-        let past_reads = Arc::new(Semaphore::new(past::READS_MAX));
+    pub(crate) fn new(parts: Parts) -> Api {
         Api {
-            publisher,
-            committer,
-            administrators,
-            views,
-            tracking,
-            stop,
-            watches,
-            past,
-            past_reads,
-            bundles,
+            publisher: parts.publisher,
+            committer: parts.committer,
+            administrators: parts.administrators,
+            views: parts.views,
+            tracking: parts.tracking,
+            stop: parts.stop,
+            watches: Arc::new(Semaphore::new(WATCHES_MAX)),
+            past: parts.past,
+            past_reads: Arc::new(Semaphore::new(past::READS_MAX)),
+            client: parts.bundles.client.clone(),
+            bundles: parts.bundles,
             audit_readers: Arc::new(Semaphore::new(audit::READERS_MAX)),
-            client,
+            desk: parts.desk,
         }
     }
 

@@ -11,6 +11,8 @@ use writ_proto::v1;
 use super::*;
 use crate::{accept, validate::validate};
 
+mod lives;
+
 const NOW_MS: u64 = 1_000_000;
 
 fn who(user: &str) -> Identity {
@@ -100,7 +102,7 @@ fn deleted(by: &Identity, kind: Kind, request: v1::DeleteRequest) -> Validated {
     validate(accept::delete(kind, request, by).unwrap()).unwrap()
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Log {
     view: View,
     administrators: Administrators,

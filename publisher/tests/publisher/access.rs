@@ -10,7 +10,7 @@ use writ_proto::v1::{
 };
 
 use crate::{
-    fake::{apply, cluster, delete, policy},
+    fake::{add, apply, cluster, delete, policy},
     fleet::{Fleet, Line},
 };
 
@@ -177,7 +177,7 @@ async fn a_large_edit_is_made_with_its_number_only() {
     let mut access = AccessServiceClient::new(fleet.channel());
     access.apply(apply(&rules)).await.unwrap();
     for name in ["eu-prod-1", "eu-prod-2"] {
-        fleet.clusters().apply(apply(&cluster(name))).await.unwrap();
+        fleet.clusters().add(add(&cluster(name))).await.unwrap();
     }
     let mut policies = fleet.policies();
     let dry = v1::ApplyRequest {

@@ -5,7 +5,7 @@ use tonic::Code;
 use writ_proto::v1::{self, AckState, Membership, status_request::Of};
 
 use crate::{
-    fake::{FakeCluster, apply, cluster, delete, policy},
+    fake::{FakeCluster, add, apply, cluster, delete, policy},
     fleet::{DEADLINE, Fleet, until},
 };
 
@@ -41,7 +41,7 @@ pub(crate) async fn status(fleet: &Fleet, name: &str) -> v1::PolicyStatus {
 async fn fleet_with_policy() -> (Fleet, v1::Revision) {
     let fleet = Fleet::start().await;
     for name in ["eu-prod-1", "eu-prod-2"] {
-        fleet.clusters().apply(apply(&cluster(name))).await.unwrap();
+        fleet.clusters().add(add(&cluster(name))).await.unwrap();
     }
     let answer = fleet
         .policies()
@@ -193,10 +193,12 @@ async fn a_later_joiner_is_counted_apart_and_all_policies_are_listed() {
         .unwrap();
     let joined = fleet
         .clusters()
-        .apply(apply(&cluster("eu-prod-1")))
+        .add(add(&cluster("eu-prod-1")))
         .await
         .unwrap()
-        .into_inner();
+        .into_inner()
+        .edit
+        .unwrap();
     let request = v1::StatusRequest {
         of: None,
         at_least: joined.revision,

@@ -10,7 +10,7 @@ use writ_proto::{
 };
 
 use crate::{
-    fake::{apply, cluster, policy},
+    fake::{add, apply, cluster, policy},
     fleet::{Fleet, Line, until},
 };
 
@@ -52,7 +52,7 @@ async fn every_call_is_recorded_in_one_chain_over_restarts_and_denied_ones_are_t
     let mut fleet = Fleet::start().await;
     fleet
         .clusters()
-        .apply(apply(&cluster("eu-prod-1")))
+        .add(add(&cluster("eu-prod-1")))
         .await
         .unwrap();
     let mut request = apply(&policy("payments", "devs"));

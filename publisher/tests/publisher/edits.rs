@@ -5,7 +5,7 @@ use tonic_types::StatusExt as _;
 use writ_proto::v1;
 
 use crate::{
-    fake::{apply, cluster, delete, policy},
+    fake::{add, apply, cluster, delete, policy},
     fleet::Fleet,
 };
 
@@ -14,7 +14,7 @@ async fn an_applied_policy_is_read_back_at_its_revision_with_its_targets() {
     let fleet = Fleet::start().await;
     fleet
         .clusters()
-        .apply(apply(&cluster("eu-prod-1")))
+        .add(add(&cluster("eu-prod-1")))
         .await
         .unwrap();
     let mut request = tonic::Request::new(apply(&policy("payments", "devs")));
@@ -131,7 +131,7 @@ async fn a_dry_run_stores_nothing_and_says_what_would_be() {
     let fleet = Fleet::start().await;
     fleet
         .clusters()
-        .apply(apply(&cluster("eu-prod-1")))
+        .add(add(&cluster("eu-prod-1")))
         .await
         .unwrap();
     let mut request = apply(&policy("payments", "devs"));
@@ -226,7 +226,7 @@ async fn a_deleted_name_is_gone_and_its_generations_go_on() {
 async fn a_cluster_does_not_move_unless_it_is_removed_first() {
     let fleet = Fleet::start().await;
     let mut clusters = fleet.clusters();
-    clusters.apply(apply(&cluster("eu-prod-1"))).await.unwrap();
+    clusters.add(add(&cluster("eu-prod-1"))).await.unwrap();
     let mut moved = cluster("eu-prod-1");
     moved["spec"]["stage"] = "stage".into();
     let refused = clusters.apply(apply(&moved)).await.unwrap_err();
@@ -237,8 +237,8 @@ async fn a_cluster_does_not_move_unless_it_is_removed_first() {
         refused.message()
     );
     clusters.remove(delete("eu-prod-1")).await.unwrap();
-    let answer = clusters.apply(apply(&moved)).await.unwrap().into_inner();
-    assert_eq!(answer.generation, 3);
+    let answer = clusters.add(add(&moved)).await.unwrap().into_inner();
+    assert_eq!(answer.edit.unwrap().generation, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

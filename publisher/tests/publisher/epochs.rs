@@ -27,7 +27,7 @@ use writ_core::{
 use writ_proto::{log, trust::TrustBundle, v1};
 
 use crate::{
-    fake::{FakeCluster, apply, cluster, policy},
+    fake::{FakeCluster, add, apply, cluster, policy},
     fleet::{Fleet, ack_key, connect, signing_key, until},
 };
 
@@ -60,7 +60,7 @@ async fn no_cluster_can_stop_edits_by_what_it_claims_forges_or_replays() {
     let fleet = Fleet::start().await;
     fleet
         .clusters()
-        .apply(apply(&cluster("eu-prod-1")))
+        .add(add(&cluster("eu-prod-1")))
         .await
         .unwrap();
     // A genuine beat of this log, to be replayed.
@@ -291,7 +291,7 @@ async fn a_recovery_of_several_batches_that_is_killed_anywhere_is_run_again() {
     let mut fleet = Fleet::start().await;
     fleet
         .clusters()
-        .apply(apply(&cluster("eu-prod-1")))
+        .add(add(&cluster("eu-prod-1")))
         .await
         .unwrap();
     let mut policies = fleet.policies();

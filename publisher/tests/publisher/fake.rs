@@ -53,6 +53,14 @@ pub(crate) fn apply(manifest: &Value) -> v1::ApplyRequest {
     }
 }
 
+/// Enters a cluster with the keys that its document states.
+pub(crate) fn add(manifest: &Value) -> v1::AddClusterRequest {
+    v1::AddClusterRequest {
+        manifest: manifest.to_string(),
+        ..Default::default()
+    }
+}
+
 pub(crate) fn delete(name: &str) -> v1::DeleteRequest {
     v1::DeleteRequest {
         name: name.to_owned(),

@@ -18,7 +18,7 @@ use writ_core::{
 use writ_proto::{log, v1};
 
 use crate::{
-    fake::{apply, cluster, policy},
+    fake::{add, apply, cluster, policy},
     fleet::{Fleet, connect, signing_key},
 };
 
@@ -120,7 +120,7 @@ async fn a_wrong_edit_spoils_none_of_those_that_are_committed_with_it() {
     let fleet = Fleet::start().await;
     fleet
         .clusters()
-        .apply(apply(&cluster("eu-prod-1")))
+        .add(add(&cluster("eu-prod-1")))
         .await
         .unwrap();
     let object = |name: &str| {

@@ -6,7 +6,7 @@ use tonic_types::StatusExt as _;
 use writ_proto::v1;
 
 use crate::{
-    fake::{apply, cluster, delete, policy},
+    fake::{add, apply, cluster, delete, policy},
     fleet::Fleet,
 };
 
@@ -28,8 +28,8 @@ fn preconditions(status: &tonic::Status) -> Vec<(String, String, String)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_protected_policy_is_neither_deleted_nor_narrowed_until_that_is_cleared() {
     let fleet = Fleet::start().await;
-    let registered = apply(&cluster("eu-prod-1"));
-    fleet.clusters().apply(registered).await.unwrap();
+    let registered = add(&cluster("eu-prod-1"));
+    fleet.clusters().add(registered).await.unwrap();
     let mut policies = fleet.policies();
     let protected = with(
         policy("payments", "devs"),
@@ -92,8 +92,8 @@ async fn a_protected_policy_is_neither_deleted_nor_narrowed_until_that_is_cleare
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_has_one_policy_on_every_registered_cluster() {
     let fleet = Fleet::start().await;
-    let registered = apply(&cluster("eu-prod-1"));
-    fleet.clusters().apply(registered).await.unwrap();
+    let registered = add(&cluster("eu-prod-1"));
+    fleet.clusters().add(registered).await.unwrap();
     let mut policies = fleet.policies();
     let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shared"}});
     let holding = |name: &str, clusters: Value| {
@@ -143,7 +143,7 @@ async fn a_cluster_that_observes_is_listed_and_no_edit_waits_for_it() {
     let fleet = Fleet::start().await;
     let observing = with(cluster("eu-prod-1"), "/spec/mode", json!("observe"));
     let mut clusters = fleet.clusters();
-    clusters.apply(apply(&observing)).await.unwrap();
+    clusters.add(add(&observing)).await.unwrap();
     let mut policies = fleet.policies();
     let answer = policies
         .apply(apply(&policy("payments", "devs")))

@@ -8,7 +8,7 @@ use tonic::Code;
 use writ_proto::v1::{self, moment, render_response::Part};
 
 use crate::{
-    fake::{apply, cluster, delete, policy},
+    fake::{add, apply, cluster, delete, policy},
     fleet::Fleet,
 };
 
@@ -274,7 +274,7 @@ async fn a_cluster_is_rendered_with_the_labels_and_the_scopes_that_held_then() {
     policies.apply(apply(&labelled)).await.unwrap(); // 1
     fleet
         .clusters()
-        .apply(apply(&cluster("eu-prod-1")))
+        .add(add(&cluster("eu-prod-1")))
         .await
         .unwrap(); // 2
     policies.apply(apply(&selecting)).await.unwrap(); // 3

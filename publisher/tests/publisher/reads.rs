@@ -27,7 +27,7 @@ use writ_core::{
 use writ_proto::{log, v1};
 
 use crate::{
-    fake::{FakeCluster, apply, cluster, delete, policy},
+    fake::{FakeCluster, add, apply, cluster, delete, policy},
     fleet::{DEADLINE, Fleet, connect, signing_key, until},
 };
 
@@ -61,7 +61,7 @@ async fn a_read_ahead_of_the_log_is_unavailable_and_never_older() {
 async fn a_restarted_publisher_holds_what_the_first_one_held() {
     let mut fleet = Fleet::start().await;
     for name in ["eu-prod-1", "eu-prod-2"] {
-        fleet.clusters().apply(apply(&cluster(name))).await.unwrap();
+        fleet.clusters().add(add(&cluster(name))).await.unwrap();
     }
     for name in ["a", "b", "c"] {
         fleet

@@ -40,17 +40,27 @@ const POLL_PERIOD: Duration = Duration::from_millis(50);
 /// Applies the manifests and waits until the definitions are served.
 pub(super) async fn install(client: &Client) -> Result<(), Error> {
     for (file, text) in MANIFESTS {
-        for object in parse(file, text)? {
-            apply(client, &object)
-                .await
-                .map_err(|source| Error::Install {
-                    object: describe(&object),
-                    file,
-                    source,
-                })?;
-            if is_definition(&object) {
-                established(client, &object.name_any()).await?;
-            }
+        apply_all(client, file, text).await?;
+    }
+    Ok(())
+}
+
+/// Applies a manifest that was printed for this cluster.
+pub(super) async fn apply_manifest(client: &Client, text: &str) -> Result<(), Error> {
+    apply_all(client, "the manifest", text).await
+}
+
+async fn apply_all(client: &Client, file: &'static str, text: &str) -> Result<(), Error> {
+    for object in parse(file, text)? {
+        apply(client, &object)
+            .await
+            .map_err(|source| Error::Install {
+                object: describe(&object),
+                file,
+                source,
+            })?;
+        if is_definition(&object) {
+            established(client, &object.name_any()).await?;
         }
     }
     Ok(())

@@ -190,6 +190,11 @@ impl Cluster {
         self.token.path()
     }
 
+    /// Applies a manifest as the administrator, as `kubectl apply --server-side` does.
+    pub async fn apply(&self, manifest: &str) -> Result<(), Error> {
+        install::apply_manifest(self.client(), manifest).await
+    }
+
     /// The administrator's kubeconfig for this cluster alone.
     pub fn kubeconfig(&self) -> Result<String, Error> {
         access::render(&[self.entry()], &self.name)

@@ -17,12 +17,17 @@ impl Fleet {
         let text = access::render(&entries, current)
             .map_err(|source| Error::Kubeconfig(Box::new(source)))?;
         files::write(&self.kubeconfig_file(), text)?;
-        let address = self.address().trim_start_matches("https://");
-        let fleet = self.api.administrator(address);
-        files::write(&self.fleet_file(), fleet.to_text())?;
+        self.write_fleet_file()?;
         self.link_programs()?;
         files::write(&self.env_file(), self.env())?;
         Ok(())
+    }
+
+    /// Writes what an administrator needs of the API; clusters join by it.
+    pub(super) fn write_fleet_file(&self) -> Result<(), Error> {
+        let address = self.address().trim_start_matches("https://");
+        let fleet = self.api.administrator(address);
+        Ok(files::write(&self.fleet_file(), fleet.to_text())?)
     }
 
     fn env(&self) -> String {

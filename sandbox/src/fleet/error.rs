@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 use writ_core::name::ClusterName;
 
+use super::pod;
 use crate::{api, bus, cluster, files, keys, parts, process};
 
 /// Why a fleet, or one of its members, is not as it should be.
@@ -60,6 +61,22 @@ pub enum Error {
         name: String,
         /// What it answered.
         source: Box<tonic::Status>,
+    },
+    /// `writ cluster add` failed, or its manifest could not be applied.
+    #[error("the cluster {name} could not join: {said}")]
+    Join {
+        /// Which one.
+        name: String,
+        /// What was said.
+        said: String,
+    },
+    /// The applied Deployment can't be run.
+    #[error("the subscriber of {name} can't be run")]
+    Pod {
+        /// Of which cluster.
+        name: String,
+        /// Why.
+        source: pod::Error,
     },
     /// The fleet has no cluster of that name.
     #[error("the fleet has no cluster {name}; it has {}", .names.join(", "))]

@@ -5,8 +5,10 @@
 
 mod access;
 mod error;
+mod join;
 mod member;
 mod options;
+mod pod;
 mod publisher;
 mod registry;
 mod start;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use error::Error;
+use join::Place;
 use member::{Member, Starter};
 pub use options::{FleetOptions, Periods};
 use publisher::Publisher;
@@ -32,8 +35,7 @@ use writ_core::name::{ClusterName, Region, Stage};
 use crate::api::ApiKeys;
 use crate::bus::Bus;
 use crate::cluster::Cluster;
-use crate::identity::BusKeys;
-use crate::keys::{ClusterKeys, PublisherKeys};
+use crate::keys::PublisherKeys;
 use crate::kubernetes::Kubernetes;
 use crate::leaf::Leaf;
 use crate::parts::{Part, Parts};
@@ -52,7 +54,6 @@ pub struct Fleet {
     registry: Registry,
     bus: Bus,
     kubernetes: Kubernetes,
-    bus_keys: BusKeys,
     publisher_keys: PublisherKeys,
     api: ApiKeys,
     parts: Parts,
@@ -156,14 +157,17 @@ impl Fleet {
         stage: &Stage,
     ) -> Result<ClusterName, Error> {
         let name = self.next_name(region, stage)?;
-        let folder = self
-            .kubernetes
-            .cluster_folder(name.as_str())
-            .join("subscriber");
-        let (of_region, of_stage) = (region.clone(), stage.clone());
-        let keys = ClusterKeys::make(&self.bus_keys, name.clone(), of_region, of_stage, &folder)?;
+        let place = Place {
+            name: name.clone(),
+            region: region.clone(),
+            stage: stage.clone(),
+        };
         let cluster = start::start_cluster(&self.kubernetes, &name, 1).await?;
-        let member = self.starter().member(&self.registry, cluster, keys).await?;
+        let fleet_file = self.fleet_file();
+        let member = self
+            .starter(&fleet_file)
+            .member(&self.registry, cluster, place)
+            .await?;
         self.members.insert(name.clone(), member);
         self.write_access()?;
         Ok(name)
@@ -246,13 +250,15 @@ impl Fleet {
             return Ok(());
         }
         let since = self.registry.last_heard(name).await?;
-        let (starter, registry) = (self.starter(), &self.registry);
+        let fleet_file = self.fleet_file();
+        let (starter, registry) = (self.starter(&fleet_file), &self.registry);
         let member = &self.members[name];
         let bus_url = member.bus_url.as_deref();
-        let subscriber = starter.subscriber(&member.cluster, &member.keys, bus_url);
-        let subscriber = subscriber.await?;
+        let started = starter.subscriber(&member.cluster, bus_url).await?;
+        let (subscriber, pod) = started;
         registry.hear(name, &subscriber, since).await?;
-        self.member(name)?.subscriber = Some(subscriber);
+        let member = self.member(name)?;
+        (member.subscriber, member.pod) = (Some(subscriber), Some(pod));
         Ok(())
     }
 
@@ -260,13 +266,14 @@ impl Fleet {
     /// has heard from it: its bus may be cut off, and there may be no registry that knows the cluster.
     pub async fn spawn_subscriber(&mut self, name: &ClusterName) -> Result<(), Error> {
         self.kill_subscriber(name).await?;
-        let starter = self.starter();
+        let fleet_file = self.fleet_file();
+        let starter = self.starter(&fleet_file);
         let member = self.members.get(name);
         let member = member.ok_or_else(|| Error::unknown(name, self.members.keys()))?;
         let bus_url = member.bus_url.as_deref();
-        let subscriber = starter.subscriber(&member.cluster, &member.keys, bus_url);
-        let subscriber = subscriber.await?;
-        self.member(name)?.subscriber = Some(subscriber);
+        let (subscriber, pod) = starter.subscriber(&member.cluster, bus_url).await?;
+        let member = self.member(name)?;
+        (member.subscriber, member.pod) = (Some(subscriber), Some(pod));
         Ok(())
     }
 
@@ -300,6 +307,9 @@ impl Fleet {
             futures::future::join_all(subscribers.map(|process| process.stop(STOP_LIMIT))),
             self.publisher.stop(),
         );
+        for pod in self.members.values().filter_map(|of| of.pod.as_ref()) {
+            pod.end().await;
+        }
         let clusters = self.members.values().map(|member| member.cluster.stop());
         tokio::join!(futures::future::join_all(clusters), self.bus.stop());
         self.kubernetes.stop().await;
@@ -309,11 +319,11 @@ impl Fleet {
         );
     }
 
-    fn starter(&self) -> Starter<'_> {
+    fn starter<'a>(&'a self, fleet_file: &'a Path) -> Starter<'a> {
         Starter {
             launcher: &self.launcher,
             bus: &self.bus,
-            trust_file: &self.publisher_keys.trust_file,
+            fleet_file,
             folder: self.state.path(),
             periods: self.periods,
         }

@@ -7,7 +7,7 @@ use writ_core::name::{ClusterName, Region, Stage};
 use crate::process::Launcher;
 use crate::progress::Progress;
 
-/// How often publishers and subscribers give signs of life.
+/// How often publishers and subscribers give signs of life, and clusters are given credentials anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Periods {
     /// Seconds between two beats.
@@ -16,15 +16,18 @@ pub struct Periods {
     pub beat_expiry_s: u32,
     /// Seconds between two pulses of a cluster; three missed make it silent.
     pub pulse_s: u32,
+    /// Seconds that a cluster's credentials last.
+    pub credentials_s: u32,
 }
 
 impl Default for Periods {
-    /// Short ones, so that a person sees silence within seconds: production has 5, 30 and 15.
+    /// Short signs of life, so that a person sees silence within seconds: production has 5, 30 and 15.
     fn default() -> Self {
         Self {
             beat_s: 1,
             beat_expiry_s: 5,
             pulse_s: 2,
+            credentials_s: 7 * 24 * 60 * 60,
         }
     }
 }

@@ -45,7 +45,8 @@ impl Publisher {
             .flag("trust-file", &keys.trust_file)
             .flag("beat-period-s", periods.beat_s.to_string())
             .flag("beat-expiry-s", periods.beat_expiry_s.to_string())
-            .flag("pulse-period-s", periods.pulse_s.to_string());
+            .flag("pulse-period-s", periods.pulse_s.to_string())
+            .flag("credentials-life-s", periods.credentials_s.to_string());
         for argument in api.arguments() {
             spec = spec.arg(argument);
         }

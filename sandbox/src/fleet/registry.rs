@@ -1,11 +1,9 @@
-//! The registry of a fleet, through the publisher's API like any other client: enters the
-//! clusters with their public keys, and asks whether the publisher hears them.
+//! The registry of a fleet, through the publisher's API like any other client: asks whether the
+//! publisher hears a cluster.
 
 use std::time::Duration;
 
-use data_encoding::BASE64;
 use prost_types::Timestamp;
-use serde_json::json;
 use tonic::transport::Channel;
 use writ_core::name::ClusterName;
 use writ_proto::v1;
@@ -14,8 +12,6 @@ use writ_proto::v1::liveness::State;
 
 use super::Error;
 use crate::api::ApiKeys;
-use crate::cluster::Cluster;
-use crate::keys::ClusterKeys;
 use crate::process::Process;
 
 /// How long one request may take: over the 5–7 s that a bus without leader refuses writes.
@@ -24,9 +20,6 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(20);
 /// How long a new subscriber may take until the publisher hears it; one pulse period and a
 /// second on an idle machine.
 const HEARD_LIMIT: Duration = Duration::from_secs(120);
-
-/// Shown as the reason of the edits.
-const REASON: &str = "a cluster of the sandbox";
 
 /// A client of the publisher.
 #[derive(Clone, Debug)]
@@ -40,25 +33,6 @@ impl Registry {
         Ok(Self {
             clusters: ClusterServiceClient::new(channel),
         })
-    }
-
-    /// Enters the cluster, or changes its entry.
-    pub(super) async fn register(
-        &self,
-        cluster: &Cluster,
-        keys: &ClusterKeys,
-    ) -> Result<(), Error> {
-        let manifest = manifest(cluster, keys).to_string();
-        let reason = REASON.to_owned();
-        let request = v1::ApplyRequest {
-            manifest,
-            reason,
-            ..v1::ApplyRequest::default()
-        };
-        let answer = self.clusters.clone().apply(request).await;
-        answer
-            .map(drop)
-            .map_err(|status| refused("register", cluster.name(), status))
     }
 
     /// When the publisher last heard the cluster, by the publisher's clock.
@@ -103,20 +77,4 @@ fn refused(action: &'static str, name: &str, status: tonic::Status) -> Error {
         name: name.to_owned(),
         source: Box::new(status),
     }
-}
-
-fn manifest(cluster: &Cluster, keys: &ClusterKeys) -> serde_json::Value {
-    let user = &keys.user;
-    json!({
-        "apiVersion": "writ.dev/v1alpha1",
-        "kind": "Cluster",
-        "metadata": {"name": user.name, "labels": {"provider": "sandbox"}},
-        "spec": {
-            "region": user.region,
-            "stage": user.stage,
-            "endpoint": cluster.endpoints().next(),
-            "caBundle": BASE64.encode(cluster.authority().as_bytes()),
-            "keys": {"bus": user.key.as_str(), "ack": keys.ack.to_base64()},
-        },
-    })
 }

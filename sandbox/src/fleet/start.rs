@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use writ_core::name::{ClusterName, Region, Stage};
 
+use super::join::Place;
 use super::member::Member;
 use super::publisher::Publisher;
 use super::registry::Registry;
@@ -17,7 +18,7 @@ use crate::api::ApiKeys;
 use crate::bus::Bus;
 use crate::cluster::Cluster;
 use crate::identity::BusKeys;
-use crate::keys::{ClusterKeys, PublisherKeys};
+use crate::keys::PublisherKeys;
 use crate::kubernetes::Kubernetes;
 use crate::parts::Parts;
 
@@ -30,9 +31,9 @@ pub(super) async fn start(
     let bus_keys = BusKeys::generate(&options.leaf_regions()).map_err(crate::keys::Error::from)?;
     let publisher_keys = PublisherKeys::make(&bus_keys, PUBLISHER, &folder.join("keys"))?;
     let api = ApiKeys::make(&folder.join("api"))?;
-    let keys = cluster_keys(&options, &bus_keys, &folder)?;
+    let places = places(&options)?;
 
-    let text = format!("{} clusters, each with its controllers", keys.len());
+    let text = format!("{} clusters, each with its controllers", places.len());
     let ((bus, publisher), (kubernetes, clusters)) = tokio::try_join!(
         progress.step(
             "bus and publisher",
@@ -44,7 +45,7 @@ pub(super) async fn start(
                 (&publisher_keys, &api)
             )
         ),
-        progress.step(&text, start_clusters(&options, &parts, &folder, &keys)),
+        progress.step(&text, start_clusters(&options, &parts, &folder, &places)),
     )?;
 
     let registry = Registry::new(&api, publisher.address())?;
@@ -54,7 +55,6 @@ pub(super) async fn start(
         registry,
         bus,
         kubernetes,
-        bus_keys,
         publisher_keys,
         api,
         parts,
@@ -62,11 +62,13 @@ pub(super) async fn start(
         periods: options.periods,
         state,
     };
-    let start = fleet.starter();
+    fleet.write_fleet_file()?;
+    let fleet_file = fleet.fleet_file();
+    let start = fleet.starter(&fleet_file);
     let members = clusters
         .into_iter()
-        .zip(keys)
-        .map(|(cluster, keys)| start.member(&fleet.registry, cluster, keys));
+        .zip(places)
+        .map(|(cluster, place)| start.member(&fleet.registry, cluster, place));
     let members = options
         .progress
         .step("registered and heard from", try_join_all(members))
@@ -77,7 +79,7 @@ pub(super) async fn start(
 }
 
 fn named(member: Member) -> (ClusterName, Member) {
-    (member.keys.user.name.clone(), member)
+    (member.place.name.clone(), member)
 }
 
 /// The name of the `number`th cluster of a pair.
@@ -90,11 +92,7 @@ pub(super) fn cluster_name(
     Ok(name.map_err(crate::keys::Error::from)?)
 }
 
-fn cluster_keys(
-    options: &FleetOptions,
-    bus: &BusKeys,
-    folder: &Path,
-) -> Result<Vec<ClusterKeys>, Error> {
+fn places(options: &FleetOptions) -> Result<Vec<Place>, Error> {
     let pairs = options.regions.iter().flat_map(|region| {
         options
             .stages
@@ -104,11 +102,11 @@ fn cluster_keys(
     pairs
         .map(|(region, stage)| {
             let name = cluster_name(&region, &stage, 1)?;
-            let folder = folder
-                .join("clusters")
-                .join(name.as_str())
-                .join("subscriber");
-            Ok(ClusterKeys::make(bus, name, region, stage, &folder)?)
+            Ok(Place {
+                name,
+                region,
+                stage,
+            })
         })
         .collect()
 }
@@ -131,11 +129,11 @@ async fn start_clusters(
     options: &FleetOptions,
     parts: &Parts,
     folder: &Path,
-    keys: &[ClusterKeys],
+    places: &[Place],
 ) -> Result<(Kubernetes, Vec<Cluster>), Error> {
     let kubernetes = Kubernetes::start(&options.launcher, parts, folder).await?;
-    let starts = keys.iter().map(|keys| {
-        let name = &keys.user.name;
+    let starts = places.iter().map(|place| {
+        let name = &place.name;
         start_cluster(&kubernetes, name, options.api_servers(name))
     });
     let clusters = try_join_all(starts).await?;

@@ -286,6 +286,7 @@ fn edit(kind: Kind, name: &str, change: Change, id: u64) -> Edit {
         inlet: "grpc".to_owned(),
         committed_ms: id,
         targets: Vec::new(),
+        revoked: Vec::new(),
     }
 }
 

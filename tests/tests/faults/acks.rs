@@ -9,7 +9,7 @@ use writ_bus::{
 };
 use writ_core::{
     ack::Ack,
-    envelope::{Keyring, SigningKey},
+    envelope::{Keyring, PublicKey},
     revision::Revision,
     subject::BusSubject,
 };
@@ -35,9 +35,13 @@ impl Drop for Acks {
 impl Acks {
     /// Listens from the last ack on.
     pub(crate) async fn of(ground: &Ground, cluster: &str) -> Acks {
-        let path = ground.fleet.dir.join("clusters").join(cluster);
-        let seed = std::fs::read_to_string(path.join("subscriber/ack.seed")).unwrap();
-        let key = Keyring::new([SigningKey::from_base64(&seed).unwrap().public()]);
+        let said = ground
+            .fleet
+            .writ(&["get", "clusters", cluster, "-o", "json"])
+            .await;
+        let said: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+        let key = said["items"][0]["manifest"]["spec"]["keys"]["ack"].as_str();
+        let key = Keyring::new([PublicKey::from_base64(key.unwrap()).unwrap()]);
         let places = Arc::new(Mutex::new(Vec::new()));
         let mut tail = tail::follow(&ground.reader, Stream::Acks).await.unwrap();
         let (heard, cluster) = (Arc::clone(&places), cluster.to_owned());

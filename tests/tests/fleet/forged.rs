@@ -54,6 +54,7 @@ fn forged_events_are_never_applied_and_do_not_stop_what_is_genuine() {
             inlet: "bus".into(),
             committed_ms: 1,
             targets: vec![PROD.to_owned()],
+            revoked: vec![],
         };
         let key = SigningKey::from_seed(&[66; 32]);
         let event = State::default()

@@ -3,6 +3,8 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Stdio};
 
 use tokio::process::Command;
+use writ_core::envelope::SigningKey;
+use writ_proto::trust::{TrustBundle, to_file};
 
 #[tokio::test]
 async fn a_publisher_and_a_subscriber_refuse_key_files_that_others_may_read() {
@@ -15,7 +17,10 @@ async fn a_publisher_and_a_subscriber_refuse_key_files_that_others_may_read() {
     };
     let (seed, signing) = (file("bus.creds"), file("signing"));
     file("ack.seed");
-    let trust = file("trust");
+    let trust = folder.path().join("trust");
+    let bundle = TrustBundle::first([SigningKey::from_seed(&[1; 32]).public()]);
+    fs::write(&trust, to_file(&bundle, &SigningKey::from_seed(&[2; 32]))).unwrap();
+    let trust = trust.display().to_string();
     let dir = folder.path().display().to_string();
     let publisher = [
         "__publisher",

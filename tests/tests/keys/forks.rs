@@ -1,7 +1,8 @@
 //! Two hold the keys of one cluster.
 
-use serde_json::Value;
-use writ_proto::v1::{ApplyRequest, StatusRequest, status_request::Of};
+use writ_proto::v1::{
+    AddClusterRequest, ApplyRequest, ReenrolClusterRequest, StatusRequest, status_request::Of,
+};
 use writ_tests::{
     hub::{self, Hub, Size, until},
     voice::Voice,
@@ -15,11 +16,11 @@ async fn two_voices_of_one_cluster_are_told_apart_from_a_restart() {
     };
     let hub = Hub::start(env!("CARGO_BIN_EXE_writ-under-test"), size).await;
     for name in ["eu-prod-1", "eu-prod-2"] {
-        let request = ApplyRequest {
+        let request = AddClusterRequest {
             manifest: hub::cluster(name).to_string(),
             ..Default::default()
         };
-        hub.clusters(0).apply(request).await.unwrap();
+        hub.clusters(0).add(request).await.unwrap();
     }
     let request = ApplyRequest {
         manifest: hub::policy("payments", "devs").to_string(),
@@ -53,10 +54,11 @@ async fn two_voices_of_one_cluster_are_told_apart_from_a_restart() {
     let mut copy = Voice::of(&hub, "eu-prod-1").await;
     copy.put_back(backup);
     copy.ack(revision, None).await;
-    // A pulse is not stored, and may be heard before the ack that was sent earlier: the first goes on, as
-    // clusters do.
+    // A pulse is not stored, and may be heard before an ack that was sent earlier, which then counts for
+    // nothing: both go on, as clusters do.
     let forked = until("two voices are noticed", async || {
         restarted.pulse().await;
+        copy.pulse().await;
         let status = status(&hub, "eu-prod-1").await?;
         (!status.forked.is_empty()).then_some(status)
     })
@@ -69,16 +71,13 @@ async fn two_voices_of_one_cluster_are_told_apart_from_a_restart() {
     let other = status(&hub, "eu-prod-2").await.unwrap();
     assert!(other.forked.is_empty());
 
-    // New keys end it.
-    let mut entry: Value = hub::cluster("eu-prod-1");
-    let key = hub::ack_key("another").public().to_base64();
-    entry["spec"]["keys"]["ack"] = key.into();
-    let request = ApplyRequest {
-        manifest: entry.to_string(),
+    // That its keys are given up ends it.
+    let request = ReenrolClusterRequest {
+        name: "eu-prod-1".into(),
         ..Default::default()
     };
-    hub.clusters(0).apply(request).await.unwrap();
-    until("the cluster has other keys", async || {
+    hub.clusters(0).reenrol(request).await.unwrap();
+    until("the cluster's keys count no more", async || {
         let status = status(&hub, "eu-prod-1").await?;
         status.forked.is_empty().then_some(())
     })

@@ -6,6 +6,8 @@ use std::{
     process::Stdio,
 };
 
+use data_encoding::BASE64;
+use serde_json::Value;
 use tokio::process::Command;
 
 use crate::scene::{apply_in, writ_in};
@@ -40,7 +42,8 @@ async fn no_secret_of_a_fleet_is_in_any_log_when_everything_is_logged() {
         file("publisher-1.signing"),
         file("offline.signing")
     );
-    let before = secrets(&dir);
+    let mut before = secrets(&dir);
+    before.extend(kept_in_the_cluster(&dir).await);
     let rotated = writ_in(&dir, &rotate).await;
     let mut secrets = [before, secrets(&dir)].concat();
     secrets.sort();
@@ -64,7 +67,7 @@ async fn no_secret_of_a_fleet_is_in_any_log_when_everything_is_logged() {
         log.is_some_and(|(_, text)| text.contains("TRACE"))
     };
     assert!(is_trace("publisher-1.log") && is_trace("eu-prod-1.subscriber.log"));
-    // Offline, publisher (twice), bus, installer, the cluster's two, its token, and more.
+    // Offline, publisher (twice), bus, installer, what the cluster keeps, its token, and more.
     assert!(secrets.len() >= 8, "{}", secrets.len());
     for (path, text) in &texts {
         for (name, secret) in &secrets {
@@ -78,13 +81,55 @@ async fn no_secret_of_a_fleet_is_in_any_log_when_everything_is_logged() {
     }
 }
 
+/// What the cluster keeps in Secrets: its keys, and the token that it enrolled with. What publishers and
+/// servers sign for a key comes over the bus, and is good for nothing without the key.
+async fn kept_in_the_cluster(dir: &Path) -> Vec<(PathBuf, String)> {
+    let script = format!(
+        ". '{}/env' && kubectl --context eu-prod-1 -n writ-system get secrets -o json",
+        dir.display()
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().await;
+    let listed: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    let mut found = Vec::new();
+    for secret in listed["items"].as_array().unwrap() {
+        for (name, value) in secret["data"].as_object().into_iter().flatten() {
+            let encoded = value.as_str().unwrap();
+            let text = BASE64.decode(encoded.as_bytes()).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            let path = Path::new(secret["metadata"]["name"].as_str().unwrap()).join(name);
+            let words = text.split_whitespace().chain([encoded]);
+            let words = words.filter(|word| {
+                let is_public = word.starts_with("-----") || word.starts_with("eyJ");
+                word.len() >= SECRET_LENGTH_MIN && !is_public
+            });
+            found.extend(words.map(|word| (path.clone(), word.to_owned())));
+        }
+    }
+    let names: Vec<_> = found
+        .iter()
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    for expected in [
+        "writ-keys/bus.seed",
+        "writ-keys/ack.seed",
+        "writ-keys/bus.creds",
+    ] {
+        assert!(names.iter().any(|name| name == expected), "{names:?}");
+    }
+    assert!(
+        names.iter().any(|name| name.ends_with("/token")),
+        "{names:?}"
+    );
+    found
+}
+
 /// Every word of every file that only its owner may read and that holds keys, tokens or passwords; of what
 /// the fleet keeps in public beside them, nothing.
 fn secrets(dir: &Path) -> Vec<(PathBuf, String)> {
     let is_secret = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let path = path.to_string_lossy();
-        let holds_keys = path.contains("/keys/") || path.contains("/subscriber/");
+        let holds_keys = path.contains("/keys/");
         let is_public = ["trust", "offline.epochs", "ca.crt"].contains(&name.as_str())
             || name.ends_with(".pub")
             || name.ends_with(".crt")

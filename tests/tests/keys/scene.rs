@@ -22,7 +22,7 @@ use writ_bus::{
 };
 use writ_core::{
     ack::Ack,
-    envelope::{Keyring, SigningKey},
+    envelope::{Keyring, PublicKey, SigningKey},
     subject::BusSubject,
 };
 use writ_proto::log;
@@ -160,9 +160,10 @@ impl Scene {
         let subject = BusSubject::parse(&subject).unwrap();
         let client = self.bus().await;
         let stored = read::last_by_subject(&client, Stream::Acks, &subject).await;
-        let seed = self.fleet.dir().join("clusters").join(cluster);
-        let seed = fs::read_to_string(seed.join("subscriber/ack.seed")).unwrap();
-        let own = Keyring::new([SigningKey::from_base64(&seed).unwrap().public()]);
+        let entry = self.writ(&format!("get clusters {cluster} -o json")).await;
+        let entry: Value = serde_json::from_slice(&entry.stdout).unwrap();
+        let key = entry["items"][0]["manifest"]["spec"]["keys"]["ack"].as_str();
+        let own = Keyring::new([PublicKey::from_base64(key.unwrap()).unwrap()]);
         let ack = log::open::<Ack>(&subject, &stored.unwrap().unwrap().bytes, &own);
         ack.unwrap().value.refused_messages
     }

@@ -228,6 +228,7 @@ fn event(
         inlet: "bus".into(),
         committed_ms: 1,
         targets: vec![],
+        revoked: vec![],
     };
     let made = State::default().build(&edit).messages.into_iter().nth(1);
     let Some(Message::Event(event)) = made else {

@@ -150,11 +150,12 @@ async fn a_leaf_reads_on_and_finds_another_server_when_the_leader_and_its_own_ar
         ..Size::of(3, 2)
     };
     let hub = Hub::start(crate::WRIT, size).await;
-    let request = v1::ApplyRequest {
+    let request = v1::AddClusterRequest {
         manifest: cluster(CLUSTER).to_string(),
         ..Default::default()
     };
-    let registered = hub.clusters(0).apply(request).await.unwrap().into_inner();
+    let answer = hub.clusters(0).add(request).await.unwrap().into_inner();
+    let registered = answer.edit.unwrap();
     let behind = hub.cluster_client(CLUSTER).await;
     let (region, stage) = ("eu".parse().unwrap(), "prod".parse().unwrap());
     let live = live::listen_as_cluster(&behind, &region, &stage).await;

@@ -55,11 +55,11 @@ async fn the_first_answer_after_a_restart_is_the_whole_one_at_every_publisher() 
     )
     .await;
     for name in &names {
-        let request = v1::ApplyRequest {
+        let request = v1::AddClusterRequest {
             manifest: cluster(name).to_string(),
             ..Default::default()
         };
-        hub.clusters(0).apply(request).await.unwrap();
+        hub.clusters(0).add(request).await.unwrap();
     }
     let request = v1::ApplyRequest {
         manifest: policy("payments", "devs").to_string(),
@@ -70,11 +70,11 @@ async fn the_first_answer_after_a_restart_is_the_whole_one_at_every_publisher() 
     let made = hub.policies(1).apply(request).await.unwrap().into_inner();
     assert_eq!(made.target_count as usize, CLUSTERS);
     // One that joins after the commit is no target of the edit.
-    let late = v1::ApplyRequest {
+    let late = v1::AddClusterRequest {
         manifest: cluster("eu-late").to_string(),
         ..Default::default()
     };
-    hub.clusters(2).apply(late).await.unwrap();
+    hub.clusters(2).add(late).await.unwrap();
 
     let at = made.revision.unwrap();
     let before = v1::Revision {
@@ -133,11 +133,11 @@ async fn every_publisher_hears_a_cluster_live_and_says_since_when_it_is_silent()
         },
     )
     .await;
-    let request = v1::ApplyRequest {
+    let request = v1::AddClusterRequest {
         manifest: cluster(name).to_string(),
         ..Default::default()
     };
-    hub.clusters(0).apply(request).await.unwrap();
+    hub.clusters(0).add(request).await.unwrap();
     let liveness = async |publisher: usize| {
         let of = Some(Of::Cluster(name.to_owned()));
         let request = v1::StatusRequest { of, at_least: None };

@@ -27,11 +27,11 @@ async fn start() -> (Hub, String) {
     )
     .await;
     for name in NAMES {
-        let request = v1::ApplyRequest {
+        let request = v1::AddClusterRequest {
             manifest: cluster(name).to_string(),
             ..Default::default()
         };
-        hub.clusters(0).apply(request).await.unwrap();
+        hub.clusters(0).add(request).await.unwrap();
     }
     let fleet = hub.fleet_file(&format!("{},{}", hub.address(1), hub.address(0)));
     (hub, fleet)

@@ -99,11 +99,10 @@ async fn what_only_a_cluster_behind_a_leaf_holds_is_recovered_and_the_time_befor
 
 /// Waits until the leaf itself has a root of an epoch.
 async fn mirrors_epoch(scene: &Scene, epoch: u64) {
-    let folder = scene.fleet.dir().join("clusters").join(BEHIND);
     let eu = "eu".parse().unwrap();
     let options = Options {
         url: scene.fleet.leaf(&eu).unwrap().url().to_owned(),
-        login: Login::File(folder.join("subscriber/bus.creds")),
+        login: Login::of(scene.bus_credentials(BEHIND).await),
         inbox: accounts::cluster_inbox(&eu, &BEHIND.parse().unwrap()),
         name: "test".to_owned(),
         first_connect: FirstConnect::Now,

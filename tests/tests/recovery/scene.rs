@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api,
     api::{ApiResource, DynamicObject},
@@ -17,6 +18,7 @@ use tonic::{Status, transport::Channel};
 use writ_bus::{
     accounts,
     connection::{FirstConnect, Login, Options},
+    identity::Credentials,
     live::{self, Signal},
 };
 use writ_core::subject::BusSubject;
@@ -138,6 +140,14 @@ impl Scene {
         acks.get_status(request)
             .await
             .map(|answer| answer.into_inner())
+    }
+
+    /// Who a cluster is on the bus, as it keeps it.
+    pub(crate) async fn bus_credentials(&self, cluster: &str) -> Credentials {
+        let cluster = self.fleet.cluster(&cluster.parse().unwrap()).unwrap();
+        let secrets: Api<Secret> = Api::namespaced(cluster.client().clone(), "writ-system");
+        let kept = secrets.get("writ-keys").await.unwrap().data.unwrap();
+        Credentials::parse(str::from_utf8(&kept["bus.creds"].0).unwrap()).unwrap()
     }
 
     /// The verbs of a ClusterRole in a cluster; nothing where there is none.

@@ -45,6 +45,7 @@ struct CountsView {
     later: u32,
     left: u32,
     observing: u32,
+    aside: u32,
 }
 
 impl CountsView {
@@ -60,6 +61,7 @@ impl CountsView {
             later: counts.later,
             left: counts.left,
             observing: counts.observing,
+            aside: counts.aside,
         }
     }
 }

@@ -312,3 +312,32 @@ fn a_cluster_for_which_two_speak_is_never_good() {
     );
     assert!(text.contains("writ cluster reenrol eu-prod-3"), "{text}");
 }
+
+#[test]
+fn a_cluster_that_is_not_active_says_why_and_what_to_do() {
+    let told = |phase: &str, change: fn(&mut v1::ClusterStatus)| {
+        let mut cluster = cluster((0, 0, 0, 0), vec![]);
+        cluster.phase = phase.into();
+        change(&mut cluster);
+        let finding = finding(cluster);
+        (finding.text(), finding.exit())
+    };
+    let (text, exit) = told("pending", |cluster| {
+        cluster.waiting = vec!["3f2a-0b1c".into()];
+        cluster.refused_requests = vec!["TokenUsed 11aa-22bb".into()];
+    });
+    assert_eq!(exit, Exit::TimedOut);
+    for part in [
+        "not enrolled",
+        "TokenUsed 11aa-22bb",
+        "3f2a-0b1c",
+        "writ cluster approve",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    let (text, exit) = told("cutOff", |_| {});
+    assert!(text.contains("writ cluster reenrol"), "{text}");
+    assert_eq!(exit, Exit::Refused);
+    let (text, _) = told("draining", |_| {});
+    assert!(text.contains("is leaving"), "{text}");
+}

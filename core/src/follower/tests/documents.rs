@@ -35,6 +35,15 @@ pub(super) fn observer(name: &str, place: (&str, &str)) -> Edit {
     }))
 }
 
+/// The same cluster, which is to give everything back.
+pub(super) fn draining(name: &str, place: (&str, &str)) -> Edit {
+    put(&json!({
+        "apiVersion": "writ.dev/v1alpha1", "kind": "Cluster",
+        "metadata": {"name": name},
+        "spec": {"region": place.0, "stage": place.1, "phase": "draining"},
+    }))
+}
+
 /// Applies a policy of one namespace, placed as its selector says.
 pub(super) fn policy(name: &str, clusters: &Value) -> Edit {
     put(&json!({
@@ -120,5 +129,6 @@ fn edit(kind: Kind, name: &str, change: Change) -> Edit {
         inlet: "grpc".into(),
         committed_ms: 0,
         targets: vec![],
+        revoked: vec![],
     }
 }

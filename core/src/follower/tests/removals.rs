@@ -68,6 +68,29 @@ fn a_policy_whose_new_selector_leaves_this_cluster_out_is_removed() {
 }
 
 #[test]
+fn a_cluster_that_is_to_leave_gives_everything_back_at_a_cut_and_takes_nothing_new() {
+    let everywhere = documents::policy("b", &json!({"all": true}));
+    let mut scene = Scene::holding(&[local("a"), everywhere]);
+    scene.edit_live(&documents::draining("eu-prod-1", ("eu", "prod")));
+    scene.edit_live(&local("c"));
+    let policies = |done: Vec<String>| -> Vec<String> {
+        let of = |text: &String| {
+            ["a", "b", "c"]
+                .iter()
+                .any(|name| text.contains(&format!(" {name}")))
+        };
+        done.into_iter().filter(of).collect()
+    };
+    assert_eq!(policies(scene.act()), [""; 0]);
+    let mut done = policies(scene.catch_up());
+    done.sort();
+    assert_eq!(done, ["forget a", "forget b", "remove a", "remove b"]);
+    let summary = scene.follower.summary();
+    assert_eq!(summary.counts, crate::ack::Counts::default());
+    assert_eq!(summary.revision, scene.log.state.revision());
+}
+
+#[test]
 fn absence_removes_at_a_consistent_cut_and_not_before() {
     let mut scene = Scene::holding(&[local("a"), local("b")]);
     scene.commit(&documents::delete(Kind::Policy, "a"));

@@ -155,7 +155,16 @@ fn clusters_are_refused() {
             "spec.keys.agent",
             "unknown field",
         ),
-        (at("phase", json!("active")), "spec.phase", "unknown field"),
+        (
+            at("phase", json!("Active")),
+            "spec.phase",
+            "did you mean \"active\"?",
+        ),
+        (
+            at("enrolment", json!({"token": "BwcH"})),
+            "spec.enrolment.token",
+            "32 bytes",
+        ),
     ]);
 }
 
