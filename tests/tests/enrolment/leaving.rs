@@ -88,6 +88,11 @@ async fn a_cluster_that_is_cut_off_is_refused_for_good_and_its_acks_count_no_mor
         let again = crate::asker::ask(&hub, &by_token, &enrol, pairs, Some(&kit.token)).await;
         assert_eq!(again, refused);
     }
+    let shown = entry(&hub, NAME).await.unwrap().refused;
+    assert!(
+        shown.len() == 2 && shown.iter().all(|line| line.starts_with("CutOff ")),
+        "{shown:?}"
+    );
     let renew = BusSubject::Renew(sender(NAME));
     let time = Duration::from_secs(2);
     let renewed = ask_within(&hub, &client, &renew, &pairs, None, time).await;

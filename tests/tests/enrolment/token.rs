@@ -85,6 +85,8 @@ async fn a_token_that_expired_or_is_another_clusters_is_refused() {
     let pairs = Pairs::of(1);
     let wrong = ask(&hub, &client, &subject(), &pairs, Some(&other.token)).await;
     assert_eq!(wrong, Some(Outcome::Refused(Refusal::WrongToken)));
+    let shown = entry(&hub, NAME).await.unwrap().refused;
+    assert_eq!(shown, [format!("WrongToken {}", pairs.fingerprint(NAME))]);
     // Its user can't even speak for the other cluster.
     let elsewhere = BusSubject::Enrol(cluster("eu-prod-2"));
     let silence = ask_within(
