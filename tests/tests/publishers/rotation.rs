@@ -159,12 +159,12 @@ async fn a_key_is_replaced_by_hand_while_two_publishers_take_edits() {
     }
     let mut hub = Arc::into_inner(hub).unwrap();
     // One that starts with the first bundle's file believes what the old key signed, and both new ones.
-    for number in 0..2 {
+    for (number, fleet) in fleets.iter().enumerate() {
         hub.end_publisher(number).await;
         hub.start_publisher(number).await;
-        let listed = done(&fleets[number], &["keys", "list"]).await;
+        let listed = done(fleet, &["keys", "list"]).await;
         assert!(listed.starts_with("trust bundle 3\n"), "{listed}");
-        let history = done(&fleets[number], &["history", "of-0"]).await;
+        let history = done(fleet, &["history", "of-0"]).await;
         assert!(!history.contains("revoked"), "{history}");
         let request = v1::ApplyRequest {
             manifest: policy(&format!("again-{number}"), "devs").to_string(),
