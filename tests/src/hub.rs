@@ -172,6 +172,14 @@ fn publisher_name(number: usize) -> Name {
 }
 
 impl Hub {
+    /// The seed of the key that signs bundles.
+    pub const OFFLINE_SEED: [u8; 32] = [99; 32];
+
+    /// Where a publisher finds the key that it signs with.
+    pub fn signing_key_file(&self, number: usize) -> std::path::PathBuf {
+        self.path().join(format!("publisher-{number}.signing"))
+    }
+
     /// Starts servers, makes the streams, and starts the publishers. `writ`: the executable under test.
     pub async fn start(writ: &str, size: Size) -> Hub {
         let mut hub = Hub::start_without_publishers(writ, size).await;
@@ -538,7 +546,7 @@ fn write_keys(folder: &Path, keys: &BusKeys, publishers: usize) {
     let bundle = TrustBundle::first(signing_keys);
     write(
         "trust".to_owned(),
-        &trust::to_file(&bundle, &SigningKey::from_seed(&[99; 32])),
+        &trust::to_file(&bundle, &SigningKey::from_seed(&Hub::OFFLINE_SEED)),
     );
 }
 

@@ -329,6 +329,24 @@ fn a_stage_may_ask_for_a_second_person() {
 }
 
 #[test]
+fn so_many_proposals_wait_and_no_more() {
+    let mut log = Log::of(&[editors()]);
+    let alice = who("alice");
+    let of = |n: usize| proposes(&alice, &policy(&format!("a{n}"), &["g"]));
+    for n in 0..256 {
+        log.make(&of(n)).unwrap();
+    }
+    let refused = log.make(&of(256));
+    assert!(
+        matches!(refused, Err(EditError::TooManyProposals { .. })),
+        "{refused:?}"
+    );
+    // One that waits is replaced all the same.
+    let replaced = proposes(&alice, &policy("a7", &["g", "h"]));
+    log.make(&replaced).unwrap();
+}
+
+#[test]
 fn a_proposal_expires_goes_stale_and_is_rejected() {
     let mut log = Log::of(&[editors()]);
     let (alice, bob) = (who("alice"), who("bob"));

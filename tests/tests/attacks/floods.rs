@@ -268,8 +268,12 @@ async fn forged_events(bus: Client) {
 
 /// A connection with the identity of a cluster.
 async fn cluster_client(scene: &Scene) -> async_nats::Client {
-    let file = scene.fleet.dir().join("clusters").join(STOLEN);
-    let credentials = fs::read_to_string(file.join("subscriber/bus.creds")).unwrap();
+    let cluster = scene.fleet.cluster(&STOLEN.parse().unwrap()).unwrap();
+    let secrets: kube::Api<k8s_openapi::api::core::v1::Secret> =
+        kube::Api::namespaced(cluster.client().clone(), "writ-system");
+    let mut kept = secrets.get("writ-keys").await.unwrap().data.unwrap();
+    let credentials = kept.remove("bus.creds").unwrap().0;
+    let credentials = String::from_utf8(credentials).unwrap();
     let inbox = accounts::cluster_inbox(&"eu".parse().unwrap(), &STOLEN.parse().unwrap());
     async_nats::ConnectOptions::with_credentials(&credentials)
         .unwrap()

@@ -15,7 +15,7 @@ use writ_proto::{
     audit::{hash, sign},
     v1,
 };
-use writ_tests::hub::{Hub, Size, cluster, policy, until};
+use writ_tests::hub::{Hub, Size, policy, until};
 
 use crate::WRIT;
 
@@ -79,11 +79,6 @@ async fn edit(hub: &Hub, number: usize) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_that_is_killed_goes_on_where_it_was_and_a_false_line_is_found() {
     let mut hub = Hub::start(WRIT, Size::of(1, 1)).await;
-    let request = v1::ApplyRequest {
-        manifest: cluster("eu-prod-1").to_string(),
-        ..Default::default()
-    };
-    hub.clusters(0).apply(request).await.unwrap();
     let fleet = hub.fleet_file(&hub.address(0));
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("audit");

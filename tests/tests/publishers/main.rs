@@ -7,6 +7,7 @@ mod beats;
 mod bulk;
 mod kills;
 mod lag;
+mod rotation;
 mod tracker;
 mod wait;
 

@@ -270,3 +270,17 @@ fn a_proposal_is_approved_by_somebody_else_while_it_fits() {
         );
     }
 }
+
+#[test]
+fn a_cluster_outside_is_not_taken_from_the_registry_by_a_bounded_administrator() {
+    let own =
+        json!({"subjects": [{"user": "oidc:alice"}], "role": "administrator", "regions": ["eu"]});
+    let rules = [rule(own)];
+    let removes = |region: &str| {
+        let cluster = cluster("c", region, "prod", json!({}));
+        let (before, after) = (Some(&cluster), None);
+        decide(&rules, &alice(), Action::Cluster { before, after })
+    };
+    assert_eq!(removes("eu"), Ok(()));
+    assert!(removes("us").is_err());
+}

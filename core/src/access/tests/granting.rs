@@ -439,3 +439,25 @@ fn a_rule_is_read_as_strictly_as_every_other_document() {
         "users",
     );
 }
+
+#[test]
+fn a_rule_of_more_combinations_than_anybody_looks_at_is_refused() {
+    let mut may = payments();
+    may["mayGrant"]["rules"] = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get"]}]);
+    let rules = [rule(may)];
+    let names = |letter: &str, count: usize| -> Vec<String> {
+        (0..count).map(|n| format!("{letter}{n}")).collect()
+    };
+    let holding = |count: usize| {
+        let body = json!({"rules": [{
+            "apiGroups": names("g", count), "resources": names("r", count), "verbs": ["get"],
+        }]});
+        of(
+            json!([object("Role", "r", Some("payments-api"), body)]),
+            json!([]),
+        )
+    };
+    assert_eq!(makes(&rules, &alice(), &holding(100)), Ok(()));
+    let said = makes(&rules, &alice(), &holding(150)).unwrap_err();
+    assert!(said.contains("22500 combinations"), "{said}");
+}

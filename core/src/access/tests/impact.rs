@@ -104,6 +104,33 @@ fn above_a_limit_the_number_is_asked_for_stage_by_stage() {
 }
 
 #[test]
+fn of_several_rules_of_a_stage_the_strictest_counts_in_every_respect() {
+    let rules = [
+        stage(json!({"stage": "prod", "confirmAboveSubjects": 100})),
+        stage(json!({"stage": "prod", "confirmAboveSubjects": 2, "protectedGroups": ["sre"]})),
+    ];
+    let was = of(grants(3));
+    let asked = impact(Some(&was), None, &fleet(1)).to_confirm(&rules);
+    assert_eq!(asked.unwrap().number, 3);
+    let sre = of(
+        json!([{"name": "g", "subjects": [{"group": "sre"}], "clusterRole": "admin", "clusterWide": true}]),
+    );
+    let clusters = fleet(1);
+    let left = |others: &[ClusterPolicy]| {
+        impact(Some(&sre), None, &clusters).unprotected(&rules, others, &clusters)
+    };
+    assert_eq!(left(&[]).len(), 1);
+    // What another group has is no grant of this one.
+    let of_others = policy(
+        "b",
+        json!({"all": true}),
+        json!([]),
+        json!([{"name": "g", "subjects": [{"group": "devs"}], "clusterRole": "admin", "clusterWide": true}]),
+    );
+    assert_eq!(left(&[of_others]).len(), 1);
+}
+
+#[test]
 fn clusters_that_only_observe_count_for_nothing() {
     let mut clusters = fleet(30);
     for cluster in &mut clusters {
