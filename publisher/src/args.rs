@@ -7,6 +7,8 @@ use writ_core::{
     name::Name,
 };
 
+use writ_telemetry::AdminArgs;
+
 use crate::GateArgs;
 
 /// Command-line arguments of a publisher.
@@ -74,6 +76,9 @@ pub struct Args {
     /// Seconds that a cluster's credentials last; they are renewed after a third of that
     #[arg(long, value_name = "SECONDS", default_value_t = 604_800, value_parser = clap::value_parser!(u64).range(2..=604_800))]
     pub credentials_life_s: u64,
+    /// Metrics and probes
+    #[command(flatten)]
+    pub admin: AdminArgs,
 }
 
 fn parse_user(text: &str) -> Result<AccessSubject, &'static str> {

@@ -31,6 +31,7 @@ pub mod lease;
 mod load;
 mod look;
 mod memory;
+mod metrics;
 pub mod mirror;
 pub mod namespaces;
 mod news;
@@ -61,3 +62,4 @@ mod waiting;
 mod work;
 
 pub use writ_bus::connection::LOG_FILTER;
+pub use metrics::metric_names;

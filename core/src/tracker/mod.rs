@@ -11,7 +11,9 @@ mod chain;
 mod cluster;
 mod edit;
 mod life;
+mod overview;
 mod policy;
+mod progress;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +24,9 @@ pub use self::{
     cluster::{ClusterStatus, PolicyLine},
     edit::{Committed, ReadError, Subject, read_manifest},
     life::{Liveness, Now},
+    overview::Overview,
     policy::{ClusterLine, Counts, IDENTITY_FORKED, Membership, PolicyStatus, State},
+    progress::Progress,
 };
 use self::{cluster::Member, policy::Policy};
 use crate::{

@@ -38,6 +38,7 @@ impl Publisher {
             .flag("name", PUBLISHER)
             .flag("listen", "127.0.0.1:0")
             .flag("address-file", &address_file)
+            .flag("admin-address-file", folder.join("publisher/admin"))
             .flag("nats-url", bus_url)
             .flag("nats-credentials-file", &keys.bus_file)
             .flag("registrar-key-dir", &keys.registrar_folder)
