@@ -9,7 +9,7 @@ use writ_core::{
 
 use writ_telemetry::AdminArgs;
 
-use crate::GateArgs;
+use crate::{DashboardArgs, GateArgs};
 
 /// Command-line arguments of a publisher.
 #[derive(Debug, Clone, clap::Args)]
@@ -79,6 +79,9 @@ pub struct Args {
     /// Metrics and probes
     #[command(flatten)]
     pub admin: AdminArgs,
+    /// The dashboard
+    #[command(flatten)]
+    pub dashboard: DashboardArgs,
 }
 
 fn parse_user(text: &str) -> Result<AccessSubject, &'static str> {

@@ -45,6 +45,7 @@ mod track;
 mod trust;
 mod validate;
 mod view;
+mod window;
 pub mod words;
 
 pub use args::Args;
@@ -54,3 +55,4 @@ pub use metrics::metric_names;
 pub use registrar::Error as RegistrarError;
 pub use run::{Error, run, run_to_exit};
 pub use writ_bus::connection::LOG_FILTER;
+pub use window::{DashboardArgs, Error as DashboardError};

@@ -43,6 +43,7 @@ use crate::{
     track::{self, Tracking},
     trust::{Signer, Trusted},
     view::{View, Views},
+    window,
 };
 
 /// How long the answers to the first recall are waited for: clusters spread theirs over a quarter of a
@@ -102,6 +103,9 @@ pub enum Error {
     /// Metrics and probes.
     #[error(transparent)]
     Admin(#[from] writ_telemetry::Error),
+    /// The dashboard.
+    #[error(transparent)]
+    Dashboard(#[from] window::Error),
     /// The record of calls.
     #[error(transparent)]
     Audit(#[from] audit::Error),
@@ -314,6 +318,7 @@ pub(crate) async fn run_until(
         stop: stop.clone(),
     });
     api.show(&shown, meters);
+    window::serve(&config.args.dashboard, &api, stop.clone()).await?;
     api_part.set(true);
     config.announce(&listener)?;
     let served = serve(api, (gate, listener), tasks, stop, ended).await;

@@ -280,6 +280,13 @@ impl Tracker {
         members.filter_map(|member| Some((&member.name, member.withdrawn()?)))
     }
 
+    /// Where every registered cluster stands, by name.
+    pub fn fleet_status(&self, now: Now) -> impl Iterator<Item = ClusterStatus> {
+        self.members
+            .keys()
+            .filter_map(move |name| self.cluster_status(name, now))
+    }
+
     /// Where a registered cluster stands.
     pub fn cluster_status(&self, name: &ClusterName, now: Now) -> Option<ClusterStatus> {
         let member = self.members.get(name)?;

@@ -6,6 +6,7 @@ mod audit;
 mod cluster;
 mod convert;
 mod error;
+mod fleet;
 mod history;
 mod identity;
 mod past;
