@@ -34,10 +34,9 @@ fn stand_in(class: &str) -> RGBColor {
 
 /// The plot, or nothing where nobody answered.
 pub(crate) fn spread(lines: &[Line], title: &str) -> Markup {
-    match draw(lines) {
+    match draw(lines, title) {
         Some(svg) => html! {
             figure.plot {
-                figcaption.sr { (title) }
                 (PreEscaped(svg))
                 ul.legend {
                     @for line in lines.iter().filter(|line| !line.times_ms.is_empty()) {
@@ -50,7 +49,7 @@ pub(crate) fn spread(lines: &[Line], title: &str) -> Markup {
     }
 }
 
-fn draw(lines: &[Line]) -> Option<String> {
+fn draw(lines: &[Line], title: &str) -> Option<String> {
     let times = || lines.iter().flat_map(|line| &line.times_ms);
     let last = times().max().copied()?;
     let first = times().min().copied()?.max(1);
@@ -62,6 +61,7 @@ fn draw(lines: &[Line]) -> Option<String> {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         let mut chart = ChartBuilder::on(&root)
             .margin(8)
+            .margin_right(36)
             .x_label_area_size(28)
             .y_label_area_size(48)
             .build_cartesian_2d((low..high).log_scale(), 0.0..100.0)
@@ -85,7 +85,7 @@ fn draw(lines: &[Line]) -> Option<String> {
         }
         root.present().ok()?;
     }
-    Some(dress(&svg))
+    Some(dress(&svg, title))
 }
 
 /// A staircase from the left to the right edge.
@@ -119,7 +119,7 @@ fn time(ms: f64) -> String {
 }
 
 /// Stand-ins become classes, and the size that of the page.
-fn dress(svg: &str) -> String {
+fn dress(svg: &str, title: &str) -> String {
     let hex = |of: RGBColor| format!("#{:02X}{:02X}{:02X}", of.0, of.1, of.2);
     let mut dressed = svg.to_owned();
     let mut classes: Vec<(String, &str)> = CLASSES
@@ -137,7 +137,12 @@ fn dress(svg: &str) -> String {
     }
     let (width, height) = SIZE;
     let sized = format!("width=\"{width}\" height=\"{height}\" ");
-    dressed.replacen(&sized, "role=\"img\" ", 1)
+    // What a page says of it; the table beside it has the figures.
+    let named = html! { svg role="img" aria-label=(title) {} }.into_string();
+    let named = named
+        .trim_start_matches("<svg ")
+        .trim_end_matches("></svg>");
+    dressed.replacen(&sized, &format!("{named} "), 1)
 }
 
 #[cfg(test)]
@@ -163,7 +168,10 @@ mod tests {
             "a policy of contents would refuse it: {text}"
         );
         assert!(!text.contains("=\"#"), "a colour of its own: {text}");
-        assert!(text.contains("viewBox"), "{text}");
+        assert!(
+            text.contains("role=\"img\" aria-label=\"spread\" viewBox"),
+            "{text}"
+        );
     }
 
     #[test]

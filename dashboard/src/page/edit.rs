@@ -190,7 +190,7 @@ pub(super) fn line_table<'a>(
                     td { (State::of(line.state(), &line.reason, line.last_applied_generation, generation).mark()) }
                     td { (life.mark(age.as_deref())) }
                     td.num { @if line.generation_held > 0 { "@" (line.generation_held) } @else { "–" } }
-                    td { (reason(&line.reason)) " " (line.message)
+                    td { @if line.failing.is_empty() { (reason(&line.reason)) " " (line.message) }
                         @if !line.failing.is_empty() { ul.objects { @for one in &line.failing { li { code { (one.object) } " " (reason(&one.reason)) " " (one.message) } } } } }
                 }
             } }

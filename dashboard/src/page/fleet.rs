@@ -105,8 +105,8 @@ fn counts(fleet: &Fleet, all: &[Seen<'_>], filter: &Filter) -> Markup {
     let of_life = |life| all.iter().filter(|one| one.life == life).count();
     html! {
         div.headline {
-            h1 { b { (all.len()) } " clusters" }
-            p.quiet { b { (fleet.policies.len()) } " policies" }
+            h1 { b { (all.len()) } (plural(all.len(), " cluster")) }
+            p.quiet { b { (fleet.policies.len()) } @if fleet.policies.len() == 1 { " policy" } @else { " policies" } }
             @if *filter != Filter::default() { a.clear href="/" { "Clear the filter" } }
         }
         @if !fleet.is_whole() { p.quiet { "The fleet is being read …" } }
@@ -254,7 +254,7 @@ fn map(shown: &[&Seen<'_>]) -> Markup {
             @let bad = of.iter().filter(|one| one.needs_attention()).count();
             div.box {
                 h3 { (region) " " span.stage { (stage) }
-                    span.tally { (of.len()) @if bad > 0 { " · " span.bad { (bad) " need attention" } } } }
+                    span.tally { (of.len()) @if bad > 0 { " · " span.bad { (bad) " to look at" } } } }
                 div.squares { @for one in of.iter().take(SQUARES_MAX) {
                     @let label = label(one);
                     a.square.(one.state.class()).(one.life.class()) href=(route::cluster(&one.line.cluster)) title=(label) aria-label=(label) { span aria-hidden="true" { (one.state.glyph()) } }

@@ -146,7 +146,7 @@ fn as_of(fleet: &Fleet) -> Markup {
             None => { span.asof.is-live { span.pulse aria-hidden="true" {} "live" } }
         }
         span.asof-detail title={"by " (as_of.publisher) ", " (when::stamp(time))} {
-            "revision " b { (route::said(&revision)) } " · " time { (when::clock(time)) " UTC" }
+            "revision " b { (route::said(&revision)) } time { " · " (when::clock(time)) " UTC" }
         }
         @if !as_of.edits_refused.is_empty() {
             span.asof-alarm { "takes no edits: " (as_of.edits_refused) }

@@ -74,7 +74,8 @@ async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
         .await
         .unwrap();
     let browser = Browser::start(fleet.dir()).await;
-    let at = |path: &str| format!("{}{path}", fleet.dashboard());
+    let base = fleet.dashboard().to_owned();
+    let at = |path: &str| format!("{base}{path}");
     let address = fleet
         .dashboard()
         .trim_start_matches("http://")
