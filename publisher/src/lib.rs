@@ -54,5 +54,5 @@ pub use gate::{Args as GateArgs, ConfigError as GateConfigError, Error as GateEr
 pub use metrics::metric_names;
 pub use registrar::Error as RegistrarError;
 pub use run::{Error, run, run_to_exit};
-pub use writ_bus::connection::LOG_FILTER;
 pub use window::{DashboardArgs, Error as DashboardError};
+pub use writ_bus::connection::LOG_FILTER;

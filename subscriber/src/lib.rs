@@ -61,5 +61,5 @@ mod verify;
 mod waiting;
 mod work;
 
-pub use writ_bus::connection::LOG_FILTER;
 pub use metrics::metric_names;
+pub use writ_bus::connection::LOG_FILTER;
