@@ -117,16 +117,25 @@ pub(crate) enum Life {
     TwoVoices,
     Silent,
     Stale,
+    /// Its keys are revoked.
+    CutOff,
+    /// It gives back what was applied there, and leaves.
+    Draining,
+    /// It waits to be let in.
+    Waiting,
     /// Not heard yet.
     Unheard,
     Live,
 }
 
 impl Life {
-    pub(crate) const ALL: [Life; 5] = [
+    pub(crate) const ALL: [Life; 8] = [
         Life::TwoVoices,
         Life::Silent,
         Life::Stale,
+        Life::CutOff,
+        Life::Draining,
+        Life::Waiting,
         Life::Unheard,
         Life::Live,
     ];
@@ -136,6 +145,9 @@ impl Life {
             Life::TwoVoices => "two voices",
             Life::Silent => "silent",
             Life::Stale => "stale",
+            Life::CutOff => "cut off",
+            Life::Draining => "draining",
+            Life::Waiting => "pending approval",
             Life::Unheard => "not heard yet",
             Life::Live => "live",
         }
@@ -146,6 +158,9 @@ impl Life {
             Life::TwoVoices => "⑂",
             Life::Silent => "▨",
             Life::Stale => "◌",
+            Life::CutOff => "⊘",
+            Life::Draining => "↧",
+            Life::Waiting => "⧖",
             Life::Unheard => "…",
             Life::Live => "●",
         }
@@ -156,6 +171,9 @@ impl Life {
             Life::TwoVoices => "l-forked",
             Life::Silent => "l-silent",
             Life::Stale => "l-stale",
+            Life::CutOff => "l-cut-off",
+            Life::Draining => "l-draining",
+            Life::Waiting => "l-waiting",
             Life::Unheard => "l-unheard",
             Life::Live => "l-live",
         }
@@ -163,13 +181,22 @@ impl Life {
 
     pub(crate) fn of(line: &v1::FleetLine) -> Life {
         let heard = line.liveness.unwrap_or_default();
-        Life::of_parts(&heard, line.stale, &line.forked)
+        Life::of_parts(&heard, line.stale, &line.forked, &line.phase)
     }
 
-    pub(crate) fn of_parts(heard: &v1::Liveness, is_stale: bool, forked: &str) -> Life {
+    /// What was decided about a cluster comes before what is heard of it.
+    pub(crate) fn of_parts(
+        heard: &v1::Liveness,
+        is_stale: bool,
+        forked: &str,
+        phase: &str,
+    ) -> Life {
         use v1::liveness::State as Heard;
         match heard.state() {
             _ if !forked.is_empty() => Life::TwoVoices,
+            _ if phase == "cutOff" => Life::CutOff,
+            _ if phase == "pending" => Life::Waiting,
+            Heard::Live if phase == "draining" => Life::Draining,
             Heard::Silent => Life::Silent,
             Heard::Unspecified => Life::Unheard,
             Heard::Live if is_stale => Life::Stale,

@@ -1,9 +1,9 @@
 //! The fleet in a few numbers, as the clusters themselves count: cheap at any size.
 
 use super::{Liveness, Now, Tracker};
-use crate::model::Mode;
+use crate::model::{Mode, Phase};
 
-/// The numbers.
+/// The numbers; of clusters that are enrolled, and neither drain nor are cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Overview {
     /// Registered clusters that are heard.
@@ -36,6 +36,10 @@ impl Tracker {
             let (Some(entry), Some(liveness)) = (&member.entry, self.liveness(name, now)) else {
                 continue;
             };
+            // Who was not let in yet, leaves or was cut off is not waited for.
+            if entry.phase != Phase::Active {
+                continue;
+            }
             overview.observing += u32::from(entry.mode == Mode::Observe);
             overview.forked += u32::from(member.chain.fork().is_some());
             match liveness {

@@ -22,7 +22,7 @@ pub(super) async fn page(fleet: &Fleet, source: &Source, name: &str) -> Result<P
     let line = fleet.clusters.get(name);
     let is_stale = line.is_some_and(|line| line.stale);
     let heard = status.liveness.unwrap_or_default();
-    let life = Life::of_parts(&heard, is_stale, &status.forked);
+    let life = Life::of_parts(&heard, is_stale, &status.forked, &status.phase);
     Ok(Page::new(name)
         .with("head", head(&status, line, life))
         .with("identity", identity(&status, &heard))

@@ -173,6 +173,17 @@ fn stragglers(status: &v1::PolicyStatus) -> Markup {
     }
 }
 
+/// Whether the cluster of a line is heard, or what was decided about it.
+fn lives(line: &v1::ClusterLine) -> Life {
+    let phase = match line.membership() {
+        Membership::Unenrolled => "pending",
+        Membership::Draining => "draining",
+        Membership::CutOff => "cutOff",
+        _ => "active",
+    };
+    Life::of_parts(&line.liveness.unwrap_or_default(), false, "", phase)
+}
+
 /// Lines of one policy, cluster by cluster.
 pub(super) fn line_table<'a>(
     lines: impl Iterator<Item = &'a v1::ClusterLine>,
@@ -183,7 +194,7 @@ pub(super) fn line_table<'a>(
             thead { tr { th scope="col" { "Cluster" } th scope="col" { "Policy" } th scope="col" { "Liveness" } th.num scope="col" { "Holds" } th scope="col" { "Why" } } }
             tbody { @for line in lines {
                 @let heard = line.liveness.unwrap_or_default();
-                @let life = Life::of_parts(&heard, false, "");
+                @let life = lives(line);
                 @let age = heard.since.as_ref().map(|since| when::age(when::now_ms() - when::ms(since)));
                 tr.(life.class()) {
                     th scope="row" { a href=(route::cluster(&line.cluster)) { (line.cluster) } }

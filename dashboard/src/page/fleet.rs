@@ -33,16 +33,18 @@ impl Seen<'_> {
     /// Worst first; then by name.
     fn rank(&self) -> (Life, State, &str) {
         let worst_life = match self.life {
-            // Nobody was heard yet right after a start; that is no alarm.
-            Life::Unheard => Life::Live,
+            // Nobody was heard yet right after a start, and what somebody decided is no alarm.
+            Life::Unheard | Life::CutOff | Life::Draining => Life::Live,
             life => life,
         };
         (worst_life, self.state, &self.line.cluster)
     }
 
     fn needs_attention(&self) -> bool {
-        matches!(self.life, Life::TwoVoices | Life::Silent | Life::Stale)
-            || matches!(self.state, State::Refused | State::Drifted)
+        matches!(
+            self.life,
+            Life::TwoVoices | Life::Silent | Life::Stale | Life::Waiting
+        ) || matches!(self.state, State::Refused | State::Drifted)
     }
 }
 
@@ -144,7 +146,10 @@ fn attention(all: &[Seen<'_>]) -> Markup {
     let mut by_life: BTreeMap<Life, Vec<&Seen<'_>>> = BTreeMap::new();
     let mut by_reason: BTreeMap<(State, &str), Vec<(&Seen<'_>, &v1::PolicyLine)>> = BTreeMap::new();
     for one in all.iter().filter(|one| one.needs_attention()) {
-        if matches!(one.life, Life::TwoVoices | Life::Silent | Life::Stale) {
+        if matches!(
+            one.life,
+            Life::TwoVoices | Life::Silent | Life::Stale | Life::Waiting
+        ) {
             by_life.entry(one.life).or_default().push(one);
         }
         for line in &one.line.exceptions {

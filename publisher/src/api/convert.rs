@@ -416,6 +416,7 @@ pub(crate) fn fleet_line(status: ClusterStatus) -> v1::FleetLine {
         revision: full.revision,
         exceptions: full.exceptions,
         subscriber_version: full.subscriber_version,
+        phase: full.phase,
     }
 }
 

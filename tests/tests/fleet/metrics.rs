@@ -20,7 +20,7 @@ async fn publisher(fleet: &Shared, path: &str) -> Page {
 }
 
 async fn subscriber(fleet: &Shared, cluster: &str, path: &str) -> Page {
-    let file = format!("clusters/{cluster}/subscriber/admin");
+    let file = format!("clusters/{cluster}/admin");
     shown(&fleet.dir.join(file), path).await
 }
 
@@ -115,10 +115,8 @@ fn the_probes_answer_and_the_state_names_clusters_and_no_secret() {
         let there = subscriber(fleet, PROD, "/debug/state").await;
         let parsed: Value = serde_json::from_str(&there.body).unwrap();
         assert_eq!(parsed["cluster"], PROD);
-        let keys = fleet
-            .dir
-            .join(format!("clusters/{PROD}/subscriber/ack.seed"));
-        let seed = std::fs::read_to_string(keys).unwrap();
+        let key = fleet.dir.join("keys/publisher-1.signing");
+        let seed = std::fs::read_to_string(key).unwrap();
         for page in [&state, &there] {
             assert!(!page.body.contains(seed.trim()), "a secret is shown");
             assert!(!page.body.contains("PRIVATE"), "a secret is shown");
