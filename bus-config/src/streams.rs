@@ -186,6 +186,34 @@ pub async fn restored(client: &Client, stream: Stream) -> Result<Option<u64>, Er
     Ok(note.and_then(|sequence| sequence.parse().ok()))
 }
 
+/// How many copies a stream has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copies {
+    /// As it is set.
+    pub wanted: usize,
+    /// That have everything, the leader's included. 0: there is no leader.
+    pub current: usize,
+}
+
+/// Counts the copies of a stream.
+///
+/// # Errors
+/// [`Error`]: nobody answered, or there is no such stream.
+pub async fn copies(client: &Client, stream: Stream) -> Result<Copies, Error> {
+    let found = info(client, stream).await?.ok_or(Error::Missing(stream))?;
+    let wanted = found.config.num_replicas;
+    let current = match found.cluster {
+        // A server that stands alone.
+        None => 1,
+        Some(cluster) => {
+            let followers = cluster.replicas.iter();
+            let current = followers.filter(|one| one.current && !one.offline).count();
+            usize::from(cluster.leader.is_some()) + current
+        }
+    };
+    Ok(Copies { wanted, current })
+}
+
 /// The part of a stream's state that is used here.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Info {
@@ -197,6 +225,16 @@ pub(crate) struct Info {
 #[derive(Debug, Deserialize)]
 struct Replicas {
     leader: Option<String>,
+    #[serde(default)]
+    replicas: Vec<Replica>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Replica {
+    #[serde(default)]
+    current: bool,
+    #[serde(default)]
+    offline: bool,
 }
 
 #[derive(Debug, Deserialize)]

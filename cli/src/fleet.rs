@@ -128,7 +128,7 @@ pub(crate) async fn run(
     match command {
         Command::Sandbox(Sandbox::Up(args)) => sandbox::up(args, console, interrupt).await,
         Command::Sandbox(Sandbox::Down(args)) => sandbox::down(args, console).await,
-        Command::Demo(args) => sandbox::demo(args, console, interrupt).await,
+        Command::Demo(args) => Box::pin(sandbox::demo(args, console, interrupt)).await,
         Command::Recover(args) => {
             log_to_stderr();
             match Box::pin(writ_publisher::recover::run(*args)).await {

@@ -10,6 +10,8 @@ use std::{
 
 use writ_core::subject::BusSubject;
 
+use crate::metrics::Meters;
+
 /// Time between two lines of one category and subject: often enough to see that it goes on.
 const LOG_PERIOD: Duration = Duration::from_secs(1);
 
@@ -18,8 +20,11 @@ const LOG_PERIOD: Duration = Duration::from_secs(1);
 const SUBJECTS_MAX: usize = 64;
 
 /// Counts that their clones share.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Alarms(Arc<Mutex<Counts>>);
+#[derive(Clone)]
+pub(crate) struct Alarms {
+    counts: Arc<Mutex<Counts>>,
+    meters: Meters,
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -45,6 +50,11 @@ impl Counts {
 }
 
 impl Alarms {
+    pub(crate) fn new(meters: Meters) -> Alarms {
+        let counts = Arc::default();
+        Alarms { counts, meters }
+    }
+
     /// Counts one message that is skipped, and logs it unless one like it was just logged.
     pub(crate) fn raise(
         &self,
@@ -52,8 +62,9 @@ impl Alarms {
         category: &'static str,
         error: &dyn std::error::Error,
     ) {
+        self.meters.not_believed();
         let due = {
-            let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
             counts.raise(category, subject.to_string(), Instant::now())
         };
         if let Some(total) = due {

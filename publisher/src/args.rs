@@ -7,7 +7,9 @@ use writ_core::{
     name::Name,
 };
 
-use crate::GateArgs;
+use writ_telemetry::AdminArgs;
+
+use crate::{DashboardArgs, GateArgs};
 
 /// Command-line arguments of a publisher.
 #[derive(Debug, Clone, clap::Args)]
@@ -74,6 +76,12 @@ pub struct Args {
     /// Seconds that a cluster's credentials last; they are renewed after a third of that
     #[arg(long, value_name = "SECONDS", default_value_t = 604_800, value_parser = clap::value_parser!(u64).range(2..=604_800))]
     pub credentials_life_s: u64,
+    /// Metrics and probes
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// The dashboard
+    #[command(flatten)]
+    pub dashboard: DashboardArgs,
 }
 
 fn parse_user(text: &str) -> Result<AccessSubject, &'static str> {

@@ -27,6 +27,7 @@ use crate::{
     error::EditError,
     failpoint::{self, Step},
     history::{self, Histories, Past},
+    metrics::Meters,
     seal,
     send::{Fate, RETRY_DELAY_MAX, Sender, pause},
     track,
@@ -64,6 +65,7 @@ pub(crate) struct Committer {
     histories: Arc<Histories>,
     leader: Leader,
     administrators: Arc<Administrators>,
+    meters: Meters,
 }
 
 /// An edit that waits for its answer.
@@ -90,7 +92,7 @@ impl Committer {
         signer: Signer,
         trusted: Trusted,
         views: Views,
-        alarms: Alarms,
+        (alarms, meters): (Alarms, Meters),
         administrators: Arc<Administrators>,
     ) -> (Committer, Rounds) {
         let histories = Arc::new(Histories::new(client.clone(), trusted.clone(), alarms));
@@ -105,6 +107,7 @@ impl Committer {
             histories: histories.clone(),
             leader: leader.clone(),
             administrators: administrators.clone(),
+            meters: meters.clone(),
         };
         let rounds = Rounds {
             signer,
@@ -119,6 +122,7 @@ impl Committer {
                 views: views.clone(),
             },
             views,
+            meters,
             conflicts: 0,
             last_won: None,
         };
@@ -127,6 +131,18 @@ impl Committer {
 
     /// Validates and commits. Goes on when the caller goes away: an edit that was begun is ended.
     pub(crate) async fn submit(&self, submission: Submission) -> Result<Answer, EditError> {
+        let is_dry_run = submission.dry_run;
+        let result = self.queue(submission).await;
+        self.meters.edit(is_dry_run, &result);
+        result
+    }
+
+    /// How many edits wait.
+    pub(crate) fn waiting(&self) -> usize {
+        EDITS_WAITING_MAX - self.places.available_permits()
+    }
+
+    async fn queue(&self, submission: Submission) -> Result<Answer, EditError> {
         let limit = EDITS_WAITING_MAX;
         let place = self.places.clone().try_acquire_owned();
         let place = place.map_err(|_| EditError::TooMany { limit })?;
@@ -196,6 +212,7 @@ pub(crate) struct Rounds {
     administrators: Arc<Administrators>,
     sender: Sender,
     views: Views,
+    meters: Meters,
     /// Batches in a row that lost against another publisher's.
     conflicts: u32,
     /// The last batch that won.
@@ -334,7 +351,9 @@ impl Rounds {
         let earliest = decided.iter().map(|(edit, _)| edit.until).min();
         let deadline = earliest.unwrap_or(now).max(now + BATCH_TIME_MIN);
         let revision = sealed.revision;
-        match self.sender.send(sealed, built_on, deadline).await {
+        let fate = self.sender.send(sealed, built_on, deadline).await;
+        self.meters.batch(&fate, decided.len(), now.elapsed());
+        match fate {
             Fate::Committed => {
                 failpoint::hit(Step::Stored);
                 self.conflicts = 0;

@@ -21,7 +21,7 @@ use writ_core::{
     recover::Heard,
     revision::Revision,
     subject::{BusSubject, Sender},
-    tracker::{Fork, IDENTITY_FORKED, Link},
+    tracker::{Fork, IDENTITY_FORKED, Link, Refused, Tracker},
 };
 use writ_proto::log;
 
@@ -29,6 +29,7 @@ use crate::{
     alarm::Alarms,
     behind::Behind,
     follow::Error,
+    metrics::{AckOutcome, Meters},
     track::{Tracking, wall_ms},
     trust::Trusted,
 };
@@ -55,6 +56,7 @@ pub(crate) struct Ear {
     pub(crate) trusted: Trusted,
     pub(crate) tracking: Tracking,
     pub(crate) alarms: Alarms,
+    pub(crate) meters: Meters,
     pub(crate) behind: Behind,
     pub(crate) own_name: Name,
 }
@@ -141,14 +143,27 @@ impl Ear {
                 if let Some(fork) = self.tracking.link(sender, &link) {
                     forked(sender, &fork);
                 }
-                if let Err(refused) = self.tracking.ack(opened.value, is_live) {
+                if is_live {
+                    let news = self
+                        .tracking
+                        .ask(|tracker, _| tracker.progress(&opened.value));
+                    self.meters.progress(&news);
+                }
+                let taken = self.tracking.ack(opened.value, is_live);
+                if is_live {
+                    self.meters.ack(outcome(&taken));
+                }
+                if let Err(refused) = taken {
                     tracing::debug!(
                         category = refused.category(),
                         "an ack is refused: {refused}"
                     );
                 }
             }
-            Err(error) if is_live => self.alarms.raise(subject, error.category(), &error),
+            Err(error) if is_live => {
+                self.meters.ack(AckOutcome::NotBelieved);
+                self.alarms.raise(subject, error.category(), &error);
+            }
             // The stream keeps the last acks of clusters that were removed or got other keys.
             Err(error) => tracing::debug!(%subject, "an old ack is passed over: {error}"),
         }
@@ -163,10 +178,18 @@ impl Ear {
             Err(error) if keyring.is_empty() => {
                 return tracing::debug!(%subject, "a pulse is refused: {error}");
             }
-            Err(error) => return self.alarms.raise(subject, error.category(), &error),
+            Err(error) => {
+                self.meters.pulse(AckOutcome::NotBelieved);
+                return self.alarms.raise(subject, error.category(), &error);
+            }
         };
-        match self.tracking.pulse(pulse) {
+        let missed = |tracker: &Tracker, now| tracker.pulses_missed(&sender.cluster, now);
+        let missed = self.tracking.ask(missed);
+        let taken = self.tracking.pulse(pulse);
+        self.meters.pulse(outcome(&taken));
+        match taken {
             Ok(news) => {
+                self.meters.pulses_missed(missed);
                 if news.forked
                     && let Some(fork) = self.tracking.fork(&sender.cluster)
                 {
@@ -233,6 +256,14 @@ impl Ear {
                 .alarms
                 .raise(&BusSubject::Beat, error.category(), &error),
         }
+    }
+}
+
+/// What became of a message that was believed.
+fn outcome<T>(taken: &Result<T, Refused>) -> AckOutcome {
+    match taken {
+        Ok(_) => AckOutcome::Taken,
+        Err(refused) => AckOutcome::from(refused),
     }
 }
 

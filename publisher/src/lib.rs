@@ -8,6 +8,7 @@
 
 mod accept;
 mod access;
+mod admin;
 mod alarm;
 mod answer;
 mod api;
@@ -30,6 +31,7 @@ mod guard;
 mod hear;
 mod history;
 pub mod keys;
+mod metrics;
 mod past;
 mod place;
 pub mod recover;
@@ -43,11 +45,14 @@ mod track;
 mod trust;
 mod validate;
 mod view;
+mod window;
 pub mod words;
 
 pub use args::Args;
 pub use audit::Error as AuditError;
 pub use gate::{Args as GateArgs, ConfigError as GateConfigError, Error as GateError};
+pub use metrics::metric_names;
 pub use registrar::Error as RegistrarError;
 pub use run::{Error, run, run_to_exit};
+pub use window::{DashboardArgs, Error as DashboardError};
 pub use writ_bus::connection::LOG_FILTER;

@@ -21,9 +21,10 @@ use writ_proto::{
     log::{self, OpenError},
     trust::Trust,
 };
+use writ_telemetry::{Admin, Readiness};
 
 use crate::{
-    Args,
+    Args, admin,
     alarm::{Alarms, describe},
     api::{self, Api},
     audit::{self, Audit},
@@ -36,11 +37,13 @@ use crate::{
     follow::{self, Follower},
     gate::{self, Gate},
     hear::{self, Ear},
+    metrics::Meters,
     past::Past,
     registrar,
     track::{self, Tracking},
     trust::{Signer, Trusted},
     view::{View, Views},
+    window,
 };
 
 /// How long the answers to the first recall are waited for: clusters spread theirs over a quarter of a
@@ -97,6 +100,12 @@ pub enum Error {
     /// Who may call, and how.
     #[error(transparent)]
     Gate(#[from] gate::Error),
+    /// Metrics and probes.
+    #[error(transparent)]
+    Admin(#[from] writ_telemetry::Error),
+    /// The dashboard.
+    #[error(transparent)]
+    Dashboard(#[from] window::Error),
     /// The record of calls.
     #[error(transparent)]
     Audit(#[from] audit::Error),
@@ -158,11 +167,22 @@ pub(crate) async fn run_until(
 ) -> Result<(), Error> {
     let config = Config::read(args)?;
     let (audit, records, uncounted) = Audit::new();
-    let gate = Gate::new(&config.args.gate, config.args.listen, audit)?;
+    let (meters, metrics) = Meters::declare();
+    let readiness = Readiness::default();
+    let (log_part, api_part) = (readiness.await_part("log"), readiness.await_part("api"));
+    let shown = Admin::new(metrics, readiness);
+    let stop = CancellationToken::new();
+    let (listen, served) = (config.args.listen, meters.clone());
+    let gate = Gate::new(&config.args.gate, listen, audit, served)?;
+    // Before the bus is reached, so that whoever asks learns what is waited for.
+    let admin_args = &config.args.admin;
+    shown.clone().start(admin_args, stop.clone()).await?;
+    // However this ends.
+    let _stopping = stop.clone().drop_guard();
     let listener = config.listen().await?;
     let client = config.connect().await?;
 
-    let alarms = Alarms::default();
+    let alarms = Alarms::new(meters.clone());
     let tracking = Tracking::new(Duration::from_secs(config.args.pulse_period_s));
     let (view_sender, view_receiver) = watch::channel(Arc::new(View::default()));
     let trusted = Trusted::new(config.trust.clone());
@@ -201,6 +221,7 @@ pub(crate) async fn run_until(
         trusted: trusted.clone(),
         tracking: tracking.clone(),
         alarms: alarms.clone(),
+        meters: meters.clone(),
         behind,
         own_name: config.args.name.clone(),
     };
@@ -209,6 +230,8 @@ pub(crate) async fn run_until(
     start(&mut tasks, |caught_up| acks.hear_acks(caught_up)).await?;
     tasks.spawn(ear.hear_pulses(live, beat_sender));
     tracing::info!(revision = %views.now().revision(), "the log is followed");
+    log_part.set(true);
+    tasks.spawn(admin::watch_copies(client.clone(), meters.clone()));
     recall(&client, &signer, &views).await;
 
     let heart = Heart {
@@ -245,7 +268,7 @@ pub(crate) async fn run_until(
         signer.clone(),
         trusted.clone(),
         views.clone(),
-        alarms,
+        (alarms, meters.clone()),
         administrators.clone(),
     );
     tasks.spawn(async move {
@@ -282,7 +305,6 @@ pub(crate) async fn run_until(
         views: views.clone(),
     };
     gate.check.look_up(views.clone());
-    let stop = CancellationToken::new();
     let name = config.args.name.to_string();
     let api = Api::new(api::Parts {
         publisher: name,
@@ -295,6 +317,9 @@ pub(crate) async fn run_until(
         desk,
         stop: stop.clone(),
     });
+    api.show(&shown, meters);
+    window::serve(&config.args.dashboard, &api, stop.clone()).await?;
+    api_part.set(true);
     config.announce(&listener)?;
     let served = serve(api, (gate, listener), tasks, stop, ended).await;
     // All who could record something are gone.

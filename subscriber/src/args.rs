@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::registry::CLUSTER_MIRRORS_MAX;
 use writ_core::name::{ClusterName, Region, Stage};
+use writ_telemetry::AdminArgs;
 
 /// Arguments of `writ-subscriber`.
 #[derive(Debug, Clone, clap::Args)]
@@ -60,4 +61,7 @@ pub struct Args {
     /// Seconds between two pulses
     #[arg(long, default_value_t = 15)]
     pub pulse_period_s: u64,
+    /// Metrics and probes
+    #[command(flatten)]
+    pub admin: AdminArgs,
 }

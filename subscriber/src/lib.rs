@@ -31,6 +31,7 @@ pub mod lease;
 mod load;
 mod look;
 mod memory;
+mod metrics;
 pub mod mirror;
 pub mod namespaces;
 mod news;
@@ -60,4 +61,5 @@ mod verify;
 mod waiting;
 mod work;
 
+pub use metrics::metric_names;
 pub use writ_bus::connection::LOG_FILTER;

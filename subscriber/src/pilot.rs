@@ -32,6 +32,7 @@ use crate::{
     engine::Engine,
     evidence::{Answer as Asked, Evidence},
     intake::Intake,
+    metrics::Meters,
     news::{News, next_ack, observes},
     outbox::{KeptNow, Outgoing},
     outcome::Repair,
@@ -87,6 +88,7 @@ pub(crate) struct Pilot<C> {
     pub(crate) verdicts: watch::Receiver<Verdict>,
     /// What the engine was last permitted: by which ceiling, in which mode.
     pub(crate) permitted: Option<(Verdict, Option<Mode>)>,
+    pub(crate) meters: Meters,
 }
 
 impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
@@ -101,6 +103,9 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
             self.ask();
             let actions = self.follower.decide();
             self.works.start(actions);
+            let acks_waiting = self.acks.max_capacity() - self.acks.capacity();
+            self.meters
+                .looped(&self.follower, self.works.under_way(), acks_waiting);
             busy_since = self
                 .works
                 .is_busy()
@@ -131,10 +136,16 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
                 },
                 answer = self.reads.next() => self.on_answer(answer),
                 answer = self.trustee.next() => self.on_trust_answer(answer),
-                done = self.works.next() => self.news().done(done),
+                done = self.works.next() => {
+                    let word = self.follower.word(&done.key);
+                    let received_ms = word.map_or(0, |word| word.received_ms);
+                    self.meters.done(&done, received_ms);
+                    self.news().done(done);
+                }
                 Some(event) = self.drift.recv() => self.look(event, repairs_in.clone()),
                 Some(repair) = repairs.recv() => {
                     let now_ms = self.clock.now_ms();
+                    self.meters.repaired(repair.drift.len());
                     self.news().repaired(&repair, now_ms);
                 }
                 Ok(()) = self.verdicts.changed() => {}
@@ -240,7 +251,10 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
     fn on_signal(&mut self, signal: Signal) -> bool {
         let now_ms = self.clock.now_ms();
         match signal {
-            Signal::Gap => self.follower.on_gap(),
+            Signal::Gap => {
+                self.meters.gap();
+                self.follower.on_gap();
+            }
             Signal::Denied(denied) => {
                 tracing::error!(
                     subject = denied.subject,
@@ -402,6 +416,11 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
         self.keep_cut();
         let now_ms = self.clock.now_ms();
         let stale = self.follower.is_stale(now_ms);
+        self.meters.pulse(stale, *was_stale);
+        self.meters.ignored(self.gate.counts());
+        self.meters.ceiling(self.verdicts.borrow().hash().is_some());
+        let (cluster, boot) = (self.sender.cluster.as_str(), self.kept.boot);
+        self.meters.remember(&self.follower, cluster, boot);
         if stale != *was_stale {
             *was_stale = stale;
             match stale {

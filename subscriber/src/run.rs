@@ -18,6 +18,7 @@ use writ_core::{
     subject::{BusSubject, Sender},
 };
 use writ_proto::{log::OpenError, trust::Trust};
+use writ_telemetry::{Admin, Part, Readiness};
 
 use crate::{
     args::Args,
@@ -30,6 +31,7 @@ use crate::{
     fenced::Fenced,
     kube_api::KubeApi,
     lease, memory,
+    metrics::Meters,
     outbox::{self, Outgoing},
     pilot::{Keeping, Pilot},
     receive::Reads,
@@ -57,6 +59,9 @@ pub enum Error {
     /// The trust file is not signed by the offline key beside it.
     #[error("the trust file {0} is not believed")]
     Trust(PathBuf, #[source] OpenError),
+    /// Metrics and probes.
+    #[error("show metrics and probes")]
+    Admin(#[source] writ_telemetry::Error),
     /// No client for the API server.
     #[error("prepare the connection to the API server")]
     Connect(#[source] connect::Error),
@@ -102,6 +107,18 @@ pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Er
     if let Some(folder) = &args.keys_dir {
         enrol::check(folder)?;
     }
+    let (meters, metrics) = Meters::declare();
+    let readiness = Readiness::default();
+    // A subscriber that waits for the lease is alive, and not ready.
+    let follows = readiness.await_part("lease and log");
+    let admin = Admin::new(metrics, readiness);
+    meters.show(&admin);
+    let stopped = CancellationToken::new();
+    let _stopping = stopped.clone().drop_guard();
+    admin
+        .start(&args.admin, stopped)
+        .await
+        .map_err(Error::Admin)?;
     let kube = connect::client(&access(&args))
         .await
         .map_err(Error::Connect)?;
@@ -120,6 +137,8 @@ pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Er
         trust,
         kube,
         api: Fenced::new(api, lease.fence()),
+        meters,
+        follows,
     };
     let ended = CancellationToken::new();
     let mut keeping = tokio::spawn(lease.keep(ended.clone()));
@@ -147,6 +166,8 @@ struct Start {
     trust: Trust,
     kube: kube::Client,
     api: Fenced<KubeApi>,
+    meters: Meters,
+    follows: Part,
 }
 
 impl Start {
@@ -156,6 +177,8 @@ impl Start {
             trust,
             kube,
             api,
+            meters,
+            follows,
         } = self;
         let sender = Sender {
             region: args.region.clone(),
@@ -322,6 +345,7 @@ impl Start {
             .await
             .map_or_else(|_| String::new(), |info| info.git_version);
         tracing::info!(cluster = %args.cluster, boot = kept.boot, "following the log");
+        follows.set(true);
         let ended = Pilot {
             clock,
             sender,
@@ -349,6 +373,7 @@ impl Start {
             kubernetes_version,
             verdicts,
             permitted: None,
+            meters,
         }
         .run(run.clone())
         .await;

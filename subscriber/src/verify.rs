@@ -113,6 +113,11 @@ impl Gate {
         *count
     }
 
+    /// All that changed nothing since the start, by why.
+    pub(crate) fn counts(&self) -> &BTreeMap<&'static str, u64> {
+        &self.refused
+    }
+
     /// Messages refused since the start, without those that were only older.
     pub(crate) fn refused(&self) -> u64 {
         // A recovery that is under way sends what is not open yet.

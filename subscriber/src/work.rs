@@ -39,6 +39,8 @@ pub(crate) struct Done {
     /// Whether anything was written, so that there is something to tell.
     pub(crate) told: bool,
     pub(crate) applied_ms: u64,
+    /// Writes and deletions that were confirmed.
+    pub(crate) writes: usize,
     /// How long the API server asked to be left alone.
     pub(crate) retry_after: Option<Duration>,
 }
@@ -129,6 +131,11 @@ impl<C: ClusterApi + Send + Sync + 'static> Works<C> {
         !self.busy.is_empty()
     }
 
+    /// How much is under way.
+    pub(crate) fn under_way(&self) -> usize {
+        self.busy.len()
+    }
+
     /// The next result; pending while nothing is under way. May be dropped without losing one.
     pub(crate) async fn next(&mut self) -> Done {
         let done = match self.under_way.join_next().await {
@@ -209,6 +216,7 @@ async fn carry_out<C: ClusterApi + Send + Sync + 'static>(
                 standing: Standing::applied(),
                 told: false,
                 applied_ms: 0,
+                writes: 0,
                 retry_after: None,
             }
         }
@@ -251,6 +259,7 @@ async fn bring<C: ClusterApi + Send + Sync + 'static>(
         } else {
             0
         },
+        writes: outcome.writes,
         retry_after: outcome.retry_after,
     }
 }
@@ -264,6 +273,7 @@ fn mirrored(key: Key, past: Past, result: Result<(), crate::cluster::Error>) -> 
             standing: Standing::applied(),
             told: true,
             applied_ms: now_ms,
+            writes: 1,
             retry_after: None,
         },
         Err(error) => {
@@ -280,6 +290,7 @@ fn mirrored(key: Key, past: Past, result: Result<(), crate::cluster::Error>) -> 
                 standing,
                 told: true,
                 applied_ms: 0,
+                writes: 0,
                 retry_after: error.retry_after,
             }
         }

@@ -3,6 +3,7 @@
 
 pub mod frames;
 pub mod history;
+pub mod http;
 pub mod hub;
 pub mod policies;
 pub mod proxy;

@@ -162,6 +162,7 @@ fn lines(summary: &Summary, ending: Ending) -> Vec<String> {
         summary.address.trim_start_matches("https://"),
     ));
     lines.push(row("bus", &summary.bus_url));
+    lines.push(row("dashboard", &summary.dashboard));
     for cluster in &summary.clusters {
         lines.push(row(&cluster.name, &cluster.endpoints.join("  ")));
     }
@@ -252,6 +253,7 @@ mod tests {
             dir: "/tmp/x".into(),
             address: "https://127.0.0.1:7070".into(),
             bus_url: "nats://127.0.0.1:4222".into(),
+            dashboard: "http://127.0.0.1:8080".into(),
             kubeconfig: "/tmp/x/kubeconfig".into(),
             env: "/tmp/x/env".into(),
             clusters: vec![ClusterSummary {
@@ -263,10 +265,12 @@ mod tests {
             }],
         };
         let lines = lines(&summary, Ending::Down);
-        assert!(
-            lines.contains(&"  publisher  127.0.0.1:7070".to_owned()),
-            "{lines:#?}"
-        );
+        for line in [
+            "  publisher  127.0.0.1:7070",
+            "  dashboard  http://127.0.0.1:8080",
+        ] {
+            assert!(lines.contains(&line.to_owned()), "{lines:#?}");
+        }
         assert!(
             lines.contains(
                 &"  eu-prod-1  https://127.0.0.1:6443  https://127.0.0.1:6444".to_owned()

@@ -520,6 +520,15 @@ impl AckService for Publisher {
         self.status(request.get_ref()).map(Response::new)
     }
 
+    type WatchFleetStream = Pin<Box<dyn Stream<Item = Result<v1::FleetResponse, Status>> + Send>>;
+
+    async fn watch_fleet(
+        &self,
+        _: Request<v1::FleetRequest>,
+    ) -> Result<Response<Self::WatchFleetStream>, Status> {
+        Err(Status::unimplemented("not asked for by the command line"))
+    }
+
     type WatchStatusStream = Pin<Box<dyn Stream<Item = Result<v1::StatusResponse, Status>> + Send>>;
 
     async fn watch_status(

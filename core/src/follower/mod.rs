@@ -312,6 +312,11 @@ impl Follower {
         self.beat.is_none_or(|beat| now_ms > beat.expires_at_ms)
     }
 
+    /// Where the log is, by the newest beat that was taken, in force or not.
+    pub fn told(&self) -> Option<Revision> {
+        self.beat.map(|beat| beat.revision)
+    }
+
     fn raise_seen(&mut self, feed: &Feed, revision: Revision) {
         if let Some(seen) = self.seen.get_mut(feed) {
             *seen = revision.max(*seen);

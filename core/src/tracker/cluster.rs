@@ -256,6 +256,10 @@ pub struct ClusterStatus {
     pub fork: Option<Fork>,
     /// What was changed by hand lately, oldest first.
     pub drift: Vec<AckedEdit>,
+    /// Whether it says that it hears no beat.
+    pub is_stale: bool,
+    /// How many policies stand where by its own last ack.
+    pub said: ack::Counts,
 }
 
 pub(super) fn status(
@@ -312,6 +316,8 @@ pub(super) fn status(
         ceiling: pulse.and_then(|pulse| pulse.ceiling),
         fork: member.chain.fork().cloned(),
         drift: ack.map(drift_of).unwrap_or_default(),
+        is_stale: pulse.is_some_and(|pulse| pulse.stale),
+        said: ack.map(|ack| ack.counts).unwrap_or_default(),
     }
 }
 

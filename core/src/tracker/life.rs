@@ -96,6 +96,14 @@ impl Life {
         self.counted_from(listening_since).monotonic_ms + patience_ms
     }
 
+    /// How many pulses did not come since the last sign of life. A half of a period is jitter and way.
+    pub(super) fn missed(&self, period_ms: u64, now: Now) -> u64 {
+        let Some(heard) = self.heard else { return 0 };
+        let period_ms = self.period_ms.unwrap_or(period_ms).max(1);
+        let passed_ms = now.monotonic_ms.saturating_sub(heard.monotonic_ms);
+        ((passed_ms + period_ms / 2) / period_ms).saturating_sub(1)
+    }
+
     pub(super) fn liveness(&self, listening_since: Now, period_ms: u64, now: Now) -> Liveness {
         let heard_ms = self.heard.map(|heard| heard.wall_ms);
         let last_heard_ms = heard_ms.or(self.said_ms);

@@ -11,7 +11,9 @@ mod chain;
 mod cluster;
 mod edit;
 mod life;
+mod overview;
 mod policy;
+mod progress;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +24,9 @@ pub use self::{
     cluster::{ClusterStatus, PolicyLine},
     edit::{Committed, ReadError, Subject, read_manifest},
     life::{Liveness, Now},
+    overview::Overview,
     policy::{ClusterLine, Counts, IDENTITY_FORKED, Membership, PolicyStatus, State},
+    progress::Progress,
 };
 use self::{cluster::Member, policy::Policy};
 use crate::{
@@ -274,6 +278,13 @@ impl Tracker {
     pub fn withdrawn(&self) -> impl Iterator<Item = (&ClusterName, Revision)> {
         let members = self.members.values();
         members.filter_map(|member| Some((&member.name, member.withdrawn()?)))
+    }
+
+    /// Where every registered cluster stands, by name.
+    pub fn fleet_status(&self, now: Now) -> impl Iterator<Item = ClusterStatus> {
+        self.members
+            .keys()
+            .filter_map(move |name| self.cluster_status(name, now))
     }
 
     /// Where a registered cluster stands.

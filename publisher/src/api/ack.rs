@@ -30,7 +30,7 @@ use crate::{audit::note_name, caller::caller};
 const CHANGES_JOINED: Duration = Duration::from_millis(50);
 
 /// How often a status comes if nothing changes, so that its age is seen.
-const REPEAT_PERIOD: Duration = Duration::from_secs(5);
+pub(super) const REPEAT_PERIOD: Duration = Duration::from_secs(5);
 
 /// Statuses that wait for a slow reader: a newer one says all that an older one did.
 const STATUSES_WAITING_MAX: usize = 1;
@@ -64,6 +64,7 @@ impl Question {
     }
 }
 
+type Fleets = Pin<Box<dyn Stream<Item = Result<v1::FleetResponse, Status>> + Send>>;
 type Answers = Pin<Box<dyn Stream<Item = Result<v1::StatusResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -94,6 +95,23 @@ impl AckService for Api {
         let (sender, receiver) = mpsc::channel(STATUSES_WAITING_MAX);
         let asked = (question, caller);
         tokio::spawn(self.clone().watch(asked, changes, sender, permit));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    type WatchFleetStream = Fleets;
+
+    async fn watch_fleet(
+        &self,
+        request: Request<v1::FleetRequest>,
+    ) -> Result<Response<Fleets>, Status> {
+        let permit = self.watches.clone().try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("{WATCHES_MAX} watches are open already"))
+        })?;
+        let caller = caller(&request);
+        // Who may not is told at once, not in the stream.
+        self.rights(&caller, &self.views.now())?;
+        let (sender, receiver) = mpsc::channel(STATUSES_WAITING_MAX);
+        tokio::spawn(self.clone().watch_all(caller, sender, permit));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }

@@ -386,6 +386,40 @@ pub(crate) fn cluster_status(status: ClusterStatus) -> v1::ClusterStatus {
     }
 }
 
+/// Exceptions that a line of the fleet names.
+const FLEET_EXCEPTIONS_MAX: usize = 8;
+
+/// A cluster in short.
+pub(crate) fn fleet_line(status: ClusterStatus) -> v1::FleetLine {
+    let (is_stale, said) = (status.is_stale, status.said);
+    let mut full = cluster_status(status);
+    full.exceptions
+        .retain(|line| line.state() != v1::AckState::Silent);
+    full.exceptions
+        .sort_by_key(|line| line.state() != v1::AckState::Refused);
+    full.exceptions.truncate(FLEET_EXCEPTIONS_MAX);
+    for line in &mut full.exceptions {
+        line.failing.clear();
+    }
+    v1::FleetLine {
+        cluster: full.cluster,
+        region: full.region,
+        stage: full.stage,
+        mode: full.mode,
+        liveness: full.liveness,
+        stale: is_stale,
+        forked: full.forked,
+        counts: full.counts,
+        said_applied: said.applied,
+        said_pending: said.pending,
+        said_refused: said.refused,
+        revision: full.revision,
+        exceptions: full.exceptions,
+        subscriber_version: full.subscriber_version,
+        phase: full.phase,
+    }
+}
+
 fn drift_line(edit: AckedEdit) -> v1::DriftLine {
     v1::DriftLine {
         policy: edit.name.to_string(),

@@ -6,6 +6,7 @@ mod audit;
 mod cluster;
 mod convert;
 mod error;
+mod fleet;
 mod history;
 mod identity;
 mod past;
@@ -25,6 +26,7 @@ use writ_core::{
     edit::Kind,
     name::Name,
     revision::Revision,
+    tracker::Tracker,
 };
 use writ_proto::v1::{
     self, access_service_server::AccessServiceServer, ack_service_server::AckServiceServer,
@@ -36,11 +38,12 @@ use writ_proto::v1::{
 
 use crate::{
     accept::MANIFEST_SIZE_MAX_BYTES,
-    access,
+    access, admin,
     bundle::Bundles,
     commit::Committer,
     enrol::Desk,
     gate::Check,
+    metrics::Meters,
     past::Past,
     track::{self, Tracking},
     view::{View, Views},
@@ -115,6 +118,24 @@ impl Api {
             audit_readers: Arc::new(Semaphore::new(audit::READERS_MAX)),
             desk: parts.desk,
         }
+    }
+
+    /// Shows metrics and state where this process shows itself.
+    pub(crate) fn show(&self, admin: &writ_telemetry::Admin, meters: Meters) {
+        let (api, dumped) = (self.clone(), self.clone());
+        let refresh = move || {
+            let overview = api.tracking.ask(|tracker, now| tracker.overview(now));
+            meters.overview(&overview);
+            meters.log(api.views.now().revision(), api.views.broken().is_some());
+            let watches = WATCHES_MAX - api.watches.available_permits();
+            meters.queues(api.committer.waiting(), watches);
+        };
+        let dump = move || {
+            let view = dumped.views.now();
+            let ask = |tracker: &Tracker, now| admin::dump(&dumped.publisher, &view, tracker, now);
+            dumped.tracking.ask(ask)
+        };
+        admin.show(Box::new(refresh), Box::new(dump));
     }
 
     fn as_of(&self, revision: Revision) -> v1::AsOf {

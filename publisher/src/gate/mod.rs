@@ -48,6 +48,7 @@ use tls::Tls;
 
 use crate::{
     audit::{Audit, Recording},
+    metrics::Meters,
     track,
     view::Views,
 };
@@ -107,7 +108,12 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// Reads everything that it is started with.
-    pub(crate) fn new(args: &Args, listen: SocketAddr, audit: Audit) -> Result<Gate, Error> {
+    pub(crate) fn new(
+        args: &Args,
+        listen: SocketAddr,
+        audit: Audit,
+        meters: Meters,
+    ) -> Result<Gate, Error> {
         let tls = Tls::new(args)?;
         if tls.is_none() && !args.insecure_plaintext {
             return Err(Error::NoCertificate);
@@ -117,6 +123,7 @@ impl Gate {
         }
         let shared = Shared {
             audit,
+            meters,
             credentials: Credentials::new(args)?,
             rates: Rates::new(args.calls_per_second),
         };
@@ -148,6 +155,7 @@ pub(crate) struct Check(Arc<Shared>);
 
 struct Shared {
     audit: Audit,
+    meters: Meters,
     credentials: Credentials,
     rates: Rates,
 }
@@ -192,16 +200,25 @@ where
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            match shared.admit(request).await {
-                Ok((request, None)) => Ok(within(CALL_TIME_MAX, inner.call(request)).await),
+            let (path, since) = (request.uri().path().to_owned(), Instant::now());
+            let (answer, code) = match shared.admit(request).await {
+                Ok((request, None)) => {
+                    return Ok(within(CALL_TIME_MAX, inner.call(request)).await);
+                }
                 Ok((request, Some(recording))) => {
                     let notes = recording.notes();
                     let answer = notes.of(within(CALL_TIME_MAX, inner.call(request))).await;
-                    recording.end(Status::from_header_map(answer.headers()).as_ref());
-                    Ok(answer)
+                    let status = Status::from_header_map(answer.headers());
+                    recording.end(status.as_ref());
+                    (answer, status.map_or(Code::Ok, |status| status.code()))
                 }
-                Err(status) => Ok(status.into_http()),
-            }
+                Err(status) => {
+                    let code = status.code();
+                    (status.into_http(), code)
+                }
+            };
+            shared.meters.call(&path, code, since.elapsed());
+            Ok(answer)
         })
     }
 }
@@ -283,7 +300,8 @@ mod tests {
 
     fn refused(args: &Args, listen: &str) -> Error {
         let (audit, _records, _uncounted) = Audit::new();
-        let gate = Gate::new(args, listen.parse().unwrap(), audit);
+        let (meters, _) = Meters::declare();
+        let gate = Gate::new(args, listen.parse().unwrap(), audit, meters);
         gate.err().unwrap()
     }
 

@@ -97,6 +97,8 @@ pub async fn run(options: DemoOptions) -> Result<Fleet, Error> {
     wanted.progress = options.progress.clone();
     told::title()?;
     let mut fleet = Fleet::start(wanted).await?;
+    let dashboard = format!("the dashboard of this fleet: {}", fleet.dashboard());
+    options.progress.say(&dashboard);
     match story::tell(&mut fleet, options.rounds).await {
         Ok(()) => {
             told::farewell()?;

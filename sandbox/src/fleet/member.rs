@@ -81,7 +81,9 @@ impl Starter<'_> {
             }
         });
         // Shorter than what a Deployment asks for, so that a person sees silence within seconds.
-        let spec = spec.flag("pulse-period-s", self.periods.pulse_s.to_string());
+        let spec = spec
+            .flag("pulse-period-s", self.periods.pulse_s.to_string())
+            .flag("admin-address-file", folder.join("admin"));
         Ok((self.launcher.start(spec).await?, pod))
     }
 }

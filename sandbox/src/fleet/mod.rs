@@ -91,6 +91,11 @@ impl Fleet {
         self.publisher.address()
     }
 
+    /// Where the dashboard is, `http://127.0.0.1:PORT`.
+    pub fn dashboard(&self) -> &str {
+        self.publisher.dashboard()
+    }
+
     /// A channel of the administrator's to the API; it connects when it is used.
     pub fn channel(&self) -> Result<Channel, Error> {
         Ok(self.api.channel(self.address(), None)?)

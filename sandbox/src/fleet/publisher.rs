@@ -16,6 +16,7 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 pub(super) struct Publisher {
     process: Process,
     address: String,
+    dashboard: String,
 }
 
 impl Publisher {
@@ -32,12 +33,17 @@ impl Publisher {
         crate::files::make_folder(&folder.join("publisher"))?;
         // One that was there before would be read as the new one.
         let _ = std::fs::remove_file(&address_file);
+        let dashboard_file = folder.join("publisher/dashboard");
+        let _ = std::fs::remove_file(&dashboard_file);
         let log = folder.join(format!("logs/{PUBLISHER}.log"));
         let mut spec = Spec::new(PUBLISHER, writ, log)
             .arg("__publisher")
             .flag("name", PUBLISHER)
             .flag("listen", "127.0.0.1:0")
             .flag("address-file", &address_file)
+            .flag("admin-address-file", folder.join("publisher/admin"))
+            .flag("dashboard", "127.0.0.1:0")
+            .flag("dashboard-address-file", &dashboard_file)
             .flag("nats-url", bus_url)
             .flag("nats-credentials-file", &keys.bus_file)
             .flag("registrar-key-dir", &keys.registrar_folder)
@@ -61,14 +67,21 @@ impl Publisher {
                 .filter(|_| text.ends_with('\n'))
         };
         let address = process.ready("it listened", READY_LIMIT, listening).await?;
+        // Written before the API's.
+        let dashboard = std::fs::read_to_string(&dashboard_file).unwrap_or_default();
         Ok(Self {
             process,
             address: format!("https://{address}"),
+            dashboard: format!("http://{}", dashboard.trim()),
         })
     }
 
     pub(super) fn address(&self) -> &str {
         &self.address
+    }
+
+    pub(super) fn dashboard(&self) -> &str {
+        &self.dashboard
     }
 
     pub(super) async fn kill(&self) {

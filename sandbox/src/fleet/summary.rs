@@ -14,6 +14,8 @@ pub struct Summary {
     pub dir: PathBuf,
     /// The publisher's API, `https://127.0.0.1:PORT`.
     pub address: String,
+    /// The dashboard, `http://127.0.0.1:PORT`.
+    pub dashboard: String,
     /// The bus, `nats://127.0.0.1:PORT`.
     pub bus_url: String,
     /// A context of an administrator per cluster.
@@ -43,6 +45,7 @@ impl Fleet {
         Summary {
             dir: self.dir().to_owned(),
             address: self.address().to_owned(),
+            dashboard: self.dashboard().to_owned(),
             bus_url: self.bus_url().to_owned(),
             kubeconfig: self.kubeconfig_file(),
             env: self.env_file(),

@@ -1,0 +1,392 @@
+//! The fleet as it is now: two streams of the API, kept in one value that all pages are made of.
+//!
+//! One stream each for the clusters and the policies, however many tabs are open. Where one is cut, what it told stays,
+//! with the moment since which it is not live any more.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tonic::{Response, Status, Streaming};
+use writ_proto::v1::{self, status_request::Of};
+
+use crate::{
+    source::Source,
+    spread::{Spread, percentile},
+    when,
+    words::{Life, State},
+};
+
+/// Pause before a stream that was cut is opened again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// A stream of the API says something every 5 s: three times that is a connection that died.
+const QUIET_MAX: Duration = Duration::from_secs(15);
+
+/// Edits whose spread is kept for the first page.
+pub(crate) const LAST_EDITS: usize = 8;
+
+/// Happenings that are remembered.
+const ACTIVITY_MAX: usize = 200;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Happening {
+    pub(crate) at_ms: i64,
+    pub(crate) what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
+    /// A policy has another generation.
+    Edited {
+        policy: String,
+        generation: u64,
+        revision: v1::Revision,
+        deleted: bool,
+    },
+    /// A cluster is heard otherwise than before.
+    Heard { cluster: String, life: Life },
+    /// A cluster's policies stand otherwise than before.
+    Stands {
+        cluster: String,
+        state: State,
+        reason: String,
+    },
+    /// A cluster is in the registry now, or is not any more.
+    Registered { cluster: String, is_there: bool },
+}
+
+/// How far and how fast an edit got.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Reached {
+    generation: u64,
+    applied: u32,
+    pub(crate) p50_ms: Option<i64>,
+    pub(crate) last_ms: Option<i64>,
+}
+
+/// Everything that is known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fleet {
+    pub(crate) clusters: BTreeMap<String, v1::FleetLine>,
+    pub(crate) policies: BTreeMap<String, v1::PolicyStatus>,
+    /// Author and reason of the edits in force.
+    pub(crate) heads: BTreeMap<String, v1::Policy>,
+    pub(crate) reached: BTreeMap<String, Reached>,
+    pub(crate) activity: VecDeque<Happening>,
+    /// The newest word of the API.
+    pub(crate) as_of: Option<v1::AsOf>,
+    /// Since when each stream is not live; both are live where nothing stands here.
+    pub(crate) cut: [Option<i64>; 2],
+    /// Everything was told once.
+    pub(crate) is_whole: [bool; 2],
+}
+
+impl Fleet {
+    /// Since when what is shown is not live, if so.
+    pub(crate) fn not_live_since(&self) -> Option<i64> {
+        self.cut.iter().flatten().min().copied()
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_whole == [true, true]
+    }
+
+    /// The policies by their last edit, newest first.
+    pub(crate) fn newest(&self) -> Vec<&v1::PolicyStatus> {
+        let mut all: Vec<&v1::PolicyStatus> = self.policies.values().collect();
+        all.sort_by_key(|status| {
+            let revision = status.revision.unwrap_or_default();
+            std::cmp::Reverse((revision.epoch, revision.number))
+        });
+        all
+    }
+
+    fn happened(&mut self, what: What) {
+        self.activity.push_front(Happening {
+            at_ms: when::now_ms(),
+            what,
+        });
+        self.activity.truncate(ACTIVITY_MAX);
+    }
+
+    fn take_clusters(&mut self, told: v1::FleetResponse) {
+        for line in told.clusters {
+            self.take_cluster(line);
+        }
+        for name in told.removed {
+            if self.clusters.remove(&name).is_some() {
+                self.happened(What::Registered {
+                    cluster: name,
+                    is_there: false,
+                });
+            }
+        }
+        self.as_of = told.as_of.or(self.as_of.take());
+        self.is_whole[0] |= told.is_whole;
+        self.cut[0] = None;
+    }
+
+    fn take_cluster(&mut self, line: v1::FleetLine) {
+        let cluster = line.cluster.clone();
+        let (life, state) = (Life::of(&line), State::of_cluster(&line));
+        let reason = line.exceptions.first().map(|one| one.reason.clone());
+        let before = self.clusters.insert(cluster.clone(), line);
+        // What was there before this page looked is no news.
+        if !self.is_whole[0] {
+            return;
+        }
+        let Some(before) = before else {
+            return self.happened(What::Registered {
+                cluster,
+                is_there: true,
+            });
+        };
+        if Life::of(&before) != life {
+            let cluster = cluster.clone();
+            self.happened(What::Heard { cluster, life });
+        }
+        if State::of_cluster(&before) != state {
+            self.happened(What::Stands {
+                cluster,
+                state,
+                reason: reason.unwrap_or_default(),
+            });
+        }
+    }
+
+    fn take_policies(&mut self, told: v1::StatusResponse) {
+        let now: BTreeMap<String, v1::PolicyStatus> = told
+            .policies
+            .into_iter()
+            .map(|status| (status.policy.clone(), status))
+            .collect();
+        if self.is_whole[1] {
+            let is_new = |status: &&v1::PolicyStatus| {
+                let before = self.policies.get(&status.policy);
+                before.is_none_or(|before| before.generation != status.generation)
+            };
+            let edited: Vec<What> = now
+                .values()
+                .filter(is_new)
+                .map(|status| What::Edited {
+                    policy: status.policy.clone(),
+                    generation: status.generation,
+                    revision: status.revision.unwrap_or_default(),
+                    deleted: status.deleted,
+                })
+                .collect();
+            for what in edited {
+                self.happened(what);
+            }
+        }
+        self.policies = now;
+        self.is_whole[1] = true;
+        self.cut[1] = None;
+    }
+
+    /// Whether an author or a reason is missing.
+    fn heads_are_behind(&self) -> bool {
+        let mut statuses = self.policies.values().filter(|status| !status.deleted);
+        statuses.any(|status| {
+            let head = self.heads.get(&status.policy);
+            head.is_none_or(|head| head.generation < status.generation)
+        })
+    }
+
+    /// Policies whose spread has to be asked for.
+    fn spreads_wanted(&self) -> Vec<String> {
+        let last = self.newest().into_iter().take(LAST_EDITS);
+        let is_behind = |status: &&v1::PolicyStatus| {
+            let applied = status.counts.unwrap_or_default().applied;
+            let known = self.reached.get(&status.policy);
+            known.is_none_or(|known| {
+                (known.generation, known.applied) != (status.generation, applied)
+            })
+        };
+        last.filter(is_behind)
+            .map(|status| status.policy.clone())
+            .collect()
+    }
+}
+
+/// Follows the fleet until nobody looks any more.
+pub(crate) fn follow(source: Source) -> watch::Receiver<Arc<Fleet>> {
+    let (sender, receiver) = watch::channel(Arc::new(Fleet::default()));
+    let sender = Arc::new(sender);
+    tokio::spawn(follow_clusters(source.clone(), sender.clone()));
+    tokio::spawn(follow_policies(source, sender));
+    receiver
+}
+
+type Held = Arc<watch::Sender<Arc<Fleet>>>;
+
+fn change(held: &Held, change: impl FnOnce(&mut Fleet)) {
+    held.send_modify(|fleet| change(Arc::make_mut(fleet)));
+}
+
+/// Opens a stream over and over, and gives what it says to `take`.
+async fn keep<T, O, F>(held: Held, place: usize, open: impl Fn() -> O, take: impl Fn(Held, T) -> F)
+where
+    O: Future<Output = Result<Response<Streaming<T>>, Status>>,
+    F: Future<Output = ()>,
+{
+    while !held.is_closed() {
+        let ended = async {
+            let mut stream = open().await?.into_inner();
+            let quiet = |_| Status::unavailable("nothing was said");
+            while let Some(told) = timeout(QUIET_MAX, stream.message())
+                .await
+                .map_err(quiet)??
+            {
+                take(held.clone(), told).await;
+            }
+            Err::<(), Status>(Status::unavailable("the stream ended"))
+        };
+        if let Err(status) = ended.await {
+            tracing::debug!("a stream of the dashboard was cut: {status}");
+        }
+        change(&held, |fleet| {
+            fleet.cut[place].get_or_insert_with(when::now_ms);
+        });
+        sleep(RETRY_DELAY).await;
+    }
+}
+
+async fn follow_clusters(source: Source, held: Held) {
+    let open = move || {
+        let mut acks = source.acks();
+        async move { acks.watch_fleet(v1::FleetRequest {}).await }
+    };
+    let take = |held: Held, told| async move {
+        change(&held, |fleet| fleet.take_clusters(told));
+    };
+    keep(held, 0, open, take).await;
+}
+
+async fn follow_policies(source: Source, held: Held) {
+    let asked = source.clone();
+    let open = move || {
+        let request = v1::StatusRequest {
+            of: Some(Of::AllPolicies(v1::AllPolicies {})),
+            at_least: None,
+        };
+        let mut acks = source.acks();
+        async move { acks.watch_status(request).await }
+    };
+    let take = move |held: Held, told| {
+        let source = asked.clone();
+        async move {
+            change(&held, |fleet| fleet.take_policies(told));
+            enrich(&source, &held).await;
+        }
+    };
+    keep(held, 1, open, take).await;
+}
+
+/// Asks for what the stream of counts does not tell: authors, reasons, and how fast the last edits got through.
+async fn enrich(source: &Source, held: &Held) {
+    let fleet = held.borrow().clone();
+    if fleet.heads_are_behind() {
+        match source.heads().await {
+            Ok(heads) => {
+                let named = heads.into_iter().map(|head| (head.name.clone(), head));
+                let named = named.collect();
+                change(held, |fleet| fleet.heads = named);
+            }
+            Err(status) => tracing::debug!("authors and reasons are not read: {status}"),
+        }
+    }
+    for policy in fleet.spreads_wanted() {
+        // Gone meanwhile, or not to be had: the next change asks again.
+        let Ok(status) = source.policy_status(&policy, 0).await else {
+            continue;
+        };
+        let spread = Spread::of(&status, |_| true);
+        let reached = Reached {
+            generation: status.generation,
+            applied: status.counts.unwrap_or_default().applied,
+            p50_ms: percentile(&spread.applied_ms, 50),
+            last_ms: spread.applied_ms.last().copied(),
+        };
+        change(held, |fleet| {
+            fleet.reached.insert(policy, reached);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(name: &str, heard: v1::liveness::State, applied: u32) -> v1::FleetResponse {
+        let line = v1::FleetLine {
+            cluster: name.into(),
+            liveness: Some(v1::Liveness {
+                state: heard.into(),
+                ..Default::default()
+            }),
+            counts: Some(v1::Counts {
+                target: 1,
+                applied,
+                pending: 1 - applied,
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        v1::FleetResponse {
+            clusters: vec![line],
+            is_whole: true,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn what_was_there_before_is_no_news_and_what_changes_is() {
+        use v1::liveness::State as Heard;
+        let mut fleet = Fleet::default();
+        fleet.take_clusters(told("a", Heard::Live, 0));
+        assert!(fleet.activity.is_empty());
+        fleet.take_clusters(told("a", Heard::Live, 1));
+        fleet.take_clusters(told("a", Heard::Silent, 1));
+        fleet.take_clusters(told("b", Heard::Live, 1));
+        let whats: Vec<&What> = fleet.activity.iter().map(|one| &one.what).collect();
+        assert!(matches!(whats[0], What::Registered { cluster, is_there: true } if cluster == "b"));
+        assert!(whats.iter().any(|what| matches!(
+            what,
+            What::Heard {
+                life: Life::Silent,
+                ..
+            }
+        )));
+        assert!(whats.iter().any(|what| matches!(
+            what,
+            What::Stands {
+                state: State::Applied,
+                ..
+            }
+        )));
+    }
+
+    #[test]
+    fn a_cut_stays_until_that_very_stream_speaks_again() {
+        let mut fleet = Fleet {
+            cut: [Some(7), Some(9)],
+            ..Fleet::default()
+        };
+        assert_eq!(fleet.not_live_since(), Some(7));
+        fleet.take_clusters(v1::FleetResponse::default());
+        assert_eq!(fleet.not_live_since(), Some(9));
+        fleet.take_policies(v1::StatusResponse::default());
+        assert_eq!(fleet.not_live_since(), None);
+    }
+}

@@ -1,0 +1,21 @@
+//! The dashboard: the whole fleet, one edit, one policy, one cluster, as pages that stay as new as the fleet is.
+//!
+//! A client of the gRPC API and nothing else, so that it runs wherever that can be reached; it only ever reads. What it
+//! shows is what the identity of its channel may see, so that it is served on loopback alone, and under names of
+//! loopback alone. Pages are made here and are whole without a script; the script only replaces what changed.
+//! Promises: how a policy stands and whether a cluster is heard are never one mark; a silent cluster is hatched, has its
+//! age, and is never green; every page says as of when it is, and that it is not live any more once it is not.
+
+mod feed;
+mod live;
+mod page;
+mod palette;
+mod plot;
+mod route;
+mod serve;
+mod source;
+mod spread;
+mod when;
+mod words;
+
+pub use serve::{Bound, Error, bind};

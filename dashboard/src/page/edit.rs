@@ -1,0 +1,210 @@
+//! One edit: how it spread, who is missing, and what it changed.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use tonic::Status;
+use writ_proto::v1::{self, AckState, Membership};
+
+use super::{Page, bar, policy::difference, reason};
+use crate::{
+    feed::Fleet,
+    plot::{self, Line},
+    route,
+    source::Source,
+    spread::{Spread, percentile},
+    when,
+    words::{Life, State},
+};
+
+/// Stragglers that are listed.
+const STRAGGLERS_MAX: usize = 200;
+
+/// Policies whose kept edits are looked through for a revision.
+const LOOKED_THROUGH_MAX: usize = 200;
+
+pub(super) async fn page(
+    fleet: &Fleet,
+    source: &Source,
+    revision: v1::Revision,
+    policy: Option<&(String, u64)>,
+) -> Result<Page, Status> {
+    let (name, generation) = match policy {
+        Some((name, generation)) => (name.clone(), *generation),
+        None => find(fleet, source, revision).await?,
+    };
+    let made = source.edit(&name, generation).await?;
+    let edit = made.edit.unwrap_or_default();
+    let title = format!("{name}@{generation}");
+    // An edit that is long past is known by what it said alone.
+    let status = source.policy_status(&name, generation).await.ok();
+    let before = match generation {
+        0 | 1 => None,
+        _ => source.edit(&name, generation - 1).await.ok(),
+    };
+    let head = head(&name, &edit, status.as_ref());
+    let page = Page::new(title).with("head", head);
+    let page = match &status {
+        Some(status) => page
+            .with("spread", spread(status))
+            .with("stragglers", stragglers(status)),
+        None => page.with("spread", html! { p.quiet { "How it spread is not known any more: publishers keep the last 16 edits of each policy, since they were started." } }),
+    };
+    let old = before.map(|before| before.manifest).unwrap_or_default();
+    Ok(page.with(
+        "changed",
+        html! { h2 { "What changed" } (difference(&old, &made.manifest)) },
+    ))
+}
+
+/// Which edit a revision is.
+async fn find(
+    fleet: &Fleet,
+    source: &Source,
+    revision: v1::Revision,
+) -> Result<(String, u64), Status> {
+    let mut statuses = fleet.policies.values();
+    if let Some(status) = statuses.find(|status| status.revision == Some(revision)) {
+        return Ok((status.policy.clone(), status.generation));
+    }
+    for name in fleet.policies.keys().take(LOOKED_THROUGH_MAX) {
+        let edits = source.edits(name).await?.edits;
+        if let Some(edit) = edits.iter().find(|edit| edit.revision == Some(revision)) {
+            return Ok((name.clone(), edit.generation));
+        }
+    }
+    let said = route::said(&revision);
+    Err(Status::not_found(format!(
+        "Revision {said} is no edit of a policy that is kept."
+    )))
+}
+
+fn head(name: &str, edit: &v1::Edit, status: Option<&v1::PolicyStatus>) -> Markup {
+    let revision = edit.revision.unwrap_or_default();
+    let latest = status.map_or(0, |status| status.latest_generation);
+    html! {
+        p.crumbs { a href=(route::policy(name)) { (name) } }
+        h1 { (name) "@" (edit.generation) @if edit.kind() == v1::EditKind::Deleted { " " small { "deleted" } } }
+        dl.facts {
+            div { dt { "Revision" } dd { (route::said(&revision)) } }
+            div { dt { "Committed" } dd { (edit.committed_at.as_ref().map_or("–".to_owned(), |at| when::stamp(when::ms(at)))) } }
+            div { dt { "By" } dd { (edit.author) } }
+            @if !edit.reason.is_empty() { div { dt { "Why" } dd { (edit.reason) } } }
+            div { dt { "Targets, fixed then" } dd { (edit.targets.len()) } }
+            div { dt { "Scopes" } dd { @if edit.scopes.is_empty() { "–" } @else { (edit.scopes.join(", ")) } } }
+        }
+        @if latest > edit.generation { p.note { "A later generation is in force: " a href=(route::policy(name)) { (name) "@" (latest) } ". Clusters that hold it count as applied." } }
+        @if let Some(status) = status { (bar(&status.counts.unwrap_or_default())) }
+    }
+}
+
+fn spread(status: &v1::PolicyStatus) -> Markup {
+    let counts = status.counts.unwrap_or_default();
+    let all = Spread::of(status, |_| true);
+    let told = |percent| percentile(&all.applied_ms, percent).map_or("–".to_owned(), when::took);
+    html! {
+        h2 { "How it spread" }
+        dl.figures {
+            @for (name, percent) in [("p50", 50), ("p90", 90), ("p99", 99), ("last", 100)] {
+                div { dt { (name) } dd { (told(percent)) } }
+            }
+            div { dt { "received, p50" } dd { (percentile(&all.received_ms, 50).map_or("–".to_owned(), when::took)) } }
+            div { dt { "applied" } dd { (all.applied_ms.len()) " of " (counts.target) } }
+            @if counts.later > 0 { div { dt { "joined later" } dd { (counts.later) } } }
+            @if counts.left > 0 { div { dt { "left since" } dd { (counts.left) } } }
+            @if counts.observing > 0 { div { dt { "only observe" } dd { (counts.observing) } } }
+        }
+        (plot::spread(&lines(status, &all), "Share of the targets that had received and applied the edit, over the time since its commit"))
+        p.quiet { "From the publisher's clock at the commit to each cluster's own." }
+    }
+}
+
+/// Received by all, and applied by region; regions beyond the third share a line.
+fn lines(status: &v1::PolicyStatus, all: &Spread) -> Vec<Line> {
+    let mut regions: BTreeMap<&str, usize> = BTreeMap::new();
+    let targets = || {
+        let lines = status.clusters.iter();
+        lines.filter(|line| line.membership() == Membership::Target)
+    };
+    for line in targets() {
+        *regions.entry(&line.region).or_default() += 1;
+    }
+    let mut largest: Vec<(&str, usize)> = regions.into_iter().collect();
+    largest.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
+    let mut lines = vec![Line {
+        name: "received, all regions".to_owned(),
+        class: plot::CLASSES[0],
+        times_ms: all.received_ms.clone(),
+        of: targets().count(),
+    }];
+    for (place, (region, count)) in largest.iter().take(3).enumerate() {
+        lines.push(Line {
+            name: format!("applied, {region}"),
+            class: plot::CLASSES[1 + place],
+            times_ms: Spread::of(status, |line| line.region == *region).applied_ms,
+            of: *count,
+        });
+    }
+    let rest: Vec<&str> = largest.iter().skip(3).map(|(region, _)| *region).collect();
+    if !rest.is_empty() {
+        lines.push(Line {
+            name: format!("applied, {} more regions", rest.len()),
+            class: plot::CLASSES[4],
+            times_ms: Spread::of(status, |line| rest.contains(&line.region.as_str())).applied_ms,
+            of: largest.iter().skip(3).map(|(_, count)| count).sum(),
+        });
+    }
+    lines
+}
+
+fn stragglers(status: &v1::PolicyStatus) -> Markup {
+    let mut late: Vec<&v1::ClusterLine> = status
+        .clusters
+        .iter()
+        .filter(|line| line.membership() == Membership::Target && line.state() != AckState::Applied)
+        .collect();
+    late.sort_by_key(|line| (std::cmp::Reverse(line.state), line.cluster.clone()));
+    html! {
+        h2 { "Stragglers" }
+        @if late.is_empty() { p.good { "None: every target has applied it." } } @else {
+            (line_table(late.iter().take(STRAGGLERS_MAX).copied(), status.generation))
+            @if late.len() > STRAGGLERS_MAX { p.quiet { "and " (late.len() - STRAGGLERS_MAX) " more" } }
+        }
+    }
+}
+
+/// Whether the cluster of a line is heard, or what was decided about it.
+fn lives(line: &v1::ClusterLine) -> Life {
+    let phase = match line.membership() {
+        Membership::Unenrolled => "pending",
+        Membership::Draining => "draining",
+        Membership::CutOff => "cutOff",
+        _ => "active",
+    };
+    Life::of_parts(&line.liveness.unwrap_or_default(), false, "", phase)
+}
+
+/// Lines of one policy, cluster by cluster.
+pub(super) fn line_table<'a>(
+    lines: impl Iterator<Item = &'a v1::ClusterLine>,
+    generation: u64,
+) -> Markup {
+    html! {
+        div.scroll { table {
+            thead { tr { th scope="col" { "Cluster" } th scope="col" { "Policy" } th scope="col" { "Liveness" } th.num scope="col" { "Holds" } th scope="col" { "Why" } } }
+            tbody { @for line in lines {
+                @let heard = line.liveness.unwrap_or_default();
+                @let life = lives(line);
+                @let age = heard.since.as_ref().map(|since| when::age(when::now_ms() - when::ms(since)));
+                tr.(life.class()) {
+                    th scope="row" { a href=(route::cluster(&line.cluster)) { (line.cluster) } }
+                    td { (State::of(line.state(), &line.reason, line.last_applied_generation, generation).mark()) }
+                    td { (life.mark(age.as_deref())) }
+                    td.num { @if line.generation_held > 0 { "@" (line.generation_held) } @else { "–" } }
+                    td { @if line.failing.is_empty() { (reason(&line.reason)) " " (line.message) }
+                        @if !line.failing.is_empty() { ul.objects { @for one in &line.failing { li { code { (one.object) } " " (reason(&one.reason)) " " (one.message) } } } } }
+                }
+            } }
+        } }
+    }
+}

@@ -1,0 +1,195 @@
+//! Pages. Each is a title and some parts; the frame around them is the same everywhere.
+
+mod activity;
+mod cluster;
+mod edit;
+mod fleet;
+mod policy;
+
+use axum::http::StatusCode;
+use maud::{DOCTYPE, Markup, html};
+use tonic::{Code, Status};
+
+use crate::{
+    feed::Fleet,
+    route::{self, Route},
+    serve::Shared,
+    when,
+};
+
+/// A page: what stands in it, part by part, each under the name by which it is replaced.
+pub(crate) struct Page {
+    pub(crate) status: StatusCode,
+    title: String,
+    parts: Vec<(&'static str, Markup)>,
+}
+
+impl Page {
+    fn new(title: impl Into<String>) -> Page {
+        Page {
+            status: StatusCode::OK,
+            title: title.into(),
+            parts: Vec::new(),
+        }
+    }
+
+    fn with(mut self, id: &'static str, part: Markup) -> Page {
+        self.parts.push((id, part));
+        self
+    }
+}
+
+/// Makes a page of what is known now.
+pub(crate) async fn make(route: &Route, shared: &Shared) -> Page {
+    let fleet = shared.fleet.borrow().clone();
+    let made = match route {
+        Route::Fleet(filter) => Ok(fleet::page(&fleet, filter)),
+        Route::Policies { search } => Ok(policy::list(&fleet, search)),
+        Route::Policy { name, compared } => {
+            policy::page(&fleet, &shared.source, name, *compared).await
+        }
+        Route::Cluster(name) => cluster::page(&fleet, &shared.source, name).await,
+        Route::Edit { revision, policy } => {
+            edit::page(&fleet, &shared.source, *revision, policy.as_ref()).await
+        }
+    };
+    made.unwrap_or_else(|status| failed(&status))
+}
+
+/// A page that is not there.
+pub(crate) fn missing(why: &str) -> Page {
+    let mut page = Page::new("Not found").with(
+        "content",
+        html! { h1 { "Not found" } p { (why) } p { a href="/" { "To the fleet" } } },
+    );
+    page.status = StatusCode::NOT_FOUND;
+    page
+}
+
+fn failed(status: &Status) -> Page {
+    if status.code() == Code::NotFound {
+        return missing(status.message());
+    }
+    let mut page = Page::new("Not to be had").with(
+        "content",
+        html! { h1 { "Not to be had now" } p { "The publisher says: " (status.message()) } },
+    );
+    page.status = StatusCode::BAD_GATEWAY;
+    page
+}
+
+/// Everything of a page that may change, by its id.
+pub(crate) fn parts(page: &Page, fleet: &Fleet) -> Vec<(String, String)> {
+    let own = page
+        .parts
+        .iter()
+        .map(|(id, part)| ((*id).to_owned(), part.clone().into_string()));
+    let shared = [
+        ("asof".to_owned(), as_of(fleet).into_string()),
+        ("activity".to_owned(), activity::list(fleet).into_string()),
+    ];
+    own.chain(shared).collect()
+}
+
+/// The whole document.
+pub(crate) fn frame(page: &Page, fleet: &Fleet) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (page.title) " · Writ" }
+                link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
+                link rel="stylesheet" href="/assets/style.css";
+                script src="/assets/app.js" defer {}
+            }
+            body {
+                a.skip href="#main" { "To the content" }
+                header.top {
+                    nav aria-label="Pages" {
+                        a.brand href="/" { span.seal aria-hidden="true" {} "Writ" }
+                        a href="/" { "Fleet" }
+                        a href="/policies" { "Policies" }
+                    }
+                    form.search action="/" role="search" {
+                        label.sr for="q" { "Search clusters" }
+                        input #q name="q" type="search" placeholder="Search clusters" autocomplete="off";
+                    }
+                    div #asof aria-live="polite" { (as_of(fleet)) }
+                }
+                p #cut role="alert" hidden {}
+                main #main {
+                    @for (id, part) in &page.parts {
+                        section id=(id) { (part) }
+                    }
+                }
+                details.drawer {
+                    summary { "Activity" }
+                    div #activity { (activity::list(fleet)) }
+                }
+            }
+        }
+    }
+}
+
+/// As of when a page is, and whether that is now.
+fn as_of(fleet: &Fleet) -> Markup {
+    let Some(as_of) = &fleet.as_of else {
+        return html! { span.asof.not-live { "not live: the publisher was not heard yet" } };
+    };
+    let revision = as_of.revision.unwrap_or_default();
+    let time = as_of.time.as_ref().map_or(0, when::ms);
+    html! {
+        @match fleet.not_live_since() {
+            Some(since) => { span.asof.not-live { "not live since " (when::clock(since)) } }
+            None => { span.asof.is-live { span.pulse aria-hidden="true" {} "live" } }
+        }
+        span.asof-detail title={"by " (as_of.publisher) ", " (when::stamp(time))} {
+            "revision " b { (route::said(&revision)) } time { " · " (when::clock(time)) " UTC" }
+        }
+        @if !as_of.edits_refused.is_empty() {
+            span.asof-alarm { "takes no edits: " (as_of.edits_refused) }
+        }
+    }
+}
+
+/// The counts of a status as one bar and its words.
+fn bar(counts: &writ_proto::v1::Counts) -> Markup {
+    let parts = [
+        ("applied", "s-applied", counts.applied),
+        ("pending", "s-pending", counts.pending),
+        ("refused", "s-refused", counts.refused),
+        ("silent", "l-silent", counts.silent),
+    ];
+    let said: Vec<String> = parts
+        .iter()
+        .filter(|(_, _, count)| *count > 0)
+        .map(|(word, _, count)| format!("{count} {word}"))
+        .collect();
+    let total = counts.target.max(1);
+    html! {
+        span.spread {
+            svg.bar viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" {
+                rect.bar-rest x="0" y="0" width="100" height="6" {}
+                @for (place, (_, class, count)) in parts.iter().enumerate() {
+                    @let before: u32 = parts[..place].iter().map(|part| part.2).sum();
+                    rect.(class) x=(share(before, total)) y="0" width=(share(*count, total)) height="6" {}
+                }
+            }
+            span.spread-words { @if said.is_empty() { "no targets" } @else { (said.join(", ")) } }
+        }
+    }
+}
+
+fn share(count: u32, of: u32) -> String {
+    format!("{:.2}", f64::from(count) * 100.0 / f64::from(of))
+}
+
+/// A reason, with the page that explains it as its title.
+fn reason(word: &str) -> Markup {
+    html! { @if !word.is_empty() { code.reason title={"docs/errors/" (word) ".md"} { (word) } } }
+}
+
+#[cfg(test)]
+mod tests;

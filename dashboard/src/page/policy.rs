@@ -1,0 +1,202 @@
+//! One policy: who has it and who lacks it, its generations, and what changed between two of them.
+
+use maud::{Markup, html};
+use serde_json::Value;
+use similar::{ChangeTag, TextDiff};
+use tonic::Status;
+use writ_proto::v1::{self, AckState};
+
+use super::{Page, bar, edit::line_table, reason};
+use crate::{feed::Fleet, route, source::Source, when};
+
+/// Clusters that are listed by name.
+const LISTED_MAX: usize = 300;
+
+/// Lines around a change.
+const AROUND: usize = 3;
+
+/// All policies, as a list.
+pub(super) fn list(fleet: &Fleet, search: &str) -> Page {
+    let fitting = fleet
+        .newest()
+        .into_iter()
+        .filter(|status| status.policy.contains(search));
+    let part = html! {
+        h1 { "Policies" }
+        div.scroll { table {
+            thead { tr { th scope="col" { "Policy" } th scope="col" { "Clusters" } th scope="col" { "How far" } th scope="col" { "By, and why" } th.num scope="col" { "Ago" } } }
+            tbody { @for status in fitting {
+                @let head = fleet.heads.get(&status.policy);
+                tr {
+                    th scope="row" { a href=(route::policy(&status.policy)) { (status.policy) } " " small { "@" (status.generation) @if status.deleted { ", deleted" } } }
+                    td { @if let Some(head) = head { (head.clusters) } }
+                    td { (bar(&status.counts.unwrap_or_default())) }
+                    td.why { @if let Some(head) = head { span { (head.author) } @if !head.reason.is_empty() { " " q { (head.reason) } } } }
+                    td.num { (status.committed_at.as_ref().map_or("–".to_owned(), |at| when::age(when::now_ms() - when::ms(at)))) }
+                }
+            } }
+        } }
+    };
+    Page::new("Policies").with("list", part)
+}
+
+pub(super) async fn page(
+    fleet: &Fleet,
+    source: &Source,
+    name: &str,
+    compared: Option<(u64, u64)>,
+) -> Result<Page, Status> {
+    let status = source.policy_status(name, 0).await?;
+    let edits = source.edits(name).await?;
+    let head = fleet.heads.get(name);
+    let newest = status.generation;
+    let (from, to) = compared.unwrap_or((newest.saturating_sub(1), newest));
+    Ok(Page::new(name)
+        .with("head", heading(name, &status, head))
+        .with("lacks", lacks(&status))
+        .with("generations", generations(name, &edits, (from, to)))
+        .with("difference", compare(source, name, from, to).await)
+        .with("has", has(&status)))
+}
+
+fn heading(name: &str, status: &v1::PolicyStatus, head: Option<&v1::Policy>) -> Markup {
+    html! {
+        p.crumbs { a href="/policies" { "Policies" } }
+        h1 { (name) " " small { "@" (status.generation) @if status.deleted { ", deleted" } } }
+        @if let Some(head) = head {
+            dl.facts {
+                div { dt { "Clusters" } dd { (head.clusters) } }
+                div { dt { "Objects" } dd { (head.object_count) } }
+                div { dt { "Grants" } dd { (head.grant_count) } }
+                div { dt { "Last edit by" } dd { (head.author) } }
+                @if !head.reason.is_empty() { div { dt { "Why" } dd { (head.reason) } } }
+            }
+        }
+        (bar(&status.counts.unwrap_or_default()))
+    }
+}
+
+/// Refusals by reason, then who lacks it otherwise.
+fn lacks(status: &v1::PolicyStatus) -> Markup {
+    let lacking: Vec<&v1::ClusterLine> = status
+        .clusters
+        .iter()
+        .filter(|line| {
+            line.state() != AckState::Applied && line.membership() != v1::Membership::Left
+        })
+        .collect();
+    let mut reasons: Vec<(&str, usize)> = Vec::new();
+    for line in lacking
+        .iter()
+        .filter(|line| line.state() == AckState::Refused)
+    {
+        match reasons.iter_mut().find(|(known, _)| *known == line.reason) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((&line.reason, 1)),
+        }
+    }
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    html! {
+        h2 { "Who lacks it" }
+        @if lacking.is_empty() { p.good { "Nobody that it is for." } } @else {
+            @if !reasons.is_empty() { p.reasons { "Refused: " @for (word, count) in reasons { (reason(word)) " " b { (count) } " " } } }
+            (line_table(lacking.iter().take(LISTED_MAX).copied(), status.generation))
+            @if lacking.len() > LISTED_MAX { p.quiet { "and " (lacking.len() - LISTED_MAX) " more" } }
+        }
+    }
+}
+
+fn has(status: &v1::PolicyStatus) -> Markup {
+    let having: Vec<&v1::ClusterLine> = status
+        .clusters
+        .iter()
+        .filter(|line| line.state() == AckState::Applied)
+        .collect();
+    html! {
+        h2 { "Who has it" }
+        @if having.is_empty() { p.quiet { "Nobody, as far as is known." } } @else {
+            details { summary { b { (having.len()) } " clusters" }
+                p.names { @for line in having.iter().take(LISTED_MAX) { span.name { a href=(route::cluster(&line.cluster)) { (line.cluster) } } }
+                @if having.len() > LISTED_MAX { span.quiet { "and " (having.len() - LISTED_MAX) " more" } } }
+            }
+        }
+    }
+}
+
+fn generations(name: &str, edits: &v1::ListEditsResponse, (from, to): (u64, u64)) -> Markup {
+    html! {
+        h2 { "Generations" }
+        div.scroll { table {
+            thead { tr { th scope="col" { "Generation" } th scope="col" { "What" } th scope="col" { "By, and why" } th.num scope="col" { "Targets" } th scope="col" { "When" } th scope="col" { "Compare" } } }
+            tbody { @for edit in edits.edits.iter().rev() {
+                @let revision = edit.revision.unwrap_or_default();
+                @let is_compared = edit.generation == from || edit.generation == to;
+                tr aria-current=[is_compared.then_some("true")] {
+                    th scope="row" { a href=(route::edit(&revision, name, edit.generation)) { "@" (edit.generation) } }
+                    td { (kind(edit.kind())) }
+                    td.why { span { (edit.author) } @if !edit.reason.is_empty() { " " q { (edit.reason) } } }
+                    td.num { (edit.targets.len()) }
+                    td { (edit.committed_at.as_ref().map_or("–".to_owned(), |at| when::stamp(when::ms(at)))) }
+                    td { a href={ (route::policy(name)) "?from=" (edit.generation) "&to=" (to.max(edit.generation)) "#difference" } { "with @" (to.max(edit.generation)) } }
+                }
+            } }
+        } }
+        @if edits.oldest_generation > 1 { p.quiet { "Generations before @" (edits.oldest_generation) " are not kept." } }
+    }
+}
+
+fn kind(of: v1::EditKind) -> &'static str {
+    match of {
+        v1::EditKind::Created => "created",
+        v1::EditKind::Changed => "changed",
+        v1::EditKind::Moved => "moved",
+        v1::EditKind::Deleted => "deleted",
+        v1::EditKind::Recreated => "created again",
+        v1::EditKind::Put | v1::EditKind::Unspecified => "put in place",
+    }
+}
+
+async fn compare(source: &Source, name: &str, from: u64, to: u64) -> Markup {
+    let read = async |generation: u64| match generation {
+        0 => Ok(String::new()),
+        _ => source
+            .edit(name, generation)
+            .await
+            .map(|edit| edit.manifest),
+    };
+    let both = (read(from).await, read(to).await);
+    html! {
+        h2 { "What changed from @" (from) " to @" (to) }
+        @match both {
+            (Ok(old), Ok(new)) => { (difference(&old, &new)) }
+            (Err(status), _) | (_, Err(status)) => { p.quiet { (status.message()) } }
+        }
+    }
+}
+
+/// Two documents, line by line.
+pub(super) fn difference(old: &str, new: &str) -> Markup {
+    let (old, new) = (pretty(old), pretty(new));
+    if old == new {
+        return html! { p.quiet { "Nothing." } };
+    }
+    let diff = TextDiff::from_lines(&old, &new);
+    html! {
+        div.diff role="region" tabindex="0" aria-label="Changes, line by line" {
+            @for group in diff.grouped_ops(AROUND) {
+                pre { @for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
+                    @match change.tag() {
+                        ChangeTag::Delete => { del { "- " (change.value()) } }
+                        ChangeTag::Insert => { ins { "+ " (change.value()) } }
+                        ChangeTag::Equal => { span { "  " (change.value()) } }
+                    }
+                } }
+            }
+        }
+    }
+}
+
+fn pretty(manifest: &str) -> String {
+    let parsed: Result<Value, _> = serde_json::from_str(manifest);
+    parsed.map_or_else(|_| manifest.to_owned(), |parsed| format!("{parsed:#}\n"))
+}
