@@ -15,12 +15,12 @@ use super::{Fault, MUTATIONS, Mutation, Options, Outcome, Promise, run};
 /// more seeds than a test has: see `docs/simulator.md`.
 pub const NOT_SHOWN: [Mutation; 7] = [
     Mutation::ListenFirst,
-    Mutation::Guard(Guard::IndexBelowSeen),
-    Mutation::Guard(Guard::LateBody),
-    Mutation::Guard(Guard::LateBase),
-    Mutation::Guard(Guard::KeptSeen),
-    Mutation::Guard(Guard::AsOf),
-    Mutation::Guard(Guard::RemovalMemory),
+    Mutation::Guards(&[Guard::IndexBelowSeen]),
+    Mutation::Guards(&[Guard::LateBody]),
+    Mutation::Guards(&[Guard::LateBase]),
+    Mutation::Guards(&[Guard::KeptSeen]),
+    Mutation::Guards(&[Guard::AsOf]),
+    Mutation::Guards(&[Guard::RemovalMemory]),
 ];
 
 /// The sum of many runs.

@@ -249,6 +249,31 @@ fn what_was_begun_for_a_policy_that_is_over_meanwhile_is_undone() {
 }
 
 #[test]
+fn while_an_attempt_is_under_way_nothing_is_said_to_be_applied_or_gone() {
+    // Half of it may be deleted when the policy is put back as it was.
+    let mut scene = Scene::holding(&[local("a")]);
+    scene.edit_live(&documents::delete(Kind::Policy, "a"));
+    assert_eq!(scene.follower.decide().len(), 1);
+    scene.follower.on_begun(policy("a"));
+    scene.edit_live(&local("a"));
+    assert!(scene.follower.decide().is_empty());
+    assert_eq!(scene.exceptions().len(), 1);
+    scene.follower.on_ended(&policy("a"));
+    assert!(scene.exceptions().is_empty());
+
+    // Half of it may be there when the policy goes elsewhere.
+    scene.edit_live(&local("b"));
+    assert_eq!(scene.follower.decide().len(), 1);
+    scene.follower.on_begun(policy("b"));
+    scene.edit_live(&documents::policy("b", &json!({"regions": ["us"]})));
+    assert_eq!(scene.exceptions().len(), 1);
+    scene.catch_up();
+    assert_eq!(scene.exceptions().len(), 1);
+    scene.follower.on_ended(&policy("b"));
+    assert!(scene.exceptions().is_empty());
+}
+
+#[test]
 fn a_damaged_memory_removes_nothing_before_the_log_was_read() {
     for gone in [false, true] {
         let mut scene = Scene::holding(&[local("a")]);
