@@ -321,6 +321,20 @@ impl Follower {
         !matches!(self.target(key), Some(Target::Remove(_)))
     }
 
+    /// Whether a name was last brought to where it should be now. The word is not enough to tell: a cut may
+    /// be without it, or other labels take it away and bring it back.
+    pub(super) fn is_as_wanted(&self, key: &Key, past: &Past) -> bool {
+        let word = &self.words[key];
+        match self.target(key) {
+            Some(Target::Remove(_)) => past.removed,
+            Some(Target::Apply(_, content)) => !past.removed && past.hash == Some(content.hash),
+            Some(Target::Refuse(_)) | None => {
+                let hash = word.content.as_ref().map(|content| content.hash);
+                past.removed && past.as_of >= word.revision || past.hash == hash
+            }
+        }
+    }
+
     fn act(&self, key: &Key) -> Option<Action> {
         let (word, past) = (&self.words[key], self.past.get(key));
         let (as_of, content) = match self.target(key)? {

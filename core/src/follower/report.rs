@@ -107,8 +107,7 @@ impl Follower {
             let waits = self.is_meant(key) || self.under_way.contains(key);
             return waits.then(|| pending("Waiting", "not applied yet"));
         };
-        let current = past.removed && (past.as_of >= word.revision || !self.may_select(key))
-            || past.hash == word.content.as_ref().map(|content| content.hash);
+        let current = self.is_as_wanted(key, past);
         match self.standings.get(key) {
             _ if !current => Some(pending("Waiting", "a newer generation is not applied yet")),
             Some(standing) if standing.state == State::Refused => Some(standing.clone()),

@@ -114,11 +114,11 @@ pub const MUTATIONS: [(Mutation, &str); 31] = [
     ),
     (
         Mutation::Guards(&[Guard::OpenBelowSeen]),
-        "2  … nor is it held once it has become that",
+        "2  + an index that became that is not held",
     ),
     (
         Mutation::Guards(&[Guard::IndexBelowSeen, Guard::OpenBelowSeen]),
-        "2  both",
+        "2  ++ both of an index below what was seen",
     ),
     (
         Mutation::Guards(&[Guard::LateBody]),
@@ -130,11 +130,11 @@ pub const MUTATIONS: [(Mutation, &str); 31] = [
     ),
     (
         Mutation::Guards(&[Guard::Digest]),
-        "5  the states of a cut have the root's digests",
+        "5  + a cut's states have the root's digests",
     ),
     (
         Mutation::Guards(&[Guard::LateBase, Guard::Digest]),
-        "3  both",
+        "3  ++ both of a base that is not the one named",
     ),
     (
         Mutation::Guards(&[Guard::KeptSeen]),
@@ -142,15 +142,15 @@ pub const MUTATIONS: [(Mutation, &str); 31] = [
     ),
     (
         Mutation::Guards(&[Guard::KeptCut]),
-        "4  the last cut survives restarts",
+        "4  + the last cut survives restarts",
     ),
     (
         Mutation::Guards(&[Guard::LateBody, Guard::KeptCut]),
-        "3  this, and a body older than its entry",
+        "3  ++ both of a body older than its entry",
     ),
     (
         Mutation::Guards(&[Guard::KeptSeen, Guard::KeptCut]),
-        "4  neither what was seen nor the cut survives",
+        "4  + neither what was seen nor the cut survives",
     ),
     (
         Mutation::Guards(&[Guard::AsOf]),
@@ -158,7 +158,7 @@ pub const MUTATIONS: [(Mutation, &str); 31] = [
     ),
     (
         Mutation::Guards(&[Guard::AsOf, Guard::KeptSeen, Guard::KeptCut]),
-        "4  nor that, nor is the record looked at",
+        "4  ++ all three of what was reached before",
     ),
     (
         Mutation::Guards(&[Guard::RecordAhead]),

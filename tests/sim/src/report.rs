@@ -190,11 +190,15 @@ pub fn mutation_line(name: &str, total: &Total, base: &Total) -> String {
     )
 }
 
-/// All mutations, each over the same seeds.
-pub fn mutations(first: u64, count: u64, threads: usize, mut tell: impl FnMut(String)) {
+/// All mutations that have a text in their names, each over the same seeds.
+pub fn mutations(first: u64, count: u64, threads: usize, only: &str, mut tell: impl FnMut(String)) {
     let base = run_many(first, count, threads, None, |_| {});
     tell(mutation_line("nothing is taken out", &base, &base));
-    for (mutation, name) in MUTATIONS {
+    for (mutation, name) in MUTATIONS
+        .iter()
+        .copied()
+        .filter(|(_, name)| name.contains(only))
+    {
         let total = run_many(first, count, threads, Some(mutation), |_| {});
         tell(mutation_line(name, &total, &base));
     }
