@@ -76,7 +76,7 @@ impl Follower {
             ..Summary::default()
         };
         for (key, word) in &self.words {
-            let Some(standing) = self.standing(key, word) else {
+            let Some(standing) = self.standing(key) else {
                 continue;
             };
             if key.0 == Kind::Policy {
@@ -94,7 +94,8 @@ impl Follower {
     }
 
     /// Where a name stands; nothing where it is not for this cluster and nothing of ours is left.
-    pub fn standing(&self, key: &Key, word: &Word) -> Option<Standing> {
+    pub fn standing(&self, key: &Key) -> Option<Standing> {
+        self.words.get(key)?;
         if let Some(refused) = self.refused_standing(key) {
             return Some(refused);
         }

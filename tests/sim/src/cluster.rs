@@ -462,10 +462,8 @@ impl Cluster {
     /// Whether it says of a policy that the recovered log does not speak of what is here.
     pub(super) fn is_not_recovered(&self, policy: &str) -> bool {
         let key = (Kind::Policy, Name::parse(policy).expect("a name"));
-        let standing = self.run.as_ref().and_then(|run| {
-            let follower = run.follower();
-            follower.standing(&key, follower.word(&key)?)
-        });
+        let run = self.run.as_ref();
+        let standing = run.and_then(|run| run.follower().standing(&key));
         standing.is_some_and(|standing| standing.reason == "NotRecovered")
     }
 
@@ -498,7 +496,7 @@ impl Cluster {
             let Some(word) = follower.word(&key) else {
                 continue;
             };
-            let standing = follower.standing(&key, word);
+            let standing = follower.standing(&key);
             if standing.is_some_and(|standing| standing.state == State::Applied)
                 && word.content.is_some()
             {

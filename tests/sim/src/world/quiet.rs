@@ -184,8 +184,7 @@ impl World {
                     continue;
                 }
                 let key = (Kind::Policy, Name::parse(policy).expect("a name"));
-                let word = run.follower().word(&key);
-                let standing = word.and_then(|word| run.follower().standing(&key, word));
+                let standing = run.follower().standing(&key);
                 let is_named = standing
                     .as_ref()
                     .is_some_and(|it| it.state == AckState::Refused && !it.reason.is_empty());
