@@ -13,7 +13,7 @@ use super::{Fault, MUTATIONS, Mutation, Options, Outcome, Promise, run};
 
 /// Guards without which nothing broke in a few seeds. Others stand behind some of them, and some take
 /// more seeds than a test has: see `docs/simulator.md`.
-pub const NOT_SHOWN: [Mutation; 7] = [
+pub const NOT_SHOWN: [Mutation; 15] = [
     Mutation::ListenFirst,
     Mutation::Guards(&[Guard::IndexBelowSeen]),
     Mutation::Guards(&[Guard::LateBody]),
@@ -21,6 +21,14 @@ pub const NOT_SHOWN: [Mutation; 7] = [
     Mutation::Guards(&[Guard::KeptSeen]),
     Mutation::Guards(&[Guard::AsOf]),
     Mutation::Guards(&[Guard::RemovalMemory]),
+    Mutation::Guards(&[Guard::OpenBelowSeen]),
+    Mutation::Guards(&[Guard::IndexBelowSeen, Guard::OpenBelowSeen]),
+    Mutation::Guards(&[Guard::Digest]),
+    Mutation::Guards(&[Guard::LateBase, Guard::Digest]),
+    Mutation::Guards(&[Guard::KeptCut]),
+    Mutation::Guards(&[Guard::LateBody, Guard::KeptCut]),
+    Mutation::Guards(&[Guard::KeptSeen, Guard::KeptCut]),
+    Mutation::Guards(&[Guard::AsOf, Guard::KeptSeen, Guard::KeptCut]),
 ];
 
 /// The sum of many runs.
