@@ -170,4 +170,7 @@ pub struct Pulse {
     pub observing: bool,
     /// As in an [`Ack`].
     pub witness: Vec<u8>,
+    /// Whether what is not applied is just what the ack of that counter says, so that only the position
+    /// may be another.
+    pub as_acked: bool,
 }

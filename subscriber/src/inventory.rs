@@ -12,7 +12,9 @@ use crate::apply::{Effect, Report};
 use crate::cluster::ErrorKind;
 use crate::outcome::Drift;
 
-/// The inventory while the steps are carried out: all that was there, and all that may come.
+/// The inventory while the steps are carried out: all that was there, and all that may come. What the plan
+/// found to be ours is listed by the uid that it has: it may be another than the one recorded, made by a
+/// process that died then, and what told of that is not listed for ever.
 pub(crate) fn intended(before: &[InventoryItem], plan: &Plan) -> Vec<InventoryItem> {
     let mut items = by_reference(before);
     for step in plan.steps() {
@@ -25,19 +27,30 @@ pub(crate) fn intended(before: &[InventoryItem], plan: &Plan) -> Vec<InventoryIt
                 };
                 items.insert(reference, item);
             }
-            Action::Replace { .. } => {
+            Action::Replace { uid, .. } => {
+                know_by(&mut items, &step.reference, uid);
                 let temporary = temporary_reference(&step.reference);
                 items.insert(temporary.clone(), InventoryItem::intended(temporary));
             }
             // Already listed, but for what is taken over or was left behind.
-            Action::Update { .. } => {
+            Action::Update { uid, .. } => {
                 let item = InventoryItem::intended(step.reference.clone());
                 items.entry(step.reference.clone()).or_insert(item);
+                know_by(&mut items, &step.reference, uid);
             }
-            Action::Delete { .. } | Action::Release { .. } => {}
+            Action::Delete { uid, .. } | Action::Release { uid, .. } => {
+                know_by(&mut items, &step.reference, uid);
+            }
         }
     }
     items.into_values().collect()
+}
+
+fn know_by(items: &mut BTreeMap<ObjectRef, InventoryItem>, at: &ObjectRef, uid: &str) {
+    let item = items.get_mut(at);
+    if let Some(listed) = item.and_then(|item| item.uid.as_mut()) {
+        uid.clone_into(listed);
+    }
 }
 
 /// Whether the record in the cluster already says where this attempt goes and what it may touch.
@@ -225,6 +238,46 @@ mod tests {
         recorded.push(InventoryItem::intended(temporary_reference(&binding())));
         let made = removal_of(&recorded, "another");
         assert_eq!((made.steps().count(), made.held.len()), (1, 0));
+    }
+
+    #[test]
+    fn what_is_removed_under_another_uid_is_listed_by_that_one() {
+        // The stand-in is dropped; were the removal to fail, the binding would be taken for a copy.
+        let mut recorded = recorded();
+        recorded.push(InventoryItem::intended(temporary_reference(&binding())));
+        let made = removal_of(&recorded, "another");
+        assert_eq!(made.dropped, [temporary_reference(&binding())]);
+        let ahead = intended(&recorded, &made);
+        assert_eq!(ahead[0].uid.as_deref(), Some("another"));
+        let lost = Error::new(ErrorKind::Unavailable, "delete", binding(), "no answer");
+        let report = Report {
+            failures: vec![(binding(), lost)],
+            ..Report::default()
+        };
+        let left = confirmed(&ahead, &made, &report);
+        let again = removal_of(&left, "another");
+        assert_eq!((again.steps().count(), again.held.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_stand_in_stays_listed_until_its_binding_could_be_read() {
+        let mut recorded = recorded();
+        recorded.push(InventoryItem::intended(temporary_reference(&binding())));
+        let observed = Observed {
+            objects: BTreeMap::from([(temporary_reference(&binding()), None)]),
+            ..Observed::default()
+        };
+        let policy = PolicyName::parse("payments").unwrap();
+        let wanted = Wanted {
+            policy: &policy,
+            objects: &[],
+            removal: Removal::Prune,
+            adopt: Adopt::Never,
+            drift: OnDrift::PutBack,
+        };
+        let made = plan(&wanted, &recorded, &observed, &Limits::NONE);
+        assert_eq!(made.held[0].reason, Reason::Unavailable);
+        assert_eq!(confirmed(&recorded, &made, &Report::default()), recorded);
     }
 
     fn standing_in(uid: &str) -> InventoryItem {

@@ -31,6 +31,7 @@ pub(crate) struct News<'a, C> {
 impl<C: ClusterApi + Send + Sync + 'static> News<'_, C> {
     /// What was decided has been carried out, or has failed.
     pub(crate) fn done(self, done: Done) {
+        self.follower.on_ended(&done.key);
         let Some(past) = done.past else {
             return self.follower.on_forgotten(&done.key);
         };

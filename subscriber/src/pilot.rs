@@ -102,7 +102,9 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
             self.permit(&repairs_in);
             self.ask();
             let actions = self.follower.decide();
-            self.works.start(actions);
+            for key in self.works.start(actions) {
+                self.follower.on_begun(key);
+            }
             let acks_waiting = self.acks.max_capacity() - self.acks.capacity();
             self.meters
                 .looped(&self.follower, self.works.under_way(), acks_waiting);

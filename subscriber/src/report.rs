@@ -183,7 +183,9 @@ impl Reporter {
 
     /// A signed pulse.
     pub(crate) fn pulse(&self, summary: Summary, health: Health<'_>, now_ms: u64) -> Vec<u8> {
+        let acked = self.acked.as_ref().map(|(said, ..)| &said.exceptions);
         let pulse = Pulse {
+            as_acked: acked == Some(&summary.exceptions),
             sender: self.sender.clone(),
             revision: summary.revision,
             feeds: summary.feeds,
@@ -214,7 +216,7 @@ fn cut(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use writ_core::{name::*, scope::Kind};
+    use writ_core::{ack::Exception, name::*, scope::Kind};
 
     use super::*;
 
@@ -307,6 +309,41 @@ mod tests {
         };
         after.tell_again(unknown);
         assert!(after.ack(Summary::default(), 0, 13).is_none());
+    }
+
+    #[test]
+    fn a_pulse_says_whether_anything_but_the_position_has_changed_since_the_ack() {
+        let waits = |name: &str| Summary {
+            exceptions: vec![Exception {
+                kind: Kind::Policy,
+                name: Name::parse(name).unwrap(),
+                generation: Generation(1),
+                revision: Revision::START,
+                state: State::Received,
+                reason: "Waiting".to_owned(),
+                message: String::new(),
+            }],
+            ..Summary::default()
+        };
+        let health = Health {
+            stale: false,
+            kubernetes_version: "v1.36.3",
+            period_ms: 1_000,
+            ceiling: None,
+            observing: false,
+        };
+        let as_acked = |reporter: &Reporter, name: &str| {
+            let bytes = reporter.pulse(waits(name), health, 9);
+            let trusted = Keyring::new([key().public()]);
+            let subject = BusSubject::Pulse(sender());
+            let pulse = log::open::<Pulse>(&subject, &bytes, &trusted).unwrap();
+            pulse.value.as_acked
+        };
+        let mut reporter = Reporter::new(sender(), key(), "a".into(), 1, None);
+        assert!(!as_acked(&reporter, "p"), "nothing was said in this run");
+        reporter.ack(waits("p"), 0, 5).unwrap();
+        assert!(as_acked(&reporter, "p"));
+        assert!(!as_acked(&reporter, "q"), "as many wait, and others");
     }
 
     #[test]

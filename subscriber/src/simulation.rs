@@ -240,7 +240,9 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         self.follower
             .on_kept(&self.kept_now.borrow_and_update().seen);
         let actions = self.follower.decide();
-        self.works.start(actions);
+        for key in self.works.start(actions) {
+            self.follower.on_begun(key);
+        }
         self.busy_since = self
             .works
             .is_busy()

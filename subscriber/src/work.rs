@@ -67,8 +67,9 @@ impl<C: ClusterApi + Send + Sync + 'static> Works<C> {
     }
 
     /// Starts what is decided, not under way, and not waiting for its next attempt, as far as there
-    /// is room. The rest is decided again when something has ended.
-    pub(crate) fn start(&mut self, actions: Vec<Action>) {
+    /// is room. The rest is decided again when something has ended. Answers the names that are begun to be
+    /// brought to another state.
+    pub(crate) fn start(&mut self, actions: Vec<Action>) -> Vec<Key> {
         let now = Instant::now();
         let mut due: Vec<Action> = Vec::new();
         for action in actions {
@@ -78,11 +79,16 @@ impl<C: ClusterApi + Send + Sync + 'static> Works<C> {
         }
         due.sort_by_key(|action| self.rank(action));
         let room = NAMES_AT_ONCE_MAX.saturating_sub(self.busy.len());
+        let mut begun = Vec::new();
         for action in due.into_iter().take(room) {
             self.busy.insert(action.key().clone());
+            if !matches!(action, Action::Forget { .. }) {
+                begun.push(action.key().clone());
+            }
             let (engine, registry) = (self.engine.clone(), self.registry.clone());
             self.under_way.spawn(carry_out(engine, registry, action));
         }
+        begun
     }
 
     /// What goes first: registry entries, which policies lean on; then new work before what failed

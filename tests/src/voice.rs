@@ -179,6 +179,7 @@ impl Voice {
             ceiling: None,
             observing: false,
             witness: vec![],
+            as_acked: true,
         };
         let sealed = log::seal(&pulse, &self.key);
         let sent = live::publish_pulse(&self.client, &self.sender, sealed.bytes.into()).await;

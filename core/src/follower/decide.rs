@@ -121,6 +121,17 @@ impl Follower {
         actions
     }
 
+    /// An action is being carried out. Until [`Self::on_ended`] nothing is said to be applied or gone of
+    /// its name, whatever is wanted of it meanwhile.
+    pub fn on_begun(&mut self, key: Key) {
+        self.under_way.insert(key);
+    }
+
+    /// What was begun of a name has ended, whatever became of it.
+    pub fn on_ended(&mut self, key: &Key) {
+        self.under_way.remove(key);
+    }
+
     /// Says what became of an action. `past` is what the cluster keeps now.
     pub fn on_brought(&mut self, key: &Key, past: Past, standing: Standing) {
         // A later word may have been acted on meanwhile; an older result tells nothing about it.
@@ -210,7 +221,7 @@ impl Follower {
             stated.insert(feed.clone(), wanted.revision);
             let equal = held
                 .at(wanted.revision)
-                .filter(|state| state.digest == wanted.digest);
+                .filter(|state| state.digest == wanted.digest || !stands(Guard::Digest));
             let state = match equal {
                 None if !stands(Guard::Cut) => held.newest()?,
                 equal => equal?,
@@ -310,6 +321,20 @@ impl Follower {
         !matches!(self.target(key), Some(Target::Remove(_)))
     }
 
+    /// Whether a name was last brought to where it should be now. The word is not enough to tell: a cut may
+    /// be without it, or other labels take it away and bring it back.
+    pub(super) fn is_as_wanted(&self, key: &Key, past: &Past) -> bool {
+        let word = &self.words[key];
+        match self.target(key) {
+            Some(Target::Remove(_)) => past.removed,
+            Some(Target::Apply(_, content)) => !past.removed && past.hash == Some(content.hash),
+            Some(Target::Refuse(_)) | None => {
+                let hash = word.content.as_ref().map(|content| content.hash);
+                past.removed && past.as_of >= word.revision || past.hash == hash
+            }
+        }
+    }
+
     fn act(&self, key: &Key) -> Option<Action> {
         let (word, past) = (&self.words[key], self.past.get(key));
         let (as_of, content) = match self.target(key)? {
@@ -403,6 +428,7 @@ impl Follower {
     fn is_over(&self, key: &Key) -> bool {
         let gone = |cut: &Cut| self.words[key].revision <= cut.revision && !cut.holds(key);
         !self.past.contains_key(key)
+            && !self.under_way.contains(key)
             && !self.is_unaccounted(key)
             && self.cut.as_ref().is_some_and(gone)
     }

@@ -92,6 +92,8 @@ pub struct Follower {
     own_before: Option<Content>,
     past: BTreeMap<Key, Past>,
     standings: BTreeMap<Key, Standing>,
+    /// What is being carried out.
+    under_way: BTreeSet<Key>,
     root: Option<Arc<Root>>,
     root_hash: Option<Hash>,
     beat: Option<BeatHeld>,
@@ -129,6 +131,7 @@ impl Follower {
             own_before: None,
             past: BTreeMap::new(),
             standings: BTreeMap::new(),
+            under_way: BTreeSet::new(),
             root: None,
             root_hash: None,
             beat: None,

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Follower, read::Open};
 use crate::{
+    guard::{Guard, stands},
     hash::Hash,
     index::{self, Entries, Index},
     revision::Revision,
@@ -83,7 +84,7 @@ impl Follower {
     /// one that the root states. So a cluster that missed nothing reads the root and finds it equal.
     /// To be called after what was seen and all names were restored.
     pub fn restore_root(&mut self, root: Root, hash: Hash, feeds: BTreeMap<Feed, Entries>) {
-        if !self.admits(&root) || self.root.is_some() {
+        if !self.admits(&root) || self.root.is_some() || !stands(Guard::KeptCut) {
             return;
         }
         for (feed, entries) in feeds {

@@ -257,7 +257,7 @@ impl Follower {
         let Some(open) = self.open.get(feed) else {
             return;
         };
-        if open.index.revision < self.seen[feed] {
+        if open.index.revision < self.seen[feed] && stands(Guard::OpenBelowSeen) {
             self.open.remove(feed);
             return;
         }

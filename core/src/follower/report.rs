@@ -76,7 +76,7 @@ impl Follower {
             ..Summary::default()
         };
         for (key, word) in &self.words {
-            let Some(standing) = self.standing(key, word) else {
+            let Some(standing) = self.standing(key) else {
                 continue;
             };
             if key.0 == Kind::Policy {
@@ -94,7 +94,8 @@ impl Follower {
     }
 
     /// Where a name stands; nothing where it is not for this cluster and nothing of ours is left.
-    pub fn standing(&self, key: &Key, word: &Word) -> Option<Standing> {
+    pub fn standing(&self, key: &Key) -> Option<Standing> {
+        self.words.get(key)?;
         if let Some(refused) = self.refused_standing(key) {
             return Some(refused);
         }
@@ -103,16 +104,18 @@ impl Follower {
             return Some(pending("NotRecovered", message));
         }
         let Some(past) = self.past.get(key) else {
-            // Known, meant for this cluster for all that is known, and not begun.
-            return self
-                .is_meant(key)
-                .then(|| pending("Waiting", "not applied yet"));
+            // Known, meant for this cluster for all that is known, and not confirmed.
+            let waits = self.is_meant(key) || self.under_way.contains(key);
+            return waits.then(|| pending("Waiting", "not applied yet"));
         };
-        let current = past.removed && (past.as_of >= word.revision || !self.may_select(key))
-            || past.hash == word.content.as_ref().map(|content| content.hash);
+        let current = self.is_as_wanted(key, past);
         match self.standings.get(key) {
             _ if !current => Some(pending("Waiting", "a newer generation is not applied yet")),
             Some(standing) if standing.state == State::Refused => Some(standing.clone()),
+            // An attempt at what was wanted before may have written or deleted something already.
+            _ if past.done && self.under_way.contains(key) => {
+                Some(pending("Waiting", "an attempt is under way"))
+            }
             _ if past.done && past.removed => None,
             _ if past.done => Some(Standing::applied()),
             Some(standing) => Some(standing.clone()),

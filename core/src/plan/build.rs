@@ -95,6 +95,7 @@ pub fn plan(
             builder.remove(reference, item, was_replaced);
         }
     }
+    builder.keep_stand_ins();
     builder.finish()
 }
 
@@ -328,6 +329,16 @@ impl<'a> Builder<'a> {
             undoes,
         };
         self.waves.entry(phase).or_default().push(step);
+    }
+
+    /// A stand-in in the record says that its binding may be another than the one recorded. As long as
+    /// that one is held back, nothing is recorded of it, and the stand-in stays listed.
+    fn keep_stand_ins(&mut self) {
+        let held = self.plan.held.iter();
+        let open: BTreeSet<ObjectRef> = held
+            .map(|held| temporary_reference(&held.reference))
+            .collect();
+        self.plan.dropped.retain(|at| !open.contains(at));
     }
 
     fn finish(self) -> Plan {

@@ -173,13 +173,11 @@ impl Member {
         self.hear(pulse.sent_ms, now);
         self.life.pulse(pulse.period_ms, now);
         let held_counter = self.ack.as_ref().map_or(0, |ack| ack.counter);
-        // Between acks only the position moves. It counts where the pulse tells of the same ack, and of
-        // the same numbers: an edit under way that the ack does not list would be called applied.
+        // Between acks only the position moves. It counts where the cluster says that nothing else has
+        // changed since the ack at hand: an edit under way that the ack does not list would be called
+        // applied. Equal numbers are not enough: one policy may be done and another begun since.
         let same_words = self.ack.as_ref().is_some_and(|ack| {
-            ack.counter == pulse.ack_counter
-                && ack.boot_id == pulse.boot_id
-                && ack.counts.pending == pulse.counts.pending
-                && ack.counts.refused == pulse.counts.refused
+            ack.counter == pulse.ack_counter && ack.boot_id == pulse.boot_id && pulse.as_acked
         });
         let moved = same_words && self.reach.extend(pulse.revision, &pulse.feeds);
         let ack_missing = pulse.ack_counter > held_counter;

@@ -125,6 +125,7 @@ fn pulse(cluster: &str, sent_ms: u64) -> Pulse {
         ceiling: None,
         observing: false,
         witness: vec![],
+        as_acked: true,
     }
 }
 
@@ -496,14 +497,15 @@ fn a_pulse_moves_the_position_only_with_the_words_of_the_same_ack() {
         State::Pending
     );
 
-    (later.ack_counter, later.sent_ms, later.counts.pending) = (1, 6, 1);
+    // The numbers are those of the ack, of which one policy may be done since and another begun.
+    (later.ack_counter, later.sent_ms, later.as_acked) = (1, 6, false);
     tracker.pulse(later.clone(), now(2)).unwrap();
     assert_eq!(
         state_of(&status(&tracker, now(2)), "eu-prod-1"),
         State::Pending
     );
 
-    (later.sent_ms, later.counts.pending) = (7, 0);
+    (later.sent_ms, later.as_acked) = (7, true);
     assert!(tracker.pulse(later, now(3)).unwrap().changed);
     assert_eq!(
         state_of(&status(&tracker, now(3)), "eu-prod-1"),

@@ -206,6 +206,7 @@ impl Payload for Pulse {
             ceiling: self.ceiling.map_or_else(Vec::new, |hash| hash.0.to_vec()),
             observing: self.observing,
             witness: self.witness.clone(),
+            as_acked: self.as_acked,
         }
         .encode_to_vec()
     }
@@ -237,6 +238,7 @@ impl Payload for Pulse {
             },
             observing: pulse.observing,
             witness: pulse.witness,
+            as_acked: pulse.as_acked,
         })
     }
 }

@@ -187,6 +187,7 @@ impl FakeCluster {
             ceiling: None,
             observing: false,
             witness: self.witness.clone(),
+            as_acked: true,
         };
         let sealed = log::seal(&pulse, &ack_key(signer));
         live::publish_pulse(&self.client, &self.sender, sealed.bytes.into())

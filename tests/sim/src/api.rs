@@ -54,6 +54,17 @@ pub(super) struct Object {
     pub(super) maker: Maker,
 }
 
+impl Object {
+    /// Whether a subscriber made it for that policy, and has not left it to others.
+    pub(super) fn is_of(&self, at: &ObjectRef, policy: &str) -> bool {
+        let is_marked = self.content["metadata"]["labels"][MANAGED] == "true";
+        documents::policy_of(at) == Some(policy)
+            && self.maker == Maker::Writ
+            && (is_marked || at.kind != "Namespace")
+            && at.kind != "ClusterPolicy"
+    }
+}
+
 /// A change, as a watch tells it.
 #[derive(Debug, Clone)]
 pub(super) struct Change {
@@ -235,6 +246,8 @@ impl Api {
                 self.kill();
                 std::future::pending().await
             }
+            // Many a step back begins with a removal that nobody remembers.
+            2..10 if action == "delete" => Ok(After::Death),
             2..4 if writes => Ok(After::Death),
             4..14 if writes => Ok(After::NoAnswer),
             14..20 if writes => fail(Fault::ApiForbidden, ErrorKind::Forbidden),

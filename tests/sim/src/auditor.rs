@@ -503,6 +503,20 @@ impl Auditor {
         }
     }
 
+    /// Whether a policy was nowhere in force in a cluster since the edit of that revision, and is not now:
+    /// who says that this is applied there says that nothing is left.
+    pub(super) fn is_gone(&self, cluster: usize, policy: &'static str, revision: Revision) -> bool {
+        let id = self.revisions.get(&revision);
+        let Some(from) = id.and_then(|id| self.since.get(id)).copied() else {
+            return false;
+        };
+        let states = self.history.get(from..).unwrap_or_default();
+        !states.is_empty()
+            && states
+                .iter()
+                .all(|state| !state.contains_key(&(cluster, policy)))
+    }
+
     /// A publisher answered an edit.
     pub(super) fn answered(&mut self, id: u64, committed: bool) {
         if committed {

@@ -8,7 +8,8 @@ use std::{
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use writ_core::{
-    ack::State,
+    ack::{Ack, State},
+    envelope::Keyring,
     follower::{Ignored, Read},
     model::{ClusterIdentity, ObjectRef},
     name::Name,
@@ -16,6 +17,7 @@ use writ_core::{
     scope::Kind,
     subject::BusSubject,
 };
+use writ_proto::log;
 use writ_subscriber::{resource::NAMESPACES, simulation::Subscriber};
 
 use super::{
@@ -149,7 +151,7 @@ impl Cluster {
     pub(super) fn tick(&mut self, log: &Log, now_ms: u64) -> Said {
         self.api.lock().away = now_ms < self.away_until_ms;
         self.bury(now_ms);
-        self.live_or_die(now_ms);
+        self.live_or_die(log, now_ms);
         let clock_ms = CLOCK_FROM_MS + self.skew_ms + now_ms;
         let changes = std::mem::take(&mut self.api.lock().changes);
         for change in changes {
@@ -181,7 +183,7 @@ impl Cluster {
     }
 
     /// Starts what is down, and notices what was killed.
-    fn live_or_die(&mut self, now_ms: u64) {
+    fn live_or_die(&mut self, log: &Log, now_ms: u64) {
         if self.api.is_dead() {
             self.shared.trace(|| format!("k{}: killed", self.at + 1));
             if let Some(starting) = self.starting.take() {
@@ -252,6 +254,11 @@ impl Cluster {
                 let mut shared = self.shared.lock();
                 if shared.strikes(Fault::ClockSkew, 300) {
                     self.skew_ms = shared.chance.between(0, 2_000_000);
+                }
+                // It was moved to where another replica is the nearest.
+                if shared.strikes(Fault::ReplicaBehind, 250) {
+                    let length = log.len().saturating_sub(shared.chance.between(1, 200));
+                    self.behind = (length, now_ms + shared.chance.between(500, 4_000));
                 }
             }
             Some(Ok(Err(_)) | Err(_)) | None => self.down_until_ms = now_ms + 100,
@@ -402,7 +409,11 @@ impl Cluster {
                 break;
             }
             let subject = BusSubject::Ack(run.sender().clone());
-            acks.extend(self.outgoing.pop_front().map(|bytes| (subject, bytes)));
+            let Some(bytes) = self.outgoing.pop_front() else {
+                break;
+            };
+            self.shared.trace(|| self.said(&subject, &bytes));
+            acks.push((subject, bytes));
         }
         let mut pulse = None;
         if now_ms >= self.pulse_at_ms {
@@ -412,6 +423,33 @@ impl Cluster {
             pulse = (!cut_off).then(|| (BusSubject::Pulse(run.sender().clone()), bytes));
         }
         Said { acks, pulse }
+    }
+
+    /// What an ack says, for the trace.
+    fn said(&self, subject: &BusSubject, bytes: &[u8]) -> String {
+        let own = Keyring::new([documents::ack_key(self.at).public()]);
+        let Ok(ack) = log::open::<Ack>(subject, bytes, &own) else {
+            return format!("k{}: an ack that can't be read", self.at + 1);
+        };
+        let ack = ack.value;
+        let exceptions = ack.exceptions.iter();
+        let exceptions: Vec<String> = exceptions
+            .map(|it| format!("{}@{} {:?} {}", it.name, it.revision, it.state, it.reason))
+            .collect();
+        let edits = ack.edits.iter().rev().take(4);
+        let edits: Vec<String> = edits
+            .map(|it| {
+                let drift = if it.drift { " drift" } else { "" };
+                format!("{}@{} {:?}{drift}", it.name, it.revision, it.state)
+            })
+            .collect();
+        format!(
+            "k{}: ack {} of boot {}, at {}, but {exceptions:?}; last {edits:?}",
+            self.at + 1,
+            ack.counter,
+            ack.boot,
+            ack.revision,
+        )
     }
 
     /// What a cluster offers to a log that is behind, if it can be reached.
@@ -424,11 +462,17 @@ impl Cluster {
     /// Whether it says of a policy that the recovered log does not speak of what is here.
     pub(super) fn is_not_recovered(&self, policy: &str) -> bool {
         let key = (Kind::Policy, Name::parse(policy).expect("a name"));
-        let standing = self.run.as_ref().and_then(|run| {
-            let follower = run.follower();
-            follower.standing(&key, follower.word(&key)?)
-        });
+        let run = self.run.as_ref();
+        let standing = run.and_then(|run| run.follower().standing(&key));
         standing.is_some_and(|standing| standing.reason == "NotRecovered")
+    }
+
+    /// An object of a policy that is there still.
+    pub(super) fn left_of(&self, policy: &str) -> Option<ObjectRef> {
+        let shelf = self.api.lock();
+        let mut objects = shelf.objects.iter();
+        let left = objects.find(|(at, object)| object.is_of(at, policy));
+        left.map(|(at, _)| at.clone())
     }
 
     /// It says whether it only observes.
@@ -452,7 +496,7 @@ impl Cluster {
             let Some(word) = follower.word(&key) else {
                 continue;
             };
-            let standing = follower.standing(&key, word);
+            let standing = follower.standing(&key);
             if standing.is_some_and(|standing| standing.state == State::Applied)
                 && word.content.is_some()
             {

@@ -25,6 +25,9 @@ struct Args {
     /// Takes out one guard at a time and prints the share of seeds that fail without it.
     #[arg(long)]
     mutations: bool,
+    /// Of the mutations, only those with this in their line.
+    #[arg(long, requires = "mutations", default_value = "")]
+    only: String,
     /// How many threads; one for each core if it is not said.
     #[arg(long)]
     threads: Option<usize>,
@@ -47,7 +50,8 @@ pub fn main() -> ExitCode {
         return replay(seed);
     }
     if args.mutations {
-        report::mutations(args.first, args.seeds, threads, |line| println!("{line}"));
+        let tell = |line| println!("{line}");
+        report::mutations(args.first, args.seeds, threads, &args.only, tell);
         return ExitCode::SUCCESS;
     }
     let bar = ProgressBar::new(args.seeds);

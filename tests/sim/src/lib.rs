@@ -76,11 +76,10 @@ pub fn run(seed: u64, options: Options) -> Outcome {
 }
 
 fn run_once(seed: u64, options: Options) -> Outcome {
-    let out = match options.out {
-        Some(Mutation::Guard(guard)) => Some(guard),
-        _ => None,
-    };
-    guard::take_out(out);
+    guard::take_out(match options.out {
+        Some(Mutation::Guards(guards)) => guards,
+        _ => &[],
+    });
     memo::begin();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -89,7 +88,7 @@ fn run_once(seed: u64, options: Options) -> Outcome {
         .expect("a runtime");
     let mut world = World::new(seed, options.out, Trace::new(options.shown, options.hashed));
     runtime.block_on(world.run());
-    guard::take_out(None);
+    guard::take_out(&[]);
     memo::end();
     let steps = world.steps;
     let shared = world.shared.clone();

@@ -77,8 +77,8 @@ impl fmt::Display for Promise {
 /// What is taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mutation {
-    /// A guard inside the product's own code.
-    Guard(Guard),
+    /// Guards inside the product's own code.
+    Guards(&'static [Guard]),
     /// 1: the subscriptions stand only after the first read is through.
     ListenFirst,
     /// 7: registering a cluster does not write the empty indexes of its feeds.
@@ -98,54 +98,86 @@ pub enum Mutation {
 }
 
 /// All mutations, with what is taken out.
-pub const MUTATIONS: [(Mutation, &str); 23] = [
+pub const MUTATIONS: [(Mutation, &str); 31] = [
     (Mutation::ListenFirst, "1  subscribe first, read afterwards"),
     (
-        Mutation::Guard(Guard::Seen),
+        Mutation::Guards(&[Guard::Seen]),
         "2  ignore events not above what was seen",
     ),
     (
-        Mutation::Guard(Guard::NewestWord),
+        Mutation::Guards(&[Guard::NewestWord]),
         "2  of one name the highest revision counts",
     ),
     (
-        Mutation::Guard(Guard::IndexBelowSeen),
+        Mutation::Guards(&[Guard::IndexBelowSeen]),
         "2  an index below what was seen is no answer",
     ),
     (
-        Mutation::Guard(Guard::LateBody),
+        Mutation::Guards(&[Guard::OpenBelowSeen]),
+        "2  + an index that became that is not held",
+    ),
+    (
+        Mutation::Guards(&[Guard::IndexBelowSeen, Guard::OpenBelowSeen]),
+        "2  ++ both of an index below what was seen",
+    ),
+    (
+        Mutation::Guards(&[Guard::LateBody]),
         "3  a body older than its entry is no answer",
     ),
     (
-        Mutation::Guard(Guard::LateBase),
+        Mutation::Guards(&[Guard::LateBase]),
         "3  a base that is not the one named is no answer",
     ),
     (
-        Mutation::Guard(Guard::KeptSeen),
+        Mutation::Guards(&[Guard::Digest]),
+        "5  + a cut's states have the root's digests",
+    ),
+    (
+        Mutation::Guards(&[Guard::LateBase, Guard::Digest]),
+        "3  ++ both of a base that is not the one named",
+    ),
+    (
+        Mutation::Guards(&[Guard::KeptSeen]),
         "4  what was seen survives restarts",
     ),
     (
-        Mutation::Guard(Guard::AsOf),
+        Mutation::Guards(&[Guard::KeptCut]),
+        "4  + the last cut survives restarts",
+    ),
+    (
+        Mutation::Guards(&[Guard::LateBody, Guard::KeptCut]),
+        "3  ++ both of a body older than its entry",
+    ),
+    (
+        Mutation::Guards(&[Guard::KeptSeen, Guard::KeptCut]),
+        "4  + neither what was seen nor the cut survives",
+    ),
+    (
+        Mutation::Guards(&[Guard::AsOf]),
         "4  nothing older than the record is acted upon",
     ),
     (
-        Mutation::Guard(Guard::RecordAhead),
+        Mutation::Guards(&[Guard::AsOf, Guard::KeptSeen, Guard::KeptCut]),
+        "4  ++ all three of what was reached before",
+    ),
+    (
+        Mutation::Guards(&[Guard::RecordAhead]),
         "4  record ahead of the first write",
     ),
     (
-        Mutation::Guard(Guard::Cut),
+        Mutation::Guards(&[Guard::Cut]),
         "5  absence removes only at a cut",
     ),
     (
-        Mutation::Guard(Guard::TombstoneScopes),
+        Mutation::Guards(&[Guard::TombstoneScopes]),
         "5  a tombstone's scopes are looked at",
     ),
     (
-        Mutation::Guard(Guard::RemovalMemory),
+        Mutation::Guards(&[Guard::RemovalMemory]),
         "5  a removal is remembered until a cut",
     ),
     (
-        Mutation::Guard(Guard::Labels),
+        Mutation::Guards(&[Guard::Labels]),
         "6  labels are judged at a cut",
     ),
     (
@@ -153,21 +185,21 @@ pub const MUTATIONS: [(Mutation, &str); 23] = [
         "7  registering writes the empty indexes",
     ),
     (
-        Mutation::Guard(Guard::BeatAhead),
+        Mutation::Guards(&[Guard::BeatAhead]),
         "8  a beat ahead makes the root be read",
     ),
     (
         Mutation::Behind,
         "9  no edits on a log below what was heard",
     ),
-    (Mutation::Guard(Guard::Signature), "-  signature check"),
+    (Mutation::Guards(&[Guard::Signature]), "-  signature check"),
     (Mutation::CompareAndSet, "-  compare-and-set on the root"),
     (Mutation::Outcome, "-  unknown outcomes are found out"),
     (Mutation::Republished, "-  only what was stored is heard"),
     (Mutation::DeletePreconditions, "-  preconditions on deletes"),
     (Mutation::ApplyPreconditions, "-  preconditions on applies"),
     (
-        Mutation::Guard(Guard::Ownership),
+        Mutation::Guards(&[Guard::Ownership]),
         "-  mark and inventory say whose an object is",
     ),
 ];

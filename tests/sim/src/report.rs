@@ -13,14 +13,22 @@ use super::{Fault, MUTATIONS, Mutation, Options, Outcome, Promise, run};
 
 /// Guards without which nothing broke in a few seeds. Others stand behind some of them, and some take
 /// more seeds than a test has: see `docs/simulator.md`.
-pub const NOT_SHOWN: [Mutation; 7] = [
+pub const NOT_SHOWN: [Mutation; 15] = [
     Mutation::ListenFirst,
-    Mutation::Guard(Guard::IndexBelowSeen),
-    Mutation::Guard(Guard::LateBody),
-    Mutation::Guard(Guard::LateBase),
-    Mutation::Guard(Guard::KeptSeen),
-    Mutation::Guard(Guard::AsOf),
-    Mutation::Guard(Guard::RemovalMemory),
+    Mutation::Guards(&[Guard::IndexBelowSeen]),
+    Mutation::Guards(&[Guard::LateBody]),
+    Mutation::Guards(&[Guard::LateBase]),
+    Mutation::Guards(&[Guard::KeptSeen]),
+    Mutation::Guards(&[Guard::AsOf]),
+    Mutation::Guards(&[Guard::RemovalMemory]),
+    Mutation::Guards(&[Guard::OpenBelowSeen]),
+    Mutation::Guards(&[Guard::IndexBelowSeen, Guard::OpenBelowSeen]),
+    Mutation::Guards(&[Guard::Digest]),
+    Mutation::Guards(&[Guard::LateBase, Guard::Digest]),
+    Mutation::Guards(&[Guard::KeptCut]),
+    Mutation::Guards(&[Guard::LateBody, Guard::KeptCut]),
+    Mutation::Guards(&[Guard::KeptSeen, Guard::KeptCut]),
+    Mutation::Guards(&[Guard::AsOf, Guard::KeptSeen, Guard::KeptCut]),
 ];
 
 /// The sum of many runs.
@@ -190,11 +198,15 @@ pub fn mutation_line(name: &str, total: &Total, base: &Total) -> String {
     )
 }
 
-/// All mutations, each over the same seeds.
-pub fn mutations(first: u64, count: u64, threads: usize, mut tell: impl FnMut(String)) {
+/// All mutations that have a text in their names, each over the same seeds.
+pub fn mutations(first: u64, count: u64, threads: usize, only: &str, mut tell: impl FnMut(String)) {
     let base = run_many(first, count, threads, None, |_| {});
     tell(mutation_line("nothing is taken out", &base, &base));
-    for (mutation, name) in MUTATIONS {
+    for (mutation, name) in MUTATIONS
+        .iter()
+        .copied()
+        .filter(|(_, name)| name.contains(only))
+    {
         let total = run_many(first, count, threads, Some(mutation), |_| {});
         tell(mutation_line(name, &total, &base));
     }

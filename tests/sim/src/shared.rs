@@ -76,6 +76,7 @@ pub(super) struct Trace {
     pub(super) shown: bool,
     hashed: bool,
     hash: u64,
+    violations_told: usize,
 }
 
 /// A handle; all clones are the same.
@@ -142,6 +143,11 @@ impl Inner {
             self.trace.hash = (self.trace.hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
         }
         if self.trace.shown {
+            // Where it was broken, in what had happened until then.
+            for (promise, what) in &self.auditor.violations[self.trace.violations_told..] {
+                println!("{:>7} ms  violated: {promise}: {what}", self.now_ms);
+            }
+            self.trace.violations_told = self.auditor.violations.len();
             println!("{line}");
         }
     }
@@ -157,6 +163,7 @@ impl Trace {
             shown,
             hashed,
             hash: 0xcbf2_9ce4_8422_2325,
+            violations_told: 0,
         }
     }
 }

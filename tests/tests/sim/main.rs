@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use writ_tests::sim::{MUTATIONS, Mutation, Options, Promise, report, run};
 
 /// Seeds of one test run.
-const SEEDS: u64 = 80;
+const SEEDS: u64 = 200;
 /// Seeds in which every mutation that can break a promise breaks one.
 const MUTATED_SEEDS: u64 = 24;
 

@@ -110,7 +110,7 @@ impl World {
             let Some(word) = subscriber.follower.word(&key) else {
                 continue;
             };
-            let standing = subscriber.follower.standing(&key, word);
+            let standing = subscriber.follower.standing(&key);
             if standing.is_some_and(|standing| standing.state == State::Applied) {
                 let said = word.content.as_ref().map(|content| content.hash);
                 assert_eq!(

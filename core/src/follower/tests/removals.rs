@@ -6,7 +6,7 @@ use super::{
     super::{Past, Read, Standing},
     documents,
     log::Log,
-    scene::{Scene, feed, local, policy},
+    scene::{Scene, feed, local, own_entry, policy},
 };
 use crate::{
     name::Name,
@@ -246,6 +246,50 @@ fn what_was_begun_for_a_policy_that_is_over_meanwhile_is_undone() {
     scene.follower.on_brought(key, past, Standing::applied());
     scene.read_all();
     assert_eq!(scene.act(), ["remove a", "forget a"]);
+}
+
+#[test]
+fn while_an_attempt_is_under_way_nothing_is_said_to_be_applied_or_gone() {
+    let gold = json!({"matchLabels": {"tier": "gold"}});
+    let mut scene = Scene::holding(&[documents::policy("a", &gold)]);
+    let of_a = |scene: &Scene| {
+        let exceptions = scene.exceptions().into_iter();
+        exceptions.filter(|it| it.starts_with("a@")).count()
+    };
+    let turn = |scene: &mut Scene, tier: &str| {
+        scene.commit(&own_entry(tier));
+        assert_eq!(scene.beat(), Ok(()));
+        scene.read_all();
+        let decided = scene.follower.decide();
+        decided.iter().any(|action| *action.key() == policy("a"))
+    };
+    // It is not called applied from the moment on at which it should go.
+    assert!(turn(&mut scene, "silver"));
+    assert_eq!(of_a(&scene), 1);
+    // Half of it may be deleted when it should stay after all.
+    scene.follower.on_begun(policy("a"));
+    assert!(!turn(&mut scene, "gold"));
+    assert_eq!(of_a(&scene), 1);
+    scene.follower.on_ended(&policy("a"));
+    assert_eq!(of_a(&scene), 0);
+    // What is removed is not called gone from the moment on at which it should come back.
+    assert!(turn(&mut scene, "silver"));
+    assert_eq!(scene.act_unkept(), ["remove a"]);
+    assert_eq!(of_a(&scene), 0);
+    assert!(turn(&mut scene, "gold"));
+    assert_eq!(of_a(&scene), 1);
+    scene.act();
+
+    // Half of it may be there when the policy goes elsewhere.
+    scene.edit_live(&local("b"));
+    assert_eq!(scene.follower.decide().len(), 1);
+    scene.follower.on_begun(policy("b"));
+    scene.edit_live(&documents::policy("b", &json!({"regions": ["us"]})));
+    assert_eq!(scene.exceptions().len(), 1);
+    scene.catch_up();
+    assert_eq!(scene.exceptions().len(), 1);
+    scene.follower.on_ended(&policy("b"));
+    assert!(scene.exceptions().is_empty());
 }
 
 #[test]

@@ -15,8 +15,7 @@ use super::{BEAT_PERIOD_MS, QUIET_TIME_MAX_MS, READ_TIME_MAX_MS, World};
 use crate::{
     api::{self, Maker},
     auditor::Verdict,
-    cluster::is_marked,
-    documents::{self, CLUSTERS, POLICIES},
+    documents::{CLUSTERS, POLICIES},
     promises::{Mutation, Promise},
     publisher::Publisher,
 };
@@ -151,11 +150,7 @@ impl World {
                     }
                 }
                 let is_left = |(at, object): &(&ObjectRef, &api::Object)| {
-                    documents::policy_of(at) == Some(policy)
-                        && object.maker == Maker::Writ
-                        && (is_marked(&object.content) || at.kind != "Namespace")
-                        && at.kind != "ClusterPolicy"
-                        && !wanted.contains_key(*at)
+                    object.is_of(at, policy) && !wanted.contains_key(*at)
                 };
                 if let Some((at, _)) = shelf.objects.iter().find(is_left) {
                     return Some(format!("cluster {} still has {at}", cluster.at));
@@ -189,8 +184,7 @@ impl World {
                     continue;
                 }
                 let key = (Kind::Policy, Name::parse(policy).expect("a name"));
-                let word = run.follower().word(&key);
-                let standing = word.and_then(|word| run.follower().standing(&key, word));
+                let standing = run.follower().standing(&key);
                 let is_named = standing
                     .as_ref()
                     .is_some_and(|it| it.state == AckState::Refused && !it.reason.is_empty());
@@ -246,6 +240,14 @@ impl World {
                             status.name.as_str(),
                             status.revision,
                         );
+                        let policy = POLICIES.iter().find(|name| **name == status.name.as_str());
+                        let gone =
+                            policy.filter(|name| shared.auditor.is_gone(at, name, status.revision));
+                        let left = gone.and_then(|name| self.clusters[at].left_of(name));
+                        shared.auditor.check(Promise::Truthful, left.is_none(), || {
+                            let (who, revision) = (&publisher.name, status.revision);
+                            format!("{who} says that cluster {at} has removed {} by {revision}, and {left:?} is there", status.name)
+                        });
                     }
                 }
             }
