@@ -26,11 +26,8 @@ pub(crate) async fn record_ahead<C: ClusterApi>(
     if !stands(Guard::RecordAhead) {
         return Ok(None);
     }
-    if slot
-        .mirror
-        .as_ref()
-        .is_some_and(|written| covers(&written.stored, ahead))
-    {
+    let stored = slot.mirror.as_ref().map(|written| &written.stored);
+    if !slot.is_in_doubt && stored.is_some_and(|stored| covers(stored, ahead)) {
         return Ok(None);
     }
     slot.shown = (Stage::Underway, None);
@@ -68,7 +65,8 @@ pub(crate) async fn write_mirror<C: ClusterApi>(
     }
     .render(policy);
     let sent = Some(content_hash(&mirror));
-    if let Some(written) = slot.mirror.as_mut().filter(|it| it.sent == sent) {
+    let known = slot.mirror.as_mut().filter(|_| !slot.is_in_doubt);
+    if let Some(written) = known.filter(|it| it.sent == sent) {
         written.stored = record.clone();
         written.shown = Some(slot.shown.clone());
         return Ok(());
@@ -79,7 +77,14 @@ pub(crate) async fn write_mirror<C: ClusterApi>(
         let message = format!("the mirror has {size} bytes, the limit is {MIRROR_BYTES_MAX}");
         return Err(Error::new(ErrorKind::Invalid, "apply", &reference, message));
     }
-    let written = send(api, &reference, mirror, slot.mirror.as_ref()).await?;
+    let written = send(api, &reference, mirror, slot.mirror.as_ref()).await;
+    // What was not answered may have been done, and the one that is left there by a process that is killed
+    // is what the next one goes by.
+    slot.is_in_doubt = match &written {
+        Ok(_) => false,
+        Err(error) => slot.is_in_doubt || may_be_done(error),
+    };
+    let written = written?;
     let (uid, resource_version) = (written.uid, written.resource_version);
     slot.mirror = Some(WrittenMirror {
         sent,
@@ -89,6 +94,10 @@ pub(crate) async fn write_mirror<C: ClusterApi>(
         shown: Some(slot.shown.clone()),
     });
     Ok(())
+}
+
+fn may_be_done(error: &Error) -> bool {
+    matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Server)
 }
 
 /// Puts the mirror in the place of the one that was written last.
@@ -140,9 +149,10 @@ fn unbuild(mirror: &mut Value) {
 /// Whether the mirror says that already. The same log state means the same document and signed
 /// bytes, so that neither is rendered to find out.
 fn says(slot: &Slot, record: &Record) -> bool {
-    slot.mirror.as_ref().is_some_and(|written| {
-        written.sent.is_some()
-            && written.stored == *record
-            && written.shown.as_ref() == Some(&slot.shown)
-    })
+    !slot.is_in_doubt
+        && slot.mirror.as_ref().is_some_and(|written| {
+            written.sent.is_some()
+                && written.stored == *record
+                && written.shown.as_ref() == Some(&slot.shown)
+        })
 }

@@ -229,7 +229,8 @@ impl<C: ClusterApi> Attempt<'_, C> {
         // A removal with nothing to delete is recorded all the same before it is said: the record of what
         // was begun before would have the next process go on with that.
         let ends = |stored: &Record| record.removed && !stored.removed;
-        let ends = slot.mirror.as_ref().is_some_and(|it| ends(&it.stored));
+        let ends = slot.mirror.as_ref().is_some_and(|it| ends(&it.stored))
+            || record.removed && slot.is_in_doubt;
         if !made.waves.is_empty() || ends {
             match record_ahead(api, self.policy, slot, &ahead).await {
                 Ok(at) => self.outcome.recorded_at = at.or(self.outcome.recorded_at),

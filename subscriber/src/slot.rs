@@ -34,6 +34,8 @@ pub(crate) struct Slot {
     pub(crate) unreadable: Option<String>,
     /// The mirror as it was last written: hash of what was sent, uid and resource version.
     pub(crate) mirror: Option<WrittenMirror>,
+    /// A write of the mirror was not answered: it may say what was sent then.
+    pub(crate) is_in_doubt: bool,
     /// What the mirror shows people: the result of the last attempt, and its message.
     pub(crate) shown: (Stage, Option<String>),
     /// What the last attempt said that people may hear of: state, failing objects, and how many.
@@ -114,6 +116,7 @@ impl Default for Slot {
             signed: Vec::new(),
             unreadable: None,
             mirror: None,
+            is_in_doubt: false,
             shown: (Stage::Reached(State::Applied), None),
             said: None,
             turned: None,

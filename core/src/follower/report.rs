@@ -110,6 +110,10 @@ impl Follower {
         };
         let current = self.is_as_wanted(key, past);
         match self.standings.get(key) {
+            // Whoever is told how far that feed is held would take it for gone, and a cut may still keep it.
+            _ if !past.removed && self.is_unlisted_in_its_feed(key) => {
+                Some(pending("Waiting", "its feed does not list it any more"))
+            }
             _ if !current => Some(pending("Waiting", "a newer generation is not applied yet")),
             Some(standing) if standing.state == State::Refused => Some(standing.clone()),
             // An attempt at what was wanted before may have written or deleted something already.
@@ -121,6 +125,18 @@ impl Follower {
             Some(standing) => Some(standing.clone()),
             None => Some(pending("Waiting", "not confirmed since the start")),
         }
+    }
+
+    /// Whether the feed by which a name's content came is held as a later edit left it.
+    fn is_unlisted_in_its_feed(&self, key: &Key) -> bool {
+        let word = &self.words[key];
+        let held = self.held.get(&word.feed).and_then(|held| held.newest());
+        word.content.is_some()
+            && held.is_some_and(|state| {
+                let listed = state.entries.get(&key.1);
+                state.revision >= word.revision
+                    && listed.is_none_or(|entry| entry.revision != word.revision)
+            })
     }
 
     fn is_meant(&self, key: &Key) -> bool {

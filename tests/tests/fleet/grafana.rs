@@ -83,15 +83,10 @@ fn every_alert_says_how_bad_it_is_and_what_to_do() {
     }
 }
 
-/// Prometheus' own tool reads the rules, where there is one: building it takes longer than all other parts.
+/// Prometheus' own tool reads the rules.
 #[test]
 fn promtool_takes_the_rules() {
     let tool = std::env::var_os("WRIT_PROMTOOL").unwrap_or("promtool".into());
-    let Ok(version) = Command::new(&tool).arg("--version").output() else {
-        eprintln!("no promtool on PATH or in WRIT_PROMTOOL: the rules are not tried");
-        return;
-    };
-    assert!(version.status.success());
     for line in [
         ["check", "rules", "alerts.yaml"],
         ["test", "rules", "alerts_test.yaml"],
@@ -100,7 +95,7 @@ fn promtool_takes_the_rules() {
             .args(line)
             .current_dir(file(""))
             .output()
-            .unwrap();
+            .expect("no promtool on PATH or in WRIT_PROMTOOL (Debian: apt-get install prometheus)");
         let said = String::from_utf8_lossy(&ran.stdout) + String::from_utf8_lossy(&ran.stderr);
         assert!(ran.status.success(), "{said}");
     }

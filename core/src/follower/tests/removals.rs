@@ -293,6 +293,24 @@ fn while_an_attempt_is_under_way_nothing_is_said_to_be_applied_or_gone() {
 }
 
 #[test]
+fn what_its_feed_does_not_list_any_more_is_not_said_to_be_as_it_should_until_it_is_gone() {
+    let mut scene = Scene::holding(&[local("a")]);
+    scene.commit(&documents::delete(Kind::Policy, "a"));
+    scene.beat().unwrap();
+    let own = Feed::listened_by(&"eu".parse().unwrap(), &"prod".parse().unwrap());
+    for feed in own {
+        scene.answer(&Read::Index(feed));
+    }
+    // The position in that feed is above the deletion, and no cut was met: what is here stays.
+    assert!(scene.follower.decide().is_empty());
+    assert_eq!(scene.exceptions(), ["a@1 Received Waiting"]);
+    scene.read_all();
+    assert_eq!(scene.exceptions(), ["a@1 Received Waiting"]);
+    assert_eq!(scene.act(), ["remove a", "forget a"]);
+    assert!(scene.exceptions().is_empty());
+}
+
+#[test]
 fn a_damaged_memory_removes_nothing_before_the_log_was_read() {
     for gone in [false, true] {
         let mut scene = Scene::holding(&[local("a")]);
