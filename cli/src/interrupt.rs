@@ -11,30 +11,38 @@ use futures::future::{BoxFuture, Shared};
 /// Done when the person wants the command to stop.
 pub type Interrupt = Shared<BoxFuture<'static, ()>>;
 
-/// From the process's signals (SIGINT, and SIGTERM where there is one).
+/// From the process's signals (SIGINT, and SIGTERM where there is one), which are caught from this call on:
+/// not only once somebody waits, when a request may be on its way. In a runtime.
+#[cfg(unix)]
+pub(crate) fn from_signals() -> Interrupt {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) {
+        (Ok(mut interrupt), Ok(mut terminate)) => async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        .boxed()
+        .shared(),
+        // Without a handler the system's default stays: the signal ends the process.
+        _ => never(),
+    }
+}
+
+/// From the process's signals.
+#[cfg(not(unix))]
 pub(crate) fn from_signals() -> Interrupt {
     async {
-        if signalled().await.is_err() {
-            // Without a handler the system's default stays: the signal ends the process.
+        if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
     .boxed()
     .shared()
-}
-
-#[cfg(unix)]
-async fn signalled() -> std::io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        outcome = tokio::signal::ctrl_c() => outcome,
-        _ = terminate.recv() => Ok(()),
-    }
-}
-
-#[cfg(not(unix))]
-async fn signalled() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
 }
 
 /// Never.

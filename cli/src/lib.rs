@@ -68,12 +68,10 @@ pub fn main() -> ExitCode {
         .build()
     {
         Ok(runtime) => {
-            let exit = runtime.block_on(run(
-                cli,
-                &mut io::stdin(),
-                &mut console,
-                interrupt::from_signals(),
-            ));
+            let exit = runtime.block_on(async {
+                let interrupt = interrupt::from_signals();
+                run(cli, &mut io::stdin(), &mut console, interrupt).await
+            });
             // What still runs has nothing left to say; a read of standard input would hold the
             // process.
             runtime.shutdown_background();
