@@ -87,8 +87,18 @@ pub(crate) fn confirmed(
             item.uid = Some(kept.uid.clone());
         }
     }
+    // A stand-in in the record says that its binding may be another than the one recorded: as long as
+    // nothing could be found out about that one, it stays listed, also when it is gone itself.
+    let held = plan.held.iter();
+    let open: BTreeSet<ObjectRef> = held
+        .map(|held| temporary_reference(&held.reference))
+        .collect();
     for (reference, effect) in &report.effects {
         match effect {
+            Effect::Absent { .. } if open.contains(reference) => {
+                let item = InventoryItem::intended(reference.clone());
+                items.insert(reference.clone(), item);
+            }
             Effect::Present {
                 uid, content, sent, ..
             } => {
@@ -278,6 +288,39 @@ mod tests {
         let made = plan(&wanted, &recorded, &observed, &Limits::NONE);
         assert_eq!(made.held[0].reason, Reason::Unavailable);
         assert_eq!(confirmed(&recorded, &made, &Report::default()), recorded);
+    }
+
+    #[test]
+    fn a_stand_in_that_was_taken_away_stays_listed_until_its_binding_could_be_read() {
+        let stand_in = temporary_reference(&binding());
+        let mut recorded = recorded();
+        recorded.push(standing_in("stand-in"));
+        let labels = json!({"writ.dev/managed": "true", "writ.dev/policy": "payments"});
+        let metadata = json!({"uid": "stand-in", "resourceVersion": "1", "labels": labels});
+        let found = ObservedObject::read(json!({"metadata": metadata}));
+        let observed = Observed {
+            objects: BTreeMap::from([(stand_in.clone(), found)]),
+            ..Observed::default()
+        };
+        let policy = PolicyName::parse("payments").unwrap();
+        let wanted = Wanted {
+            policy: &policy,
+            objects: &[],
+            removal: Removal::Prune,
+            adopt: Adopt::Never,
+            drift: OnDrift::PutBack,
+        };
+        let made = plan(&wanted, &recorded, &observed, &Limits::NONE);
+        assert_eq!((made.steps().count(), made.held.len()), (1, 1));
+        let uid = "stand-in".to_owned();
+        let report = Report {
+            effects: vec![(stand_in, Effect::Absent { uid })],
+            ..Report::default()
+        };
+        let left = confirmed(&intended(&recorded, &made), &made, &report);
+        // Made by a process that died before it recorded that: it is ours all the same.
+        let again = removal_of(&left, "another");
+        assert_eq!((again.steps().count(), again.held.len()), (1, 0));
     }
 
     fn standing_in(uid: &str) -> InventoryItem {
