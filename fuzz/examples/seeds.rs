@@ -57,6 +57,7 @@ fn batch() -> Vec<Message> {
         inlet: "grpc".into(),
         committed_ms: 5,
         targets: vec!["eu-prod-1".into()],
+        revoked: vec![],
     };
     State::default().build(&edit).messages
 }
