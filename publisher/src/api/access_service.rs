@@ -205,6 +205,18 @@ pub(super) fn unseen(rights: &Rights<'_>, what: &str, name: &Name) -> Status {
     Status::not_found(format!("there is no {what} {name}{rest}"))
 }
 
+/// Whether a policy of that name is the caller's to see.
+pub(super) fn see_policy(rights: &Rights<'_>, name: &str, view: &View) -> bool {
+    let intent = || view.intent(Kind::Policy, &Name::parse(name).ok()?);
+    rights.are_unbounded() || intent().is_some_and(|intent| see_intent(rights, intent, view))
+}
+
+/// Whether the clusters of a region and stage are.
+pub(super) fn see_place(rights: &Rights<'_>, region: &str, stage: &str) -> bool {
+    let place = || Scope::parse(region, stage);
+    rights.are_unbounded() || place().is_ok_and(|place| rights.see_cluster(&place))
+}
+
 /// Whether an edit of a policy, a cluster or a record is the caller's to see.
 ///
 /// A deletion is in no scope any more: whom it was for says who sees it.

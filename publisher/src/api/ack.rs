@@ -5,7 +5,7 @@ use std::{pin::Pin, time::Duration};
 use futures::Stream;
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, watch},
-    time::{sleep, timeout},
+    time::sleep,
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -14,26 +14,20 @@ use writ_core::{
     edit::Kind,
     name::{ClusterName, Name, PolicyName},
     revision::Generation,
-    scope::Scope,
 };
 use writ_proto::v1::{self, ack_service_server::AckService, status_request::Of};
 
 use super::{
-    Api, WATCHES_MAX,
-    access_service::{see_intent, unseen},
+    Api,
+    access_service::{see_place, see_policy, unseen},
     convert, error,
+    watch::WAITING_MAX,
 };
 use crate::{audit::note_name, caller::caller};
 
 /// Changes within this time come as one status: a fleet's answers to an edit come within milliseconds
 /// of each other.
 const CHANGES_JOINED: Duration = Duration::from_millis(50);
-
-/// How often a status comes if nothing changes, so that its age is seen.
-pub(super) const REPEAT_PERIOD: Duration = Duration::from_secs(5);
-
-/// Statuses that wait for a slow reader: a newer one says all that an older one did.
-const STATUSES_WAITING_MAX: usize = 1;
 
 /// What is asked for, checked.
 #[derive(Debug, Clone)]
@@ -84,15 +78,13 @@ impl AckService for Api {
         &self,
         request: Request<v1::StatusRequest>,
     ) -> Result<Response<Answers>, Status> {
-        let permit = self.watches.clone().try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!("{WATCHES_MAX} watches are open already"))
-        })?;
+        let permit = self.watch_permit()?;
         let caller = caller(&request);
         let question = self.ready(request.into_inner()).await?;
         // What does not exist is refused at once, not in the stream. Watched before it is asked.
         let changes = self.tracking.changes();
         self.answer(&question, &caller)?;
-        let (sender, receiver) = mpsc::channel(STATUSES_WAITING_MAX);
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
         let asked = (question, caller);
         tokio::spawn(self.clone().watch(asked, changes, sender, permit));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
@@ -104,13 +96,11 @@ impl AckService for Api {
         &self,
         request: Request<v1::FleetRequest>,
     ) -> Result<Response<Fleets>, Status> {
-        let permit = self.watches.clone().try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!("{WATCHES_MAX} watches are open already"))
-        })?;
+        let permit = self.watch_permit()?;
         let caller = caller(&request);
         // Who may not is told at once, not in the stream.
         self.rights(&caller, &self.views.now())?;
-        let (sender, receiver) = mpsc::channel(STATUSES_WAITING_MAX);
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
         tokio::spawn(self.clone().watch_all(caller, sender, permit));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
@@ -144,12 +134,7 @@ impl Api {
     fn answer(&self, question: &Question, caller: &Identity) -> Result<v1::StatusResponse, Status> {
         let view = self.views.now();
         let rights = self.rights(caller, &view)?;
-        let sees = |name: &str| {
-            let intent = Name::parse(name).ok();
-            let intent = intent.and_then(|name| view.intent(Kind::Policy, &name).cloned());
-            rights.are_unbounded()
-                || intent.is_some_and(|intent| see_intent(&rights, &intent, &view))
-        };
+        let sees = |name: &str| see_policy(&rights, name, &view);
         let mut response = v1::StatusResponse::default();
         let revision = self.tracking.ask(|tracker, now| {
             match question {
@@ -167,12 +152,9 @@ impl Api {
                         return Err(unseen(&rights, "policy", &Name::from(name)));
                     }
                     let mut status = convert::policy_status(status, true);
-                    if !rights.are_unbounded() {
-                        status.clusters.retain(|line| {
-                            let place = Scope::parse(&line.region, &line.stage);
-                            place.is_ok_and(|place| rights.see_cluster(&place))
-                        });
-                    }
+                    status
+                        .clusters
+                        .retain(|line| see_place(&rights, &line.region, &line.stage));
                     response.policies = vec![status];
                 }
                 Question::Cluster(name) => {
@@ -180,14 +162,11 @@ impl Api {
                         .cluster_status(name, now)
                         .ok_or_else(|| Status::not_found(format!("there is no cluster {name}")))?;
                     let mut status = convert::cluster_status(status);
-                    if !rights.are_unbounded() {
-                        let place = Scope::parse(&status.region, &status.stage);
-                        if !place.is_ok_and(|place| rights.see_cluster(&place)) {
-                            return Err(unseen(&rights, "cluster", &Name::from(name)));
-                        }
-                        status.exceptions.retain(|line| sees(&line.policy));
-                        status.drift.retain(|line| sees(&line.policy));
+                    if !see_place(&rights, &status.region, &status.stage) {
+                        return Err(unseen(&rights, "cluster", &Name::from(name)));
                     }
+                    status.exceptions.retain(|line| sees(&line.policy));
+                    status.drift.retain(|line| sees(&line.policy));
                     status.waiting = self.desk.asked.waiting(name);
                     status.refused_requests = self.desk.asked.refused(name);
                     response.cluster = Some(status);
@@ -221,26 +200,10 @@ impl Api {
             if sender.send(answer).await.is_err() || !goes_on {
                 return;
             }
-            // A cluster that turns silent is a change that nobody tells of.
-            let pause = self
-                .tracking
-                .next_silence()
-                .map_or(REPEAT_PERIOD, |silence| {
-                    REPEAT_PERIOD.min(silence + Duration::from_millis(1))
-                });
-            tokio::select! {
-                changed = timeout(pause, changes.changed()) => match changed {
-                    Ok(Ok(())) => sleep(CHANGES_JOINED).await,
-                    Ok(Err(_)) => return,
-                    Err(_) => {}
-                },
-                () = sender.closed() => return,
-                () = self.stop.cancelled() => {
-                    let stopping = Status::unavailable("this publisher ends: ask again, or another");
-                    // A reader that is gone needs no word.
-                    let _ = sender.send(Err(stopping)).await;
-                    return;
-                }
+            match self.woken(&mut changes, &sender).await {
+                Some(true) => sleep(CHANGES_JOINED).await,
+                Some(false) => {}
+                None => return,
             }
         }
     }

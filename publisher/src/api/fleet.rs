@@ -4,13 +4,17 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
-    time::{sleep, timeout},
+    time::sleep,
 };
 use tonic::Status;
-use writ_core::{access::Identity, edit::Kind, name::Name, scope::Scope};
+use writ_core::access::Identity;
 use writ_proto::v1;
 
-use super::{Api, access_service::see_intent, ack::REPEAT_PERIOD, convert};
+use super::{
+    Api,
+    access_service::{see_place, see_policy},
+    convert,
+};
 
 /// Changes within this time come as one: four times a second is as often as a person sees.
 const CHANGES_JOINED: Duration = Duration::from_millis(250);
@@ -46,21 +50,8 @@ impl Api {
                     return;
                 }
             }
-            // A cluster that turns silent is a change that nobody tells of.
-            let silence = self.tracking.next_silence().unwrap_or(REPEAT_PERIOD);
-            let pause = REPEAT_PERIOD.min(silence + Duration::from_millis(1));
-            tokio::select! {
-                // Out of time is the usual case.
-                changed = timeout(pause, changes.changed()) => if let Ok(Err(_)) = changed {
-                    return;
-                },
-                () = sender.closed() => return,
-                () = self.stop.cancelled() => {
-                    let stopping = Status::unavailable("this publisher ends: ask again, or another");
-                    // A reader that is gone needs no word.
-                    let _ = sender.send(Err(stopping)).await;
-                    return;
-                }
+            if self.woken(&mut changes, &sender).await.is_none() {
+                return;
             }
             sleep(CHANGES_JOINED).await;
         }
@@ -74,18 +65,10 @@ impl Api {
             let all = tracker.fleet_status(now).map(convert::fleet_line);
             all.collect::<Vec<_>>()
         });
-        if rights.are_unbounded() {
-            return Ok(named(lines));
-        }
-        let sees_policy = |name: &str| {
-            let intent = Name::parse(name).ok();
-            let intent = intent.and_then(|name| view.intent(Kind::Policy, &name).cloned());
-            intent.is_some_and(|intent| see_intent(&rights, &intent, &view))
-        };
         let seen = lines.into_iter().filter_map(|mut line| {
-            let place = Scope::parse(&line.region, &line.stage).ok()?;
-            line.exceptions.retain(|one| sees_policy(&one.policy));
-            rights.see_cluster(&place).then_some(line)
+            line.exceptions
+                .retain(|one| see_policy(&rights, &one.policy, &view));
+            see_place(&rights, &line.region, &line.stage).then_some(line)
         });
         Ok(named(seen))
     }

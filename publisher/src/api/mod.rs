@@ -13,6 +13,7 @@ mod past;
 mod policy;
 mod token;
 mod trust;
+mod watch;
 
 use std::{sync::Arc, time::Duration};
 
