@@ -6,7 +6,9 @@ use std::{sync::Arc, time::Duration};
 
 use tonic::Code;
 use writ_core::tracker::{Overview, Progress};
-use writ_telemetry::{Counter, Counters, Gauge, Gauges, Histogram, Histograms, Metrics, label};
+use writ_telemetry::{
+    Counter, Counters, Gauge, Gauges, Histogram, Histograms, Metrics, label, level,
+};
 
 use crate::{answer::Answer, error::EditError, send::Fate};
 
@@ -269,18 +271,18 @@ impl Meters {
         inner.policies.set(Standing::Applied, of.applied);
         inner.policies.set(Standing::Pending, of.pending);
         inner.policies.set(Standing::Refused, of.refused);
-        inner.revisions_behind.set(signed(of.revisions_behind));
+        inner.revisions_behind.set(level(of.revisions_behind));
     }
 
     pub(crate) fn log(&self, revision: writ_core::revision::Revision, are_edits_refused: bool) {
-        self.0.revision.set(signed(revision.number));
-        self.0.epoch.set(signed(revision.epoch));
+        self.0.revision.set(level(revision.number));
+        self.0.epoch.set(level(revision.epoch));
         self.0.edits_refused.set(are_edits_refused.into());
     }
 
     pub(crate) fn queues(&self, edits_waiting: usize, watches: usize) {
-        self.0.edits_waiting.set(signed(edits_waiting as u64));
-        self.0.watches.set(signed(watches as u64));
+        self.0.edits_waiting.set(level(edits_waiting));
+        self.0.watches.set(level(watches));
     }
 
     /// Nobody said how many there are, which is not the same as enough.
@@ -292,10 +294,6 @@ impl Meters {
         self.0.bus_copies.set(stream, current);
         self.0.bus_copies_wanted.set(stream, wanted);
     }
-}
-
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn edit_outcome(is_dry_run: bool, result: &Result<Answer, EditError>) -> EditOutcome {

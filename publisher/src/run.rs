@@ -469,7 +469,7 @@ impl Config {
         writ_bus::connect(options).await.map_err(Error::Connect)
     }
 
-    /// Says where the API is; whoever waits for the file finds it whole.
+    /// Says where the API is.
     fn announce(&self, listener: &TcpListener) -> Result<(), Error> {
         let address = self.args.listen;
         let bound = listener
@@ -479,13 +479,10 @@ impl Config {
         let Some(path) = &self.args.address_file else {
             return Ok(());
         };
-        let part = path.with_extension("part");
-        std::fs::write(&part, format!("{bound}\n"))
-            .and_then(|()| std::fs::rename(&part, path))
-            .map_err(|source| Error::WriteFile {
-                path: path.clone(),
-                source,
-            })
+        writ_telemetry::announce(path, bound).map_err(|source| Error::WriteFile {
+            path: path.clone(),
+            source,
+        })
     }
 }
 

@@ -95,13 +95,10 @@ pub(crate) async fn serve(
     let address = bound.address();
     let channel = connect(api.clone(), stop.clone());
     if let Some(path) = &args.dashboard_address_file {
-        let part = path.with_extension("part");
-        std::fs::write(&part, format!("{address}\n"))
-            .and_then(|()| std::fs::rename(&part, path))
-            .map_err(|source| Error::WriteFile {
-                path: path.clone(),
-                source,
-            })?;
+        writ_telemetry::announce(path, address).map_err(|source| Error::WriteFile {
+            path: path.clone(),
+            source,
+        })?;
     }
     tracing::info!(%address, "the dashboard is served");
     tokio::spawn(bound.serve(channel, stop));

@@ -4,6 +4,7 @@
 //! waits for), `/debug/state` (what it holds, for support; to this machine alone, because it names the whole fleet).
 
 use std::{
+    fmt::Display,
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -154,9 +155,12 @@ async fn state(
     ([(CONTENT_TYPE, "application/json")], text).into_response()
 }
 
-/// Whoever waits for the file finds it whole.
-fn announce(path: &Path, bound: SocketAddr) -> io::Result<()> {
+/// Writes where something is served to a file. Whoever waits for the file finds it whole.
+///
+/// # Errors
+/// The file can't be written.
+pub fn announce(path: &Path, address: impl Display) -> io::Result<()> {
     let part = path.with_extension("part");
-    std::fs::write(&part, format!("{bound}\n"))?;
+    std::fs::write(&part, format!("{address}\n"))?;
     std::fs::rename(&part, path)
 }

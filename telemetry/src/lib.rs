@@ -11,9 +11,9 @@ mod label;
 mod metric;
 mod readiness;
 
-pub use admin::{Admin, Dump, Error, Refresh};
+pub use admin::{Admin, Dump, Error, Refresh, announce};
 pub use args::AdminArgs;
 pub use label::Label;
-pub use metric::{Counters, Gauges, Histograms, Metrics, names, seconds, sizes};
+pub use metric::{Counters, Gauges, Histograms, Metrics, level, names, seconds, sizes};
 pub use prometheus_client::metrics::{counter::Counter, gauge::Gauge, histogram::Histogram};
 pub use readiness::{Part, Readiness};

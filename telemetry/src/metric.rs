@@ -33,6 +33,11 @@ pub fn sizes() -> Histogram {
     Histogram::new(exponential_buckets(1.0, 2.0, SIZES))
 }
 
+/// A number as a gauge takes it; the largest where it does not fit.
+pub fn level(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
 /// The metrics of one component, while they are declared, and afterwards to be read.
 #[derive(Debug)]
 pub struct Metrics {
@@ -146,8 +151,7 @@ pub struct Gauges<L: Label>(Family<Named<L>, Gauge>);
 impl<L: Label> Gauges<L> {
     /// Sets one.
     pub fn set(&self, value: L, to: impl TryInto<i64>) {
-        let to = to.try_into().unwrap_or(i64::MAX);
-        self.0.get_or_create(&Named(value)).set(to);
+        self.0.get_or_create(&Named(value)).set(level(to));
     }
 }
 
