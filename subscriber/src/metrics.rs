@@ -10,9 +10,9 @@ use std::{
 use serde_json::{Value, json};
 use writ_core::{
     ack::State,
-    follower::{Follower, Standing},
+    follower::{Follower, Standing, Summary},
 };
-use writ_telemetry::{Admin, Counter, Counters, Gauge, Histogram, Metrics, label};
+use writ_telemetry::{Admin, Counter, Counters, Gauge, Histogram, Metrics, label, level};
 
 use crate::work::Done;
 
@@ -231,15 +231,20 @@ impl Meters {
             true => told.number.saturating_sub(held.number),
             false => told.number,
         };
-        self.0.revision.set(signed(held.number));
-        self.0.revisions_behind.set(signed(behind));
-        self.0.attempts_waiting.set(signed(under_way as u64));
-        self.0.acks_waiting.set(signed(acks_waiting as u64));
+        self.0.revision.set(level(held.number));
+        self.0.revisions_behind.set(level(behind));
+        self.0.attempts_waiting.set(level(under_way));
+        self.0.acks_waiting.set(level(acks_waiting));
     }
 
     /// The state, for support.
-    pub(crate) fn remember(&self, follower: &Follower, cluster: &str, boot: u64) {
-        let summary = follower.summary();
+    pub(crate) fn remember(
+        &self,
+        follower: &Follower,
+        summary: &Summary,
+        cluster: &str,
+        boot: u64,
+    ) {
         let exceptions: Vec<Value> = summary
             .exceptions
             .iter()
@@ -270,10 +275,6 @@ impl Meters {
     fn state(&self) -> std::sync::MutexGuard<'_, Value> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// The names of all series of a subscriber, for whoever checks what is built on them.

@@ -422,7 +422,9 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
         self.meters.ignored(self.gate.counts());
         self.meters.ceiling(self.verdicts.borrow().hash().is_some());
         let (cluster, boot) = (self.sender.cluster.as_str(), self.kept.boot);
-        self.meters.remember(&self.follower, cluster, boot);
+        let summary = self.follower.summary();
+        self.meters
+            .remember(&self.follower, &summary, cluster, boot);
         if stale != *was_stale {
             *was_stale = stale;
             match stale {
@@ -440,7 +442,6 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
             ceiling: self.verdicts.borrow().hash(),
             observing: observes(&self.follower, &self.kept_now.borrow()),
         };
-        let summary = self.follower.summary();
         let bytes = self.reporter.pulse(summary, health, now_ms);
         if let Err(error) = live::publish_pulse(&self.client, &self.sender, bytes.into()).await {
             let error = &error as &dyn std::error::Error;
