@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use writ_core::{
     envelope::{self, Envelope, KeyId, Keyring, PayloadType, Signature, SigningKey},
@@ -31,25 +32,13 @@ pub fn sign(line: &str, key: &SigningKey) -> String {
     let sealed = envelope::seal(key, PayloadType::Audit, line.as_bytes().to_vec());
     let mut signed = line.strip_suffix('}').unwrap_or(line).to_owned();
     for signature in sealed.signatures {
-        let bytes = hex(&signature.bytes);
+        let bytes = HEXLOWER.encode(&signature.bytes);
         signed.push_str(&format!(
             "{SIGNED_BY}{}{SIGNATURE}{bytes}{END}",
             signature.key_id
         ));
     }
     signed
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let pairs = text.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let bytes: Vec<u8> = pairs.map(byte).collect::<Option<_>>()?;
-    // One text for the same bytes, and no other.
-    (hex(&bytes) == text).then_some(bytes)
 }
 
 /// Why a line is not believed to be its publisher's.
@@ -78,10 +67,12 @@ impl Unbelieved {
 /// # Errors
 /// [`Unbelieved`]
 pub fn check(line: &str, trusted: &Keyring) -> Result<KeyId, Unbelieved> {
+    // Lower case alone: one text for the same bytes, and no other.
+    let bytes_of = |text: &str| HEXLOWER.decode(text.as_bytes()).ok();
     let parts = line.rsplit_once(SIGNED_BY).and_then(|(text, rest)| {
         let (key, signature) = rest.strip_suffix(END)?.split_once(SIGNATURE)?;
-        let key_id = KeyId::from_slice(&from_hex(key)?)?;
-        let bytes = from_hex(signature)?;
+        let key_id = KeyId::from_slice(&bytes_of(key)?)?;
+        let bytes = bytes_of(signature)?;
         Some((format!("{text}}}"), Signature { key_id, bytes }))
     });
     let (text, signature) = parts.ok_or(Unbelieved::Unsigned)?;
@@ -332,7 +323,10 @@ mod tests {
         // What the publisher signed for another purpose is no line.
         let root = envelope::seal(&key(1), PayloadType::Root, line.as_bytes().to_vec());
         let body = line.strip_suffix('}').unwrap();
-        let (id, bytes) = (root.signatures[0].key_id, hex(&root.signatures[0].bytes));
+        let (id, bytes) = (
+            root.signatures[0].key_id,
+            HEXLOWER.encode(&root.signatures[0].bytes),
+        );
         let moved = format!("{body}{SIGNED_BY}{id}{SIGNATURE}{bytes}{END}");
         assert!(check(&moved, &trusted).is_err());
     }
