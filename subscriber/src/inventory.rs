@@ -87,12 +87,7 @@ pub(crate) fn confirmed(
             item.uid = Some(kept.uid.clone());
         }
     }
-    // A stand-in in the record says that its binding may be another than the one recorded: as long as
-    // nothing could be found out about that one, it stays listed, also when it is gone itself.
-    let held = plan.held.iter();
-    let open: BTreeSet<ObjectRef> = held
-        .map(|held| temporary_reference(&held.reference))
-        .collect();
+    let open = plan.open_stand_ins();
     for (reference, effect) in &report.effects {
         match effect {
             Effect::Absent { .. } if open.contains(reference) => {
@@ -169,7 +164,7 @@ pub(crate) fn drift_of(plan: &Plan, observed: &Observed, writes: bool) -> Vec<Dr
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
     use writ_core::hash::Hash;
     use writ_core::model::{Adopt, Removal};
     use writ_core::name::PolicyName;
@@ -201,15 +196,24 @@ mod tests {
     }
 
     fn removal_of(recorded: &[InventoryItem], uid: &str) -> Plan {
-        let policy = PolicyName::parse("payments").unwrap();
+        let stand_in = temporary_reference(&binding());
+        removal_from(recorded, [(binding(), found(uid)), (stand_in, None)])
+    }
+
+    fn found(uid: &str) -> Option<ObservedObject> {
         let labels = json!({"writ.dev/managed": "true", "writ.dev/policy": "payments"});
         let metadata = json!({"uid": uid, "resourceVersion": "1", "labels": labels});
-        let found: Value = json!({"metadata": metadata});
+        ObservedObject::read(json!({"metadata": metadata}))
+    }
+
+    /// The same where that is what could be read.
+    fn removal_from<const N: usize>(
+        recorded: &[InventoryItem],
+        read: [(ObjectRef, Option<ObservedObject>); N],
+    ) -> Plan {
+        let policy = PolicyName::parse("payments").unwrap();
         let observed = Observed {
-            objects: BTreeMap::from([
-                (binding(), ObservedObject::read(found)),
-                (temporary_reference(&binding()), None),
-            ]),
+            objects: BTreeMap::from(read),
             ..Observed::default()
         };
         let wanted = Wanted {
@@ -273,19 +277,7 @@ mod tests {
     fn a_stand_in_stays_listed_until_its_binding_could_be_read() {
         let mut recorded = recorded();
         recorded.push(InventoryItem::intended(temporary_reference(&binding())));
-        let observed = Observed {
-            objects: BTreeMap::from([(temporary_reference(&binding()), None)]),
-            ..Observed::default()
-        };
-        let policy = PolicyName::parse("payments").unwrap();
-        let wanted = Wanted {
-            policy: &policy,
-            objects: &[],
-            removal: Removal::Prune,
-            adopt: Adopt::Never,
-            drift: OnDrift::PutBack,
-        };
-        let made = plan(&wanted, &recorded, &observed, &Limits::NONE);
+        let made = removal_from(&recorded, [(temporary_reference(&binding()), None)]);
         assert_eq!(made.held[0].reason, Reason::Unavailable);
         assert_eq!(confirmed(&recorded, &made, &Report::default()), recorded);
     }
@@ -295,22 +287,7 @@ mod tests {
         let stand_in = temporary_reference(&binding());
         let mut recorded = recorded();
         recorded.push(standing_in("stand-in"));
-        let labels = json!({"writ.dev/managed": "true", "writ.dev/policy": "payments"});
-        let metadata = json!({"uid": "stand-in", "resourceVersion": "1", "labels": labels});
-        let found = ObservedObject::read(json!({"metadata": metadata}));
-        let observed = Observed {
-            objects: BTreeMap::from([(stand_in.clone(), found)]),
-            ..Observed::default()
-        };
-        let policy = PolicyName::parse("payments").unwrap();
-        let wanted = Wanted {
-            policy: &policy,
-            objects: &[],
-            removal: Removal::Prune,
-            adopt: Adopt::Never,
-            drift: OnDrift::PutBack,
-        };
-        let made = plan(&wanted, &recorded, &observed, &Limits::NONE);
+        let made = removal_from(&recorded, [(stand_in.clone(), found("stand-in"))]);
         assert_eq!((made.steps().count(), made.held.len()), (1, 1));
         let uid = "stand-in".to_owned();
         let report = Report {

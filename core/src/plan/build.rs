@@ -331,13 +331,8 @@ impl<'a> Builder<'a> {
         self.waves.entry(phase).or_default().push(step);
     }
 
-    /// A stand-in in the record says that its binding may be another than the one recorded. As long as
-    /// that one is held back, nothing is recorded of it, and the stand-in stays listed.
     fn keep_stand_ins(&mut self) {
-        let held = self.plan.held.iter();
-        let open: BTreeSet<ObjectRef> = held
-            .map(|held| temporary_reference(&held.reference))
-            .collect();
+        let open = self.plan.open_stand_ins();
         self.plan.dropped.retain(|at| !open.contains(at));
     }
 

@@ -1,6 +1,6 @@
 //! A plan and its parts.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use serde_json::Value;
 
@@ -25,6 +25,14 @@ impl Plan {
     /// Nothing to write and nothing held back: the cluster holds what is wanted.
     pub fn is_settled(&self) -> bool {
         self.waves.is_empty() && self.held.is_empty()
+    }
+
+    /// The stand-ins of what is held back. One in the record says that its binding may be another than the one
+    /// recorded: as long as nothing could be found out about that one, it stays listed, also where it is gone.
+    pub fn open_stand_ins(&self) -> BTreeSet<ObjectRef> {
+        let held = self.held.iter();
+        held.map(|held| temporary_reference(&held.reference))
+            .collect()
     }
 
     /// All steps, in order.
