@@ -417,18 +417,15 @@ fn replace(
     let mut registrar = RegistrarKeys::load(&keys.registrar_dir)?;
     step(&mut operator, &mut registrar, &role)?;
     // Whoever holds the key first: a step that ended in between is repeated from there.
-    match role {
-        Role::Cluster | Role::Enrolment | Role::Request => {
-            registrar.store(&keys.registrar_dir)?;
-            operator.store(&keys.operator_dir, now_s())?;
-        }
-        _ => {
-            operator.store(&keys.operator_dir, now_s())?;
-            registrar.store(&keys.registrar_dir)?;
-        }
+    if role.is_of_registrar() {
+        registrar.store(&keys.registrar_dir)?;
+        operator.store(&keys.operator_dir, now_s())?;
+    } else {
+        operator.store(&keys.operator_dir, now_s())?;
+        registrar.store(&keys.registrar_dir)?;
     }
     let bring = match role {
-        Role::Cluster | Role::Enrolment | Role::Request => {
+        role if role.is_of_registrar() => {
             "give the registrar's folder to its publisher and start that again: it tells all servers"
         }
         Role::LeafInstaller(_) => "render the leaf's configuration again, and restart it",

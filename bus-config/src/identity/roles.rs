@@ -101,6 +101,11 @@ impl Role {
         }
     }
 
+    /// Whether the registrar signs its users, and not the operator.
+    pub(crate) fn is_of_registrar(&self) -> bool {
+        matches!(self, Role::Cluster | Role::Enrolment | Role::Request)
+    }
+
     fn permissions(&self, realm: &Realm) -> Permissions {
         match self {
             Role::Cluster => accounts::cluster(),

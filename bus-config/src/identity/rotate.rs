@@ -37,11 +37,6 @@ impl Realm {
     }
 }
 
-/// Whether the registrar signs the users of a role, and not the operator.
-pub(super) fn is_of_registrar(role: &Role) -> bool {
-    matches!(role, Role::Cluster | Role::Enrolment | Role::Request)
-}
-
 /// Begins: the role has a new signing key, beside the one before. Where that was begun already, only
 /// makes both sides know of it.
 ///
@@ -54,10 +49,7 @@ pub fn rotate(
 ) -> Result<(), Error> {
     same_bus(operator, registrar)?;
     // Whoever holds the private half is asked whether it was begun.
-    let realm = match is_of_registrar(role) {
-        true => &mut registrar.realm,
-        false => &mut operator.realm,
-    };
+    let (realm, _) = realms(operator, registrar, role);
     if !realm.outgoing.contains_key(&role.label()) {
         let pair = Pair::generate(Kind::Account);
         let signer = realm.signer_mut(role)?;
@@ -83,10 +75,7 @@ pub fn retire(
     role: &Role,
 ) -> Result<(), Error> {
     same_bus(operator, registrar)?;
-    let realm = match is_of_registrar(role) {
-        true => &mut registrar.realm,
-        false => &mut operator.realm,
-    };
+    let (realm, _) = realms(operator, registrar, role);
     realm.outgoing.remove(&role.label());
     agree(operator, registrar, role)
 }
@@ -101,16 +90,25 @@ fn same_bus(operator: &OperatorKeys, registrar: &RegistrarKeys) -> Result<(), Er
     }
 }
 
+/// The realm beside a role's key, and the other one.
+fn realms<'a>(
+    operator: &'a mut OperatorKeys,
+    registrar: &'a mut RegistrarKeys,
+    role: &Role,
+) -> (&'a mut Realm, &'a mut Realm) {
+    match role.is_of_registrar() {
+        true => (&mut registrar.realm, &mut operator.realm),
+        false => (&mut operator.realm, &mut registrar.realm),
+    }
+}
+
 /// Both know of the role what the one knows that holds its key.
 fn agree(
     operator: &mut OperatorKeys,
     registrar: &mut RegistrarKeys,
     role: &Role,
 ) -> Result<(), Error> {
-    let (from, to) = match is_of_registrar(role) {
-        true => (&mut registrar.realm, &mut operator.realm),
-        false => (&mut operator.realm, &mut registrar.realm),
-    };
+    let (from, to) = realms(operator, registrar, role);
     *to.signer_mut(role)? = from.signer_mut(role)?.clone();
     match from.outgoing.get(&role.label()) {
         Some(before) => drop(to.outgoing.insert(role.label(), before.clone())),
