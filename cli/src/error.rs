@@ -10,6 +10,7 @@ use std::fmt;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use writ_connect::tls;
+use writ_proto::LOG_SUBJECT;
 
 use crate::exit::Exit;
 use crate::input;
@@ -175,9 +176,6 @@ fn summary(problems: usize) -> String {
         n => format!("{n} problems in the input; nothing was stored"),
     }
 }
-
-/// What a publisher names as the subject of its refusal where it does not believe the log.
-const LOG_SUBJECT: &str = "writ.root";
 
 /// An error status of the publisher, with the fields that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]

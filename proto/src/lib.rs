@@ -15,5 +15,9 @@ pub mod v1 {
     tonic::include_proto!("writ.v1");
 }
 
+/// The subject of a `google.rpc.PreconditionFailure` where a publisher takes no edit at all, because it does not
+/// believe the log: it has not looked then for what an earlier sending of the same request did.
+pub const LOG_SUBJECT: &str = "writ.root";
+
 /// The compiled descriptors of all packages, as gRPC server reflection serves them.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

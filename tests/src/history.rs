@@ -27,7 +27,7 @@ use writ_core::{
     subject::BusSubject,
 };
 use writ_proto::{
-    log,
+    LOG_SUBJECT, log,
     v1::{self, policy_service_client::PolicyServiceClient},
 };
 
@@ -318,7 +318,7 @@ impl OneClient {
 fn is_log_refused(status: &tonic::Status) -> bool {
     let details = status.get_error_details();
     let failure = details.precondition_failure();
-    failure.is_some_and(|failure| failure.violations.iter().any(|v| v.subject == "writ.root"))
+    failure.is_some_and(|failure| failure.violations.iter().any(|v| v.subject == LOG_SUBJECT))
 }
 
 /// Whether nothing was stored: the publisher said so, or there was no connection to send it through.

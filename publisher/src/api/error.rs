@@ -5,6 +5,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt as _};
 use writ_core::{access::NotApproved, model::Violation};
+use writ_proto::LOG_SUBJECT;
 
 use crate::{alarm::describe, error::EditError, view::Behind, words};
 
@@ -74,7 +75,7 @@ pub(crate) fn edit(error: &EditError) -> Status {
         }
         EditError::Broken(broken) => {
             let said = std::slice::from_ref(&broken.message);
-            guarded(message.clone(), broken.reason, "writ.root", said)
+            guarded(message.clone(), broken.reason, LOG_SUBJECT, said)
         }
         EditError::Moves { .. } | EditError::Step(_) => Status::failed_precondition(message),
         EditError::Full => Status::resource_exhausted(message),
