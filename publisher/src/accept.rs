@@ -113,6 +113,25 @@ pub(crate) struct About<'a> {
     pub(crate) overrides: bool,
 }
 
+impl<'a> About<'a> {
+    /// Of what no guard weighs.
+    pub(crate) fn unguarded(
+        request_id: String,
+        reason: String,
+        dry_run: bool,
+        caller: &'a Identity,
+    ) -> About<'a> {
+        About {
+            request_id,
+            reason,
+            caller,
+            dry_run,
+            confirm: 0,
+            overrides: false,
+        }
+    }
+}
+
 impl Submission {
     /// The kind of the name that the edit is made to: a proposal is one of its own.
     pub(crate) fn edit_kind(&self) -> Kind {

@@ -58,14 +58,8 @@ impl ClusterService for Api {
         let caller = caller(&request);
         let request = request.into_inner();
         let token = token(request.token.as_ref(), self.desk.token_life_ms)?;
-        let about = About {
-            request_id: request.request_id,
-            reason: request.reason,
-            caller: &caller,
-            dry_run: request.dry_run,
-            confirm: 0,
-            overrides: false,
-        };
+        let (id, reason) = (request.request_id, request.reason);
+        let about = About::unguarded(id, reason, request.dry_run, &caller);
         let submission = accept::add(request.manifest, token, about);
         self.enrol(submission, request.token).await
     }
@@ -78,14 +72,8 @@ impl ClusterService for Api {
         let request = request.into_inner();
         let fingerprint = Fingerprint::parse(&request.fingerprint)
             .map_err(|error| error::field("fingerprint", error.to_string()))?;
-        let about = About {
-            request_id: request.request_id,
-            reason: request.reason,
-            caller: &caller,
-            dry_run: request.dry_run,
-            confirm: 0,
-            overrides: false,
-        };
+        let (id, reason) = (request.request_id, request.reason);
+        let about = About::unguarded(id, reason, request.dry_run, &caller);
         self.step(&request.name, Change::Approve(fingerprint), about)
             .await
     }
@@ -97,14 +85,8 @@ impl ClusterService for Api {
         let caller = caller(&request);
         let request = request.into_inner();
         let change = Change::Reenrol(token(request.token.as_ref(), self.desk.token_life_ms)?);
-        let about = About {
-            request_id: request.request_id,
-            reason: request.reason,
-            caller: &caller,
-            dry_run: request.dry_run,
-            confirm: 0,
-            overrides: false,
-        };
+        let (id, reason) = (request.request_id, request.reason);
+        let about = About::unguarded(id, reason, request.dry_run, &caller);
         let submission = accept::step(&request.name, change, about);
         self.enrol(submission, request.token).await
     }
