@@ -1,6 +1,6 @@
 //! Times and lengths of time, as people read them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -11,8 +11,7 @@ pub(crate) fn ms(of: &prost_types::Timestamp) -> i64 {
 
 /// The wall clock.
 pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
+    Timestamp::now().as_millisecond()
 }
 
 /// `2026-11-28 21:04:11 UTC`.
