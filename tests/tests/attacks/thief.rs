@@ -18,6 +18,7 @@ use writ_sandbox::{
     parts::Part,
     process::{Launcher, Process, Spec},
 };
+use writ_tests::folder::copy;
 
 use crate::scene::{LIMIT, Scene, wait_for};
 
@@ -35,18 +36,6 @@ impl Copy {
         );
         scene.fleet.start_bus().await.unwrap();
         Copy(folder)
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &to),
-            false => drop(fs::copy(entry.path(), to).unwrap()),
-        }
     }
 }
 

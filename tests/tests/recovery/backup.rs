@@ -3,8 +3,9 @@
 use std::fs;
 
 use writ_proto::v1::{AllPolicies, status_request::Of};
+use writ_tests::folder::copy;
 
-use crate::scene::{Scene, copy, number_of, role};
+use crate::scene::{Scene, number_of, role};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_backup_takes_nothing_back_and_is_recovered_from_what_clusters_hold() {
