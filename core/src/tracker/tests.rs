@@ -142,18 +142,8 @@ fn refused(number: u64) -> Exception {
 }
 
 fn acked(number: u64, state: ack::State) -> AckedEdit {
-    AckedEdit {
-        kind: scope::Kind::Policy,
-        name: Name::parse("p").unwrap(),
-        generation: Generation(number),
-        revision: at(number),
-        state,
-        removed: false,
-        drift: false,
-        received_ms: 11,
-        applied_ms: if state == ack::State::Applied { 12 } else { 0 },
-        failures: vec![],
-    }
+    let applied_ms = if state == ack::State::Applied { 12 } else { 0 };
+    acked_at(number, state, 11, applied_ms)
 }
 
 /// Two clusters of the region, one elsewhere, and the policy for the two.
