@@ -1,19 +1,20 @@
 //! How many requests are looked at: of each cluster and way of asking for itself, so that a flood holds
 //! up nobody else.
 
-use std::{collections::HashMap, hash::Hash, time::Instant};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    time::{Duration, Instant},
+};
 
-/// Requests at once, and then a second. A cluster asks every few seconds, from two processes at most.
-const BURST_MAX: f64 = 8.0;
-const RATE_PER_S: f64 = 2.0;
+use crate::gate::rate::Bucket;
+
+/// Requests at once, and then one each period. A cluster asks every few seconds, from two processes at most.
+const BURST_MAX: u32 = 8;
+const PERIOD: Duration = Duration::from_millis(500);
 
 /// Who is remembered. Names and ways are checked by the bus, so that nobody makes them up.
 const BUCKETS_MAX: usize = 65_536;
-
-struct Bucket {
-    left: f64,
-    at: Instant,
-}
 
 /// One bucket a key.
 pub(super) struct Rates<K> {
@@ -29,34 +30,21 @@ impl<K: Eq + Hash> Rates<K> {
 
     /// Whether one more is taken.
     pub(super) fn takes(&mut self, key: K, now: Instant) -> bool {
-        let filled = |bucket: &Bucket| {
-            let seconds = now.saturating_duration_since(bucket.at).as_secs_f64();
-            (bucket.left + seconds * RATE_PER_S).min(BURST_MAX)
-        };
         if self.buckets.len() >= BUCKETS_MAX {
-            self.buckets.retain(|_, bucket| filled(bucket) < BURST_MAX);
+            self.buckets.retain(|_, bucket| !bucket.is_full(now));
             if self.buckets.len() >= BUCKETS_MAX {
                 return false;
             }
         }
-        let bucket = self.buckets.entry(key).or_insert(Bucket {
-            left: BURST_MAX,
-            at: now,
-        });
-        bucket.left = filled(bucket);
-        bucket.at = now;
-        let takes = bucket.left >= 1.0;
-        if takes {
-            bucket.left -= 1.0;
-        }
-        takes
+        let bucket = self.buckets.entry(key);
+        bucket
+            .or_insert_with(|| Bucket::new(BURST_MAX, PERIOD, now))
+            .take(now)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -30,11 +30,20 @@ impl Bucket {
         }
     }
 
+    fn filled(&self, now: Instant) -> f64 {
+        let since = now.saturating_duration_since(self.at);
+        (self.left + since.as_secs_f64() / self.period.as_secs_f64()).min(self.most)
+    }
+
+    /// Whether it is as a new one.
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
+        self.filled(now) >= self.most
+    }
+
     /// Takes one, if there is one.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        let since = now.saturating_duration_since(self.at);
+        self.left = self.filled(now);
         self.at = now;
-        self.left = (self.left + since.as_secs_f64() / self.period.as_secs_f64()).min(self.most);
         let is_there = self.left >= 1.0;
         if is_there {
             self.left -= 1.0;
