@@ -1,12 +1,13 @@
 //! Files that hold a secret: seeds and signing keys.
 //!
 //! Promises: one that others may read is refused before it is read, so that a key that lies open is
-//! noticed; what was read is wiped from memory when it is dropped. Never writes one.
+//! noticed; what was read is wiped from memory when it is dropped; one that is written is its owner's alone at any
+//! moment, and whole.
 
 use std::{
-    fs::File,
-    io::{self, Read as _},
-    os::unix::fs::MetadataExt as _,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -72,9 +73,37 @@ pub fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
+/// Writes a secret in the place of the one that is there, on the disk when this returns.
+///
+/// # Errors
+/// It can't be written: the one before is still there.
+pub fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let part = path.with_file_name(format!(".{name}.part"));
+    // One that was left behind may have another mode.
+    let _ = fs::remove_file(&part);
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&part)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(part, path)
+}
+
+/// Makes a folder for secrets, where there is none.
+///
+/// # Errors
+/// It can't be made.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _};
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 

@@ -4,9 +4,7 @@
 //! checked against the realm beside it, so that keys of two buses are never mixed.
 
 use std::{
-    fs,
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -78,19 +76,7 @@ pub enum Error {
 
 /// Writes a file for its owner alone; whoever reads it sees the old or the new, and never a part.
 fn write(path: &Path, text: &str) -> Result<(), Error> {
-    let part = path.with_extension("new");
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&part)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())
-                .and_then(|()| file.sync_all())
-        })
-        .and_then(|()| fs::rename(&part, path));
-    written.map_err(|source| Error::File {
+    secret::replace(path, text).map_err(|source| Error::File {
         action: "write",
         path: path.to_owned(),
         source,
@@ -107,11 +93,7 @@ struct Folder<'a>(&'a Path);
 
 impl Folder<'_> {
     fn make(&self) -> Result<(), Error> {
-        let made = fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(self.0);
-        made.map_err(|source| Error::File {
+        secret::make_folder(self.0).map_err(|source| Error::File {
             action: "make",
             path: self.0.to_owned(),
             source,

@@ -4,6 +4,7 @@
 //! encoding, never as bare bytes.
 
 use data_encoding::BASE32_NOPAD;
+use zeroize::Zeroizing;
 
 use crate::envelope::{PublicKey, SigningKey};
 
@@ -54,8 +55,8 @@ pub fn public(text: &str) -> Option<PublicKey> {
 }
 
 /// The seed of a user, `SU…`.
-pub fn seed_text(seed: &[u8; 32]) -> String {
-    encode(&seed_prefix(), seed)
+pub fn seed_text(seed: &[u8; 32]) -> Zeroizing<String> {
+    Zeroizing::new(encode(&seed_prefix(), seed))
 }
 
 /// Reads the seed of a user.
@@ -72,7 +73,7 @@ mod tests {
         // Of the nkeys documentation's tool, seed and public key of one user.
         let key = SigningKey::from_seed(&[7; 32]);
         let text = seed_text(&[7; 32]);
-        assert!(text.starts_with("SU") && text.len() == 58, "{text}");
+        assert!(text.starts_with("SU") && text.len() == 58, "{}", *text);
         assert_eq!(seed(&text).unwrap().public(), key.public());
         let public_key = public_text(&key.public());
         assert!(public_key.starts_with('U') && public_key.len() == 56);

@@ -9,6 +9,7 @@ use writ_bus::{
     connection::{self, FirstConnect, Login, Options},
     enrol,
     identity::Credentials,
+    registrar::now_s,
 };
 use writ_core::{
     enrol::{Outcome, Refusal, Token},
@@ -155,7 +156,7 @@ pub(crate) async fn join<C: ClusterApi>(
                         continue;
                     }
                     store
-                        .keep_credentials(keys.credentials.as_deref().unwrap_or_default())
+                        .keep_credentials(keys.credentials.as_ref().map_or("", |text| text))
                         .await?;
                     tracing::info!(expires_s, "this cluster is enrolled, {by}");
                     tell("active".to_owned());
@@ -199,11 +200,6 @@ pub(crate) async fn join<C: ClusterApi>(
     }
 }
 
-fn now_s() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.unwrap_or_default().as_secs()
-}
-
 /// Whether the credentials that are kept are of this key and still last.
 fn lasting(keys: &Keys, now_s: u64) -> bool {
     user(keys).is_some_and(|kept| kept.summary().expires_s.is_none_or(|ends| ends > now_s))
@@ -211,14 +207,14 @@ fn lasting(keys: &Keys, now_s: u64) -> bool {
 
 /// The user on the bus that the keys are.
 pub(crate) fn user(keys: &Keys) -> Option<Credentials> {
-    Credentials::parse(keys.credentials.as_deref()?).ok()
+    Credentials::parse(keys.credentials.as_ref()?).ok()
 }
 
 /// Takes the bus' word for the keys; says whether it is one.
 pub(super) fn take(keys: &mut Keys, token: &str) -> bool {
     match enrol::credentials(token, Some(&keys.bus_seed)) {
         Ok(credentials) => {
-            keys.credentials = Some(credentials.to_file().to_string());
+            keys.credentials = Some(credentials.to_file());
             true
         }
         Err(_) => false,

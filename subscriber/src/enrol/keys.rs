@@ -1,9 +1,7 @@
 //! The keys of this cluster, where they are kept: in the Secret `writ-system/writ-keys`, or in a folder.
 
 use std::{
-    fs,
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -16,6 +14,7 @@ use writ_core::{
     envelope::SigningKey,
     model::{ClusterKeys, ObjectRef},
 };
+use zeroize::Zeroizing;
 
 use super::Error;
 use crate::{
@@ -34,11 +33,11 @@ const CREDENTIALS: &str = "bus.creds";
 #[derive(Clone)]
 pub(crate) struct Keys {
     /// The seed of its user on the bus, `SU…`.
-    pub(crate) bus_seed: String,
+    pub(crate) bus_seed: Zeroizing<String>,
     pub(crate) bus: SigningKey,
     pub(crate) ack: SigningKey,
     /// What the user shows to the bus, as a credentials file; nothing before it enrolled.
-    pub(crate) credentials: Option<String>,
+    pub(crate) credentials: Option<Zeroizing<String>>,
 }
 
 impl Keys {
@@ -83,7 +82,7 @@ impl<C: ClusterApi> KeyStore<C> {
         let [bus, ack, credentials] = texts;
         let credentials = credentials.filter(|text| !text.is_empty());
         // Whoever was given credentials in a file has the seed in it.
-        let bus = bus.or_else(|| seed_in(credentials.as_deref()?).map(str::to_owned));
+        let bus = bus.or_else(|| Some(Zeroizing::new(seed_in(credentials.as_ref()?)?.to_owned())));
         match (bus, ack) {
             (Some(bus_seed), Some(ack)) => Ok(Keys {
                 bus: nkey::seed(&bus_seed).ok_or_else(|| Error::NoKey(BUS, self.place()))?,
@@ -101,8 +100,8 @@ impl<C: ClusterApi> KeyStore<C> {
         let (bus, ack) = (random()?, random()?);
         let texts = [
             (BUS, nkey::seed_text(&bus)),
-            (ACK, BASE64.encode(&ack)),
-            (CREDENTIALS, String::new()),
+            (ACK, Zeroizing::new(BASE64.encode(&*ack))),
+            (CREDENTIALS, Zeroizing::default()),
         ];
         self.keep(&texts).await?;
         let keys = Keys {
@@ -117,14 +116,17 @@ impl<C: ClusterApi> KeyStore<C> {
 
     /// Keeps credentials beside the keys.
     pub(crate) async fn keep_credentials(&self, credentials: &str) -> Result<(), Error> {
-        self.keep(&[(CREDENTIALS, credentials.to_owned())]).await
+        let text = Zeroizing::new(credentials.to_owned());
+        self.keep(&[(CREDENTIALS, text)]).await
     }
 
-    async fn keep(&self, texts: &[(&str, String)]) -> Result<(), Error> {
+    async fn keep(&self, texts: &[(&str, Zeroizing<String>)]) -> Result<(), Error> {
         match self {
             KeyStore::Folder(folder) => {
+                secret::make_folder(folder).map_err(|cause| self.failed(cause))?;
                 for (name, text) in texts {
-                    write(folder, name, text).map_err(|cause| self.failed(cause))?;
+                    let written = secret::replace(&folder.join(name), text);
+                    written.map_err(|cause| self.failed(cause))?;
                 }
             }
             KeyStore::Secret(api) => {
@@ -161,7 +163,7 @@ pub(crate) fn check(folder: &Path) -> Result<(), Error> {
     in_folder(folder).map(drop)
 }
 
-fn in_folder(folder: &Path) -> Result<[Option<String>; 3], Error> {
+fn in_folder(folder: &Path) -> Result<[Option<Zeroizing<String>>; 3], Error> {
     let read = |name: &str| {
         let failed = |cause| Error::Keys(folder.display().to_string(), Box::new(cause));
         read(&folder.join(name)).map_err(failed)
@@ -181,24 +183,24 @@ fn reference() -> ObjectRef {
     SECRETS.reference(Some(SYSTEM_NAMESPACE), SECRET)
 }
 
-fn random() -> Result<[u8; 32], Error> {
-    let mut bytes = [0; 32];
+fn random() -> Result<Zeroizing<[u8; 32]>, Error> {
+    let mut bytes = Zeroizing::new([0; 32]);
     rand::rngs::SysRng
-        .try_fill_bytes(&mut bytes)
+        .try_fill_bytes(bytes.as_mut_slice())
         .map_err(Error::Random)?;
     Ok(bytes)
 }
 
-fn entry(secret: &Value, name: &str) -> Option<String> {
+fn entry(secret: &Value, name: &str) -> Option<Zeroizing<String>> {
     let bytes = BASE64
         .decode(secret["data"][name].as_str()?.as_bytes())
         .ok()?;
-    String::from_utf8(bytes).ok()
+    String::from_utf8(bytes).ok().map(Zeroizing::new)
 }
 
-fn read(path: &Path) -> Result<Option<String>, secret::Error> {
+fn read(path: &Path) -> Result<Option<Zeroizing<String>>, secret::Error> {
     match secret::read(path) {
-        Ok(text) => Ok(Some(text.to_string())),
+        Ok(text) => Ok(Some(text)),
         Err(secret::Error::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Ok(None)
         }
@@ -206,28 +208,9 @@ fn read(path: &Path) -> Result<Option<String>, secret::Error> {
     }
 }
 
-/// Whole or not at all, and readable by nobody else at any moment.
-fn write(folder: &Path, name: &str, text: &str) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    let part = folder.join(format!(".{name}.part"));
-    let _ = fs::remove_file(&part);
-    let mut options = fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&part)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(part, folder.join(name))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::*;
     use crate::fake::Fake;
@@ -240,7 +223,10 @@ mod tests {
         store.keep_credentials("creds").await.unwrap();
         let again = store.load().await.unwrap();
         assert_eq!(again.public(), made.public());
-        assert_eq!(again.credentials.as_deref(), Some("creds"));
+        assert_eq!(
+            again.credentials.as_ref().map(|it| it.as_str()),
+            Some("creds")
+        );
         for name in [BUS, ACK, CREDENTIALS] {
             let mode = fs::metadata(folder.join(name))
                 .unwrap()

@@ -97,7 +97,7 @@ impl<C: ClusterApi> Renewal<C> {
         let subject = BusSubject::Renew(self.sender.clone());
         match asker.ask(&self.client, &subject, None).await {
             Ok(Some(Outcome::Active { credentials, .. })) if take(&mut self.keys, &credentials) => {
-                let kept = self.keys.credentials.as_deref().unwrap_or_default();
+                let kept = self.keys.credentials.as_ref().map_or("", |text| text);
                 if let Err(error) = self.store.keep_credentials(kept).await {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, "the new credentials are not kept yet");
