@@ -1,8 +1,11 @@
 //! Credentials, by the keys that sign the subscribers' users.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use writ_bus::identity::{self, AgentsKeys, Jwt, KeyError, PublicKey, RegistrarKeys, roles};
+use writ_bus::{
+    identity::{self, AgentsKeys, Jwt, KeyError, PublicKey, RegistrarKeys, roles},
+    registrar::now_s,
+};
 use writ_core::{model::Cluster, name::ClusterName};
 
 /// What may go wrong.
@@ -84,8 +87,7 @@ impl Minter {
 
 /// From now on.
 fn life(life_s: u64) -> (u64, u64) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now_s = now.unwrap_or_default().as_secs();
+    let now_s = now_s();
     (now_s, now_s + life_s)
 }
 
