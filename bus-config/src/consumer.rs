@@ -64,6 +64,8 @@ pub(crate) struct Consumer {
     pub(crate) requested: usize,
     /// Messages that waited when the consumer was made.
     pub(crate) pending: u64,
+    /// Where the stream's leader ended before the consumer was made.
+    pub(crate) began_at: u64,
     /// Where the stream's leader ends, asked when this consumer had nothing more for the first time.
     pub(crate) end: Option<u64>,
     /// Whether everything up to there was handed out.
@@ -164,6 +166,7 @@ impl Consumer {
             delivered: 0,
             requested: 0,
             pending: created.num_pending,
+            began_at: 0,
             end: None,
             caught_up: false,
         })

@@ -65,7 +65,8 @@ pub enum Error {
         /// Why.
         source: BusError,
     },
-    /// The server delivered fewer messages than it had announced and says that there are no more.
+    /// The server delivered fewer messages than it had announced and says that there are no more, though
+    /// nothing was written meanwhile.
     #[error("the stream {stream} held {announced} messages to read and delivered {delivered}")]
     Incomplete {
         /// Which stream.
@@ -255,16 +256,14 @@ impl Reader {
 
     async fn try_open(&self) -> Result<Consumer, Error> {
         let stream = self.stream;
-        if self.read > 0 {
-            let last = End::of(&self.client, stream).await?.last;
-            if last < self.read {
-                let read = self.read;
-                return Err(Error::Rewound { stream, last, read });
-            }
+        let (last, read) = (End::of(&self.client, stream).await?.last, self.read);
+        if last < read {
+            return Err(Error::Rewound { stream, last, read });
         }
-        Consumer::create(&self.client, stream, self.read)
-            .await
-            .map_err(|source| Error::Consumer { stream, source })
+        let made = Consumer::create(&self.client, stream, read).await;
+        let mut consumer = made.map_err(|source| Error::Consumer { stream, source })?;
+        consumer.began_at = last;
+        Ok(consumer)
     }
 
     /// Hands out what a consumer delivers until something is missing.
@@ -325,7 +324,8 @@ impl Reader {
         if consumer.caught_up {
             return Ok(());
         }
-        if consumer.delivered < consumer.pending {
+        if consumer.delivered < consumer.pending && self.is_unwritten_since(consumer.began_at).await
+        {
             return Err(Stop::Failed(Error::Incomplete {
                 stream: self.stream,
                 announced: consumer.pending,
@@ -340,6 +340,13 @@ impl Reader {
             self.hand_out(Entry::CaughtUp).await?;
         }
         Ok(())
+    }
+
+    /// Whether nothing was written since the stream ended there. Of a subject that is written meanwhile, older
+    /// messages go before their turn comes: then their number proves nothing.
+    async fn is_unwritten_since(&self, last: u64) -> bool {
+        let end = timeout(OPEN_TIME_MIN, End::of(&self.client, self.stream)).await;
+        matches!(end, Ok(Ok(end)) if end.last == last)
     }
 
     /// The last sequence that there is to read; `None` where the leader does not say it now.
