@@ -29,6 +29,11 @@ const ROUTE_SECRET_LENGTH_MIN: usize = 22;
 /// Most accounts that a server keeps: the three, and one for each region with a leaf.
 const ACCOUNTS_MAX: usize = 1_000;
 
+/// Messages that wait to be stored in a stream; what comes on top is refused, and sent again. Every one is
+/// synced: at 1 to 6 ms for each, a flood that has filled the server's default of 100,000 keeps genuine acks
+/// from being stored for minutes after its end. Five whole batches fit.
+const STREAM_QUEUE_MESSAGES_MAX: usize = 5 * crate::batch::MESSAGES_MAX;
+
 /// How often the servers of one NATS cluster compare the accounts that they keep, in seconds. The
 /// registrar's minute is what a revocation that one of them missed waits for.
 const ACCOUNTS_COMPARED_PERIOD_S: u32 = 60;
@@ -127,6 +132,8 @@ impl ServerConfig {
         file.line(format_args!("domain: {HUB_DOMAIN}"));
         file.line("# The default of two minutes loses acknowledged writes when the power goes.");
         file.line("sync_interval: always");
+        file.line("# What a flood leaves behind in a stream's queue is stored before what is said next.");
+        file.line(format_args!("max_buffered_msgs: {STREAM_QUEUE_MESSAGES_MAX}"));
         file.close("}");
         if let Some(peers) = &self.peers {
             render_peers(&mut file, peers)?;

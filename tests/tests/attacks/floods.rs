@@ -198,7 +198,9 @@ async fn amid(scene: &Scene, flood: Flood, processes: &[String], wait: &str) {
     println!("{sent} messages; an edit took {took:?}, amid {meanwhile} of them");
     assert!(sent > 10_000, "{sent}");
     // What was counted goes out with the next ack.
+    let since = Instant::now();
     scene.apply("during", "watch").await;
+    println!("the next one took {:?}, with its answers", since.elapsed());
     for (name, (bytes, logged)) in processes.iter().zip(before) {
         let (now, said) = size(scene, name);
         let (grown, logged) = (now.saturating_sub(bytes), said - logged);
