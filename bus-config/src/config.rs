@@ -132,8 +132,12 @@ impl ServerConfig {
         file.line(format_args!("domain: {HUB_DOMAIN}"));
         file.line("# The default of two minutes loses acknowledged writes when the power goes.");
         file.line("sync_interval: always");
-        file.line("# What a flood leaves behind in a stream's queue is stored before what is said next.");
-        file.line(format_args!("max_buffered_msgs: {STREAM_QUEUE_MESSAGES_MAX}"));
+        file.line(
+            "# What a flood leaves behind in a stream's queue is stored before what is said next.",
+        );
+        file.line(format_args!(
+            "max_buffered_msgs: {STREAM_QUEUE_MESSAGES_MAX}"
+        ));
         file.close("}");
         if let Some(peers) = &self.peers {
             render_peers(&mut file, peers)?;

@@ -23,8 +23,8 @@ pub(crate) use self::{
     edit::{Apply, Approve, Delete, EditOutput, Level, Reject, Rollback, Waiting},
     identity::{AddFleet, Audit, CreateToken, ExportAudit, Fleets, Login, Token, Whoami},
     read::{
-        Diff, DocumentOutput, Explain, Get, GetOutput, History, Import, Render, Resource, Status,
-        Wait, WaitLevel, Why,
+        Diff, DocumentOutput, EventOutput, Events, Explain, Get, GetOutput, History, Import,
+        Render, Resource, Status, Wait, WaitLevel, Why,
     },
     value::{Reference, When, parse_duration},
 };
@@ -99,6 +99,8 @@ pub(crate) enum Command {
     Get(Get),
     /// Show how far policies have come, as the clusters themselves say.
     Status(Status),
+    /// Show what happens: edits, what the clusters say to them, drift, and who is not heard.
+    Events(Events),
     /// Wait until policies are on their clusters; the exit code says how it ended.
     Wait(Wait),
     /// Say why a cluster is not good, and what to do; the exit code says how bad it is.

@@ -19,6 +19,7 @@ mod diff;
 mod edits;
 mod enforce;
 mod error;
+mod events;
 mod exit;
 mod explain;
 #[cfg(feature = "sandbox")]
@@ -117,6 +118,7 @@ async fn dispatch(
         Command::Apply(args) => apply::run(args, global, stdin, console, interrupt).await,
         Command::Get(args) => get::run(args, global, console, interrupt).await,
         Command::Status(args) => status::run(args, global, console, interrupt).await,
+        Command::Events(args) => events::run(args, global, console, interrupt).await,
         Command::Wait(args) => wait::run(args, global, console, interrupt).await,
         Command::Why(args) => why::run(args, global, console, interrupt).await,
         Command::Explain(args) => explain::run(&args, console),

@@ -4,6 +4,7 @@
 //! it is given the answer, the time zone and whether colours are wanted, and gives text.
 
 pub(crate) mod diff;
+pub(crate) mod events;
 pub(crate) mod history;
 pub(crate) mod json;
 pub(crate) mod past;

@@ -326,6 +326,21 @@ async fn status_is_read_and_wait_judges() {
 }
 
 #[tokio::test]
+async fn events_are_a_line_each_and_none_is_said() {
+    let publisher = Publisher::start().await;
+    let said = run(&publisher, "events --last 2").await;
+    assert_eq!(said.code, 0);
+    let lines: Vec<&str> = said.out.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", said.out);
+    assert!(lines[0].starts_with("TIME ") && lines[2].contains("silent "));
+    let said = run(&publisher, "events --last 2 -o json").await;
+    assert!(said.out.lines().all(|line| line.starts_with('{')));
+    let said = run(&publisher, "events --last 0").await;
+    assert_eq!((said.code, said.out.as_str()), (0, ""));
+    assert!(said.err.contains("nothing has happened"), "{}", said.err);
+}
+
+#[tokio::test]
 async fn wait_ends_with_the_code_of_what_the_clusters_said() {
     // Applied, pending, refused, silent; the exit, and with --allow-silent.
     for (counts, exit, allowing) in [

@@ -143,15 +143,20 @@ impl Ear {
                 if let Some(fork) = self.tracking.link(sender, &link) {
                     forked(sender, &fork);
                 }
-                if is_live {
-                    let news = self
-                        .tracking
-                        .ask(|tracker, _| tracker.progress(&opened.value));
-                    self.meters.progress(&news);
-                }
+                let news = is_live.then(|| {
+                    let ack = &opened.value;
+                    self.tracking
+                        .ask(|tracker, _| (tracker.progress(ack), tracker.drift(ack)))
+                });
                 let taken = self.tracking.ack(opened.value, is_live);
                 if is_live {
                     self.meters.ack(outcome(&taken));
+                }
+                if let Some((progress, drift)) = news {
+                    self.meters.progress(&progress);
+                    if taken.is_ok() {
+                        self.tracking.journal.ack(sender, progress, drift);
+                    }
                 }
                 if let Err(refused) = taken {
                     tracing::debug!(
@@ -190,6 +195,7 @@ impl Ear {
         match taken {
             Ok(news) => {
                 self.meters.pulses_missed(missed);
+                self.tracking.journal.pulses_lost(sender, missed);
                 if news.forked
                     && let Some(fork) = self.tracking.fork(&sender.cluster)
                 {

@@ -30,6 +30,7 @@ mod gate;
 mod guard;
 mod hear;
 mod history;
+mod journal;
 pub mod keys;
 mod metrics;
 mod past;

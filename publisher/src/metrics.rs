@@ -241,7 +241,7 @@ impl Meters {
             if let Some(ms) = one.applied_after_ms {
                 self.0.applied_seconds.observe(seconds(ms));
             }
-            if let Some(reason) = &one.refused {
+            if let Some((reason, _)) = &one.refused {
                 let reason = Refusal::of(reason).unwrap_or(Refusal::Other);
                 self.0.refusals.count(reason);
             }
@@ -352,6 +352,11 @@ pub fn metric_names() -> std::collections::BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
+    use writ_core::{
+        name::PolicyName,
+        revision::{Generation, Revision},
+    };
+
     use super::*;
 
     #[test]
@@ -367,9 +372,13 @@ mod tests {
         let (meters, metrics) = Meters::declare();
         for reason in ["ForeignObject", "NotInventedYet"] {
             meters.progress(&[Progress {
+                policy: PolicyName::parse("p").unwrap(),
+                generation: Generation(1),
+                revision: Revision::ZERO,
+                removed: false,
                 received_after_ms: None,
                 applied_after_ms: None,
-                refused: Some(reason.to_owned()),
+                refused: Some((reason.to_owned(), String::new())),
             }]);
         }
         let text = metrics.text();

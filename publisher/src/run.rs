@@ -229,6 +229,12 @@ pub(crate) async fn run_until(
     let acks = ear.clone();
     start(&mut tasks, |caught_up| acks.hear_acks(caught_up)).await?;
     tasks.spawn(ear.hear_pulses(live, beat_sender));
+    tracking.journal.open();
+    let looking = tracking.journal.clone().look(tracking.clone());
+    tasks.spawn(async move {
+        looking.await;
+        Ok(())
+    });
     tracing::info!(revision = %views.now().revision(), "the log is followed");
     log_part.set(true);
     tasks.spawn(admin::watch_copies(client.clone(), meters.clone()));

@@ -14,6 +14,8 @@ use writ_core::{
     tracker::{Committed, Fork, Link, Now, PulseNews, Refused, Tracker},
 };
 
+use crate::journal::Journal;
+
 /// The wall clock, milliseconds since the Unix epoch.
 pub(crate) fn wall_ms() -> u64 {
     let since = SystemTime::now()
@@ -29,6 +31,8 @@ pub(crate) struct Tracking {
     /// Counts the changes, for those who watch.
     changes: watch::Sender<u64>,
     start: Instant,
+    /// What happened lately.
+    pub(crate) journal: Journal,
 }
 
 impl Tracking {
@@ -43,6 +47,7 @@ impl Tracking {
             tracker: Arc::new(Mutex::new(Tracker::new(now, period_ms))),
             changes: watch::channel(0).0,
             start,
+            journal: Journal::default(),
         }
     }
 
@@ -65,6 +70,7 @@ impl Tracking {
     }
 
     pub(crate) fn edit(&self, committed: Committed) {
+        self.journal.edit(&committed);
         let now = self.now();
         self.lock().edit(committed, now);
         self.note();

@@ -58,6 +58,40 @@ pub(crate) struct Status {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Go on with each as it comes, until Ctrl-C.
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+    /// How many of the last ones to begin with; a publisher remembers 4096, since its start.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(..=4096))]
+    pub(crate) last: u32,
+    /// Only what is about this policy.
+    #[arg(value_name = "POLICY")]
+    pub(crate) policy: Option<Reference>,
+    /// Only what is about this cluster.
+    #[arg(long, value_name = "CLUSTER")]
+    pub(crate) cluster: Option<Reference>,
+    /// Only what happens on clusters of this region.
+    #[arg(long)]
+    pub(crate) region: Option<String>,
+    /// Only what happens on clusters of this stage.
+    #[arg(long)]
+    pub(crate) stage: Option<String>,
+    /// How to print it; json is one document a line.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<EventOutput>,
+}
+
+/// How happenings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EventOutput {
+    /// With the reason in full, and the objects that somebody changed.
+    Wide,
+    /// One JSON document a line.
+    Json,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Wait {
     /// The policies to wait for, each at its last generation or the one named.
     #[arg(required = true, value_name = "POLICY[@G]")]

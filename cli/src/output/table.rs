@@ -18,7 +18,7 @@ pub(crate) enum Tone {
 }
 
 impl Tone {
-    fn escape(self) -> Option<&'static str> {
+    pub(crate) fn escape(self) -> Option<&'static str> {
         match self {
             Tone::Plain => None,
             Tone::Waiting => Some("\x1b[36m"),

@@ -529,6 +529,28 @@ impl AckService for Publisher {
         Err(Status::unimplemented("not asked for by the command line"))
     }
 
+    type WatchHappeningsStream =
+        Pin<Box<dyn Stream<Item = Result<v1::HappeningsResponse, Status>> + Send>>;
+
+    async fn watch_happenings(
+        &self,
+        request: Request<v1::HappeningsRequest>,
+    ) -> Result<Response<Self::WatchHappeningsStream>, Status> {
+        let happening = |number| v1::Happening {
+            number,
+            at: Some(prost_types::Timestamp::default()),
+            kind: v1::HappeningKind::Silent.into(),
+            cluster: "eu-prod-1".into(),
+            ..Default::default()
+        };
+        let happenings = (0..u64::from(request.get_ref().last)).map(happening);
+        let told = v1::HappeningsResponse {
+            happenings: happenings.collect(),
+            ..Default::default()
+        };
+        Ok(Response::new(stream::iter([Ok(told)]).boxed()))
+    }
+
     type WatchStatusStream = Pin<Box<dyn Stream<Item = Result<v1::StatusResponse, Status>> + Send>>;
 
     async fn watch_status(

@@ -24,9 +24,9 @@ pub use self::{
     cluster::{ClusterStatus, PolicyLine},
     edit::{Committed, ReadError, Subject, read_manifest},
     life::{Liveness, Now},
-    overview::Overview,
+    overview::{Overview, Sign},
     policy::{ClusterLine, Counts, IDENTITY_FORKED, Membership, PolicyStatus, State},
-    progress::Progress,
+    progress::{Drift, Progress},
 };
 use self::{cluster::Member, policy::Policy};
 use crate::{

@@ -1,7 +1,10 @@
 //! The fleet in a few numbers, as the clusters themselves count: cheap at any size.
 
 use super::{Liveness, Now, Tracker};
-use crate::model::{Mode, Phase};
+use crate::{
+    model::{Cluster, Mode, Phase},
+    name::ClusterName,
+};
 
 /// The numbers; of clusters that are enrolled, and neither drain nor are cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,7 +31,37 @@ pub struct Overview {
     pub revisions_behind: u64,
 }
 
+/// Whether a registered cluster is heard, in short.
+#[derive(Debug, Clone, Copy)]
+pub struct Sign<'a> {
+    /// Its name.
+    pub cluster: &'a ClusterName,
+    /// Its registry entry.
+    pub entry: &'a Cluster,
+    /// Whether it gives signs of life.
+    pub liveness: Liveness,
+    /// It is heard, and says that it hears no beat.
+    pub stale: bool,
+    /// Two speak for it.
+    pub forked: bool,
+}
+
 impl Tracker {
+    /// Every registered cluster's sign of life, by name.
+    pub fn signs(&self, now: Now) -> impl Iterator<Item = Sign<'_>> {
+        self.members.iter().filter_map(move |(cluster, member)| {
+            let (entry, liveness) = (member.entry.as_ref()?, self.liveness(cluster, now)?);
+            let said_stale = member.pulse.as_ref().is_some_and(|pulse| pulse.stale);
+            Some(Sign {
+                cluster,
+                entry,
+                liveness,
+                stale: said_stale && matches!(liveness, Liveness::Live { .. }),
+                forked: member.chain.fork().is_some(),
+            })
+        })
+    }
+
     /// The fleet as it is now.
     pub fn overview(&self, now: Now) -> Overview {
         let mut overview = Overview::default();
@@ -65,7 +98,7 @@ impl Tracker {
     }
 
     /// How many pulses of a cluster are missing between its last sign of life and now, by its own period.
-    pub fn pulses_missed(&self, cluster: &crate::name::ClusterName, now: Now) -> u64 {
+    pub fn pulses_missed(&self, cluster: &ClusterName, now: Now) -> u64 {
         self.members
             .get(cluster)
             .map_or(0, |member| member.life.missed(self.pulse_period_ms, now))

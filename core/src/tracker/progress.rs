@@ -1,21 +1,45 @@
-//! What an ack tells for the first time: for whoever measures how fast edits get through.
+//! What an ack tells for the first time: for whoever measures how fast edits get through, or follows what happens.
 
 use super::Tracker;
 use crate::{
-    ack::{Ack, AckedEdit, State},
+    ack::{Ack, AckedEdit, Failure, State},
     name::PolicyName,
+    revision::{Generation, Revision},
     scope::Kind,
 };
 
 /// How far one edit of a policy has come on one cluster, where that is news.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
+    /// The policy.
+    pub policy: PolicyName,
+    /// Its generation.
+    pub generation: Generation,
+    /// The edit.
+    pub revision: Revision,
+    /// Whether the edit took the policy away from this cluster.
+    pub removed: bool,
     /// From the commit until the cluster had received it, where that is told for the first time.
     pub received_after_ms: Option<u64>,
     /// From the commit until everything was confirmed, likewise.
     pub applied_after_ms: Option<u64>,
-    /// Why the cluster refuses it, likewise; a word of `docs/errors`.
-    pub refused: Option<String>,
+    /// Why the cluster refuses it, likewise: a word of `docs/errors`, and the same for people.
+    pub refused: Option<(String, String)>,
+}
+
+/// Something that others than Writ changed in a cluster, where that is news.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// The policy that it is of.
+    pub policy: PolicyName,
+    /// The generation that was in force.
+    pub generation: Generation,
+    /// Its edit.
+    pub revision: Revision,
+    /// Whether all is as it should be again.
+    pub repaired: bool,
+    /// What was changed, at most [`crate::ack::FAILURES_MAX`] objects.
+    pub objects: Vec<Failure>,
 }
 
 impl Tracker {
@@ -37,18 +61,48 @@ impl Tracker {
             .collect()
     }
 
+    /// What an ack tells of changes by hand that the one before it did not. To be asked before it is taken.
+    pub fn drift(&self, ack: &Ack) -> Vec<Drift> {
+        let held = self.members.get(&ack.sender.cluster);
+        let held = held.and_then(|member| member.ack.as_ref());
+        let is_known = |drift: &&AckedEdit| {
+            let mut of_held = held.into_iter().flat_map(|held| &held.edits);
+            of_held.any(|known| {
+                known.drift
+                    && (known.kind, &known.name) == (drift.kind, &drift.name)
+                    && known.received_ms == drift.received_ms
+                    && known.applied_ms == drift.applied_ms
+            })
+        };
+        let told = ack.edits.iter().filter(|edit| edit.drift);
+        told.filter(|drift| drift.kind == Kind::Policy && !is_known(drift))
+            .map(|drift| Drift {
+                policy: PolicyName::from(&drift.name),
+                generation: drift.generation,
+                revision: drift.revision,
+                repaired: drift.applied_ms > 0,
+                objects: drift.failures.clone(),
+            })
+            .collect()
+    }
+
     fn progress_of(
         &self,
         edit: &AckedEdit,
         before: Option<&AckedEdit>,
         ack: &Ack,
     ) -> Option<Progress> {
-        let policy = self.policies.get(&PolicyName::from(&edit.name))?;
+        let name = PolicyName::from(&edit.name);
+        let policy = self.policies.get(&name)?;
         let committed = policy.find(Some(edit.generation))?;
         let since = |ms: u64| ms.saturating_sub(committed.committed_ms);
         let is_first =
             |state: State| edit.state == state && before.is_none_or(|before| before.state != state);
         let progress = Progress {
+            policy: name,
+            generation: edit.generation,
+            revision: edit.revision,
+            removed: edit.removed,
             received_after_ms: (before.is_none() && edit.received_ms > 0)
                 .then(|| since(edit.received_ms)),
             applied_after_ms: (is_first(State::Applied) && edit.applied_ms > 0)
@@ -67,12 +121,13 @@ fn is_same(one: &AckedEdit, other: &AckedEdit) -> bool {
 }
 
 /// The word of the policy as a whole, or of its first object.
-fn reason(edit: &AckedEdit, ack: &Ack) -> String {
+fn reason(edit: &AckedEdit, ack: &Ack) -> (String, String) {
     let mut of_name = ack.exceptions.iter();
     let of_name = of_name.find(|one| one.kind == edit.kind && one.name == edit.name);
-    let of_object = || edit.failures.first().map(|failure| failure.reason.clone());
-    of_name
-        .map(|one| one.reason.clone())
-        .or_else(of_object)
+    let of_name = of_name.map(|one| (&one.reason, &one.message));
+    let mut of_objects = edit.failures.iter().map(|one| (&one.reason, &one.message));
+    let found = of_name.or_else(|| of_objects.next());
+    found
+        .map(|(reason, message)| (reason.clone(), message.clone()))
         .unwrap_or_default()
 }

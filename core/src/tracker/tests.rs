@@ -576,7 +576,47 @@ fn what_an_ack_tells_of_an_edit_is_news_once() {
     let news = tracker.progress(&third);
     assert_eq!(news.len(), 1);
     assert_eq!(news[0].received_after_ms, Some(0));
-    assert_eq!(news[0].refused.as_deref(), Some("ForeignObject"));
+    let (reason, _) = news[0].refused.as_ref().unwrap();
+    assert_eq!(reason, "ForeignObject");
+}
+
+#[test]
+fn a_change_by_hand_is_news_when_it_is_seen_and_when_it_is_put_back() {
+    let mut tracker = Tracker::new(now(0), PERIOD_MS);
+    tracker.edit(cluster("eu-prod-1", 1), now(0));
+    let drifted = |counter, applied_ms| {
+        let mut told = ack("eu-prod-1", counter, 2);
+        let mut drift = acked_at(2, ack::State::Received, 40, applied_ms);
+        drift.drift = true;
+        told.edits = vec![acked_at(2, ack::State::Applied, 12, 25), drift];
+        told
+    };
+    let told = |tracker: &Tracker, ack: &Ack| -> Vec<bool> {
+        let news = tracker.drift(ack);
+        news.iter().map(|drift| drift.repaired).collect()
+    };
+    let seen = drifted(1, 0);
+    assert_eq!(told(&tracker, &seen), [false]);
+    tracker.ack(seen.clone(), Some(now(1))).unwrap();
+    assert!(told(&tracker, &seen).is_empty());
+    let repaired = drifted(2, 60);
+    assert_eq!(told(&tracker, &repaired), [true]);
+    tracker.ack(repaired.clone(), Some(now(2))).unwrap();
+    assert!(told(&tracker, &repaired).is_empty());
+}
+
+#[test]
+fn a_sign_of_life_is_told_for_those_that_are_waited_for() {
+    let mut tracker = Tracker::new(now(0), PERIOD_MS);
+    tracker.edit(cluster("eu-prod-1", 1), now(0));
+    let told = |tracker: &Tracker, at| {
+        let signs = tracker.signs(now(at)).collect::<Vec<_>>();
+        assert_eq!(signs.len(), 1);
+        (signs[0].liveness.is_silent(), signs[0].stale)
+    };
+    tracker.ack(ack("eu-prod-1", 1, 1), Some(now(1))).unwrap();
+    assert_eq!(told(&tracker, 2), (false, false));
+    assert_eq!(told(&tracker, 60_000), (true, false));
 }
 
 #[test]

@@ -59,6 +59,7 @@ impl Question {
 }
 
 type Fleets = Pin<Box<dyn Stream<Item = Result<v1::FleetResponse, Status>> + Send>>;
+type Happenings = Pin<Box<dyn Stream<Item = Result<v1::HappeningsResponse, Status>> + Send>>;
 type Answers = Pin<Box<dyn Stream<Item = Result<v1::StatusResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -102,6 +103,21 @@ impl AckService for Api {
         self.rights(&caller, &self.views.now())?;
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
         tokio::spawn(self.clone().watch_all(caller, sender, permit));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    type WatchHappeningsStream = Happenings;
+
+    async fn watch_happenings(
+        &self,
+        request: Request<v1::HappeningsRequest>,
+    ) -> Result<Response<Happenings>, Status> {
+        let permit = self.watch_permit()?;
+        let caller = caller(&request);
+        self.rights(&caller, &self.views.now())?;
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        let request = request.into_inner();
+        tokio::spawn(self.clone().watch_journal(request, caller, sender, permit));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }

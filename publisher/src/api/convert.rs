@@ -344,7 +344,7 @@ fn place(place: Option<(writ_core::name::Region, writ_core::name::Stage)>) -> (S
         .unwrap_or_default()
 }
 
-fn failing(failure: Failure) -> v1::FailingObject {
+pub(crate) fn failing(failure: Failure) -> v1::FailingObject {
     v1::FailingObject {
         object: failure.object,
         reason: failure.reason,

@@ -7,6 +7,7 @@ mod cluster;
 mod convert;
 mod error;
 mod fleet;
+mod happenings;
 mod history;
 mod identity;
 mod past;

@@ -1,12 +1,15 @@
 //! Access rules, guards and proposals over the API and a real log. What rights do is judged in the
 //! publisher's own tests and the core's; here it is seen that records are kept as everything else.
 
+use std::collections::BTreeSet;
+
+use futures::StreamExt as _;
 use serde_json::{Value, json};
-use tonic::Code;
+use tonic::{Code, Response, Streaming};
 use tonic_types::StatusExt as _;
 use writ_proto::v1::{
-    self, access_service_client::AccessServiceClient, policy_service_client::PolicyServiceClient,
-    token_service_client::TokenServiceClient,
+    self, access_service_client::AccessServiceClient, ack_service_client::AckServiceClient,
+    policy_service_client::PolicyServiceClient, token_service_client::TokenServiceClient,
 };
 
 use crate::{
@@ -390,6 +393,11 @@ async fn a_bearer_makes_and_sees_what_their_rule_reaches() {
         .unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
     access.apply(apply(&editors())).await.unwrap();
+    for (name, region) in [("eu-prod-1", "eu"), ("us-prod-1", "us")] {
+        let mut entry = cluster(name);
+        entry["spec"]["region"] = region.into();
+        fleet.clusters().add(add(&entry)).await.unwrap();
+    }
     let mut of_us = policy("of-us", "devs");
     of_us["spec"]["clusters"]["regions"] = json!(["us"]);
     fleet.policies().apply(apply(&of_us)).await.unwrap();
@@ -421,6 +429,15 @@ async fn a_bearer_makes_and_sees_what_their_rule_reaches() {
     assert_eq!(seen, ["mine"]);
     let hidden = policies.get(get("of-us", 0)).await.unwrap_err();
     assert_eq!(hidden.code(), Code::NotFound);
+    let told = fleet.acks().watch_happenings(all_happenings()).await;
+    assert_eq!(
+        happened(told.unwrap()).await,
+        ["eu-prod-1", "mine", "of-us", "us-prod-1"]
+    );
+    let mut acks = AckServiceClient::new(line(&fleet, &alice));
+    let told = acks.watch_happenings(all_happenings()).await;
+    let heard = happened(told.unwrap()).await;
+    assert_eq!(heard, ["eu-prod-1", "mine"]);
     // What governs is an administrator's to edit, and a rule that goes is gone at once.
     let own = AccessServiceClient::new(line(&fleet, &alice))
         .apply(apply(&administrator("alice")))
@@ -429,6 +446,26 @@ async fn a_bearer_makes_and_sees_what_their_rule_reaches() {
     access.delete(delete("editors")).await.unwrap();
     let refused = policies.delete(delete("mine")).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
+    let refused = acks.watch_happenings(all_happenings());
+    assert_eq!(refused.await.unwrap_err().code(), Code::PermissionDenied);
+}
+
+fn all_happenings() -> v1::HappeningsRequest {
+    v1::HappeningsRequest {
+        last: 1_000,
+        only_last: true,
+        ..Default::default()
+    }
+}
+
+/// What somebody hears of: the names of policies and clusters, each once.
+async fn happened(told: Response<Streaming<v1::HappeningsResponse>>) -> Vec<String> {
+    let told: Vec<_> = told.into_inner().collect().await;
+    let happenings = told
+        .into_iter()
+        .flat_map(|answer| answer.unwrap().happenings);
+    let names = happenings.map(|one| format!("{}{}", one.policy, one.cluster));
+    names.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 #[tokio::test]

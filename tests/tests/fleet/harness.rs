@@ -154,22 +154,26 @@ impl Shared {
 
     /// Runs the command line as a person does who sourced the fleet's `env`.
     pub(crate) async fn writ(&self, line: &[&str]) -> Output {
+        self.command(line).await.output().await.unwrap()
+    }
+
+    /// The same, not started yet.
+    pub(crate) async fn command(&self, line: &[&str]) -> Command {
         let (kubeconfig, fleet_file) = {
             let fleet = self.fleet.lock().await;
             (fleet.kubeconfig_file(), fleet.fleet_file())
         };
         let path = std::env::var("PATH").unwrap_or_default();
         let programs = self.dir.join("bin");
-        Command::new(env!("CARGO_BIN_EXE_writ-under-test"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_writ-under-test"));
+        command
             .args(line)
             .env("KUBECONFIG", kubeconfig)
             .env("WRIT_FLEET", fleet_file)
             .env("PATH", format!("{}:{path}", programs.display()))
             .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .unwrap()
+            .kill_on_drop(true);
+        command
     }
 
     /// Submits a policy that must be accepted.

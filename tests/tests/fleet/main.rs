@@ -6,6 +6,7 @@ mod apply;
 mod bad_input;
 mod bulk;
 mod drift;
+mod events;
 mod forged;
 mod grafana;
 mod harness;
