@@ -16,7 +16,13 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::{login, page, route::Route, serve::Shared, viewer::Viewer};
+use crate::{
+    login::{self, session::Session},
+    page,
+    route::Route,
+    serve::Shared,
+    viewer::Viewer,
+};
 
 /// Changes within this time come as one.
 const CHANGES_JOINED: Duration = Duration::from_millis(250);
@@ -44,7 +50,7 @@ pub(crate) async fn tab(State(shared): State<Shared>, headers: HeaderMap, uri: U
     match shared.viewer(&headers) {
         // Not an error, after which a browser would give up and the page would stay.
         None => drop(sender.try_send(Ok(over(&way_in)))),
-        Some((viewer, is_over)) => {
+        Some((viewer, session)) => {
             let Ok(place) = shared.tabs.clone().try_acquire_owned() else {
                 let full = (StatusCode::SERVICE_UNAVAILABLE, "too many tabs are open\n");
                 return full.into_response();
@@ -54,7 +60,7 @@ pub(crate) async fn tab(State(shared): State<Shared>, headers: HeaderMap, uri: U
                 tokio::select! {
                     // What was made while it ended is not sent.
                     biased;
-                    () = is_over.cancelled() => drop(sender.send(Ok(over(&way_in))).await),
+                    way = ended(session, way_in) => drop(sender.send(Ok(over(&way))).await),
                     () = shared.stop.cancelled() => {}
                     () = follow(&viewer, &route, &sender) => {}
                 }
@@ -64,6 +70,18 @@ pub(crate) async fn tab(State(shared): State<Shared>, headers: HeaderMap, uri: U
     Sse::new(ReceiverStream::new(receiver))
         .keep_alive(KeepAlive::new().interval(REPEAT_PERIOD))
         .into_response()
+}
+
+/// Where to go once a session is over; never where there is none.
+async fn ended(session: Option<Arc<Session>>, way_in: String) -> String {
+    let Some(session) = session else {
+        return std::future::pending().await;
+    };
+    session.over.cancelled().await;
+    match session.is_signed_out() {
+        true => login::WAY_OUT.to_owned(),
+        false => way_in,
+    }
 }
 
 /// The one who looks has to sign in again, there.

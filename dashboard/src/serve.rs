@@ -24,7 +24,7 @@ use crate::{
     incoming::{self, Certificates},
     line::Line,
     live,
-    login::{self, Door, Login},
+    login::{self, Door, Login, session::Session},
     page, palette,
     route::Route,
     source::Source,
@@ -171,13 +171,13 @@ impl Shared {
         }
     }
 
-    /// Who sends a request, and when they do not look any more; nothing where they have to sign in first.
-    pub(crate) fn viewer(&self, headers: &HeaderMap) -> Option<(Viewer, CancellationToken)> {
+    /// Who sends a request, and their session where they have one; nothing where they have to sign in first.
+    pub(crate) fn viewer(&self, headers: &HeaderMap) -> Option<(Viewer, Option<Arc<Session>>)> {
         match &self.looks {
-            Looks::Everybody(viewer) => Some((viewer.clone(), CancellationToken::new())),
+            Looks::Everybody(viewer) => Some((viewer.clone(), None)),
             Looks::SignedIn(door) => {
                 let session = door.session(headers)?;
-                Some((session.viewer(), session.over.clone()))
+                Some((session.viewer(), Some(session)))
             }
         }
     }

@@ -52,6 +52,9 @@ const SIGN_IN: &str = "__Host-writ-sign-in";
 /// Where an issuer sends visitors back to.
 const CALLBACK: &str = "/sign-in/callback";
 
+/// Where somebody is sent who signed out.
+pub(crate) const WAY_OUT: &str = "/sign-in?out=1";
+
 /// Largest form: a token of 16 KiB and the little beside it, encoded.
 const FORM_SIZE_MAX_BYTES: usize = 64 * 1024;
 
@@ -305,9 +308,9 @@ async fn sign_out(
     let form = read_form(door, &headers, body).await?;
     if let Some(session) = door.session(&headers) {
         check_form(&form, Some(&session.form_word))?;
-        session.over.cancel();
+        session.sign_out();
     }
-    Ok(sent("/sign-in?out=1", [taken(SESSION)]))
+    Ok(sent(WAY_OUT, [taken(SESSION)]))
 }
 
 /// A form that a page of this very site sent.

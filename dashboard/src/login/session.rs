@@ -7,7 +7,10 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -43,6 +46,8 @@ pub(crate) struct Session {
     pub(crate) form_word: String,
     /// Over: signed out, expired, or not taken by the API any more.
     pub(crate) over: CancellationToken,
+    /// Over because its bearer said so.
+    is_signed_out: AtomicBool,
     identity: String,
     line: Line,
     state: Mutex<State>,
@@ -76,6 +81,17 @@ impl Session {
             Viewer::new(self.line.clone(), fleet, Some(self.form_word.clone()))
         };
         state.viewer.get_or_insert_with(make).clone()
+    }
+
+    /// Its bearer leaves.
+    pub(super) fn sign_out(&self) {
+        self.is_signed_out.store(true, Ordering::Release);
+        self.over.cancel();
+    }
+
+    /// Whether its bearer left, once it is over.
+    pub(crate) fn is_signed_out(&self) -> bool {
+        self.is_signed_out.load(Ordering::Acquire)
     }
 
     /// Lets go of what nobody looks at; whether anybody has used it lately.
@@ -127,6 +143,7 @@ impl Sessions {
             key: secret::hash("session", &word),
             form_word: secret::form_word(&word),
             over: CancellationToken::new(),
+            is_signed_out: AtomicBool::new(false),
             identity,
             line: line.with(bearer, address),
             state: Mutex::new(State {

@@ -30,11 +30,9 @@ pub struct Issuer {
 
 impl std::fmt::Debug for Issuer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let parts = f
-            .debug_struct("Issuer")
+        f.debug_struct("Issuer")
             .field("issuer", &self.issuer)
-            .finish_non_exhaustive();
-        parts
+            .finish_non_exhaustive()
     }
 }
 

@@ -163,8 +163,8 @@ impl Following {
     /// Reads on until something was said.
     pub(crate) async fn until(&mut self, text: &str) {
         let reading = async {
+            let mut part = vec![0; 16 * 1024];
             while !self.heard.contains(text) {
-                let mut part = [0; 16 * 1024];
                 let length = self.stream.read(&mut part).await.unwrap_or_default();
                 assert!(length > 0, "it ended without {text}: {}", self.heard);
                 self.heard
