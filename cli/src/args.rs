@@ -23,8 +23,8 @@ pub(crate) use self::{
     edit::{Apply, Approve, Delete, EditOutput, Level, Reject, Rollback, Waiting},
     identity::{AddFleet, Audit, CreateToken, ExportAudit, Fleets, Login, Token, Whoami},
     read::{
-        Diff, DocumentOutput, EventOutput, Events, Explain, Get, GetOutput, History, Import,
-        Render, Resource, Status, Wait, WaitLevel, Why,
+        Dashboard, Diff, DocumentOutput, EventOutput, Events, Explain, Get, GetOutput, History,
+        Import, Render, Resource, Status, Wait, WaitLevel, Why,
     },
     value::{Reference, When, parse_duration},
 };
@@ -105,6 +105,8 @@ pub(crate) enum Command {
     Wait(Wait),
     /// Say why a cluster is not good, and what to do; the exit code says how bad it is.
     Why(Why),
+    /// Serve the fleet's pages on this machine, as oneself, until Ctrl-C; prints where they are.
+    Dashboard(Dashboard),
     /// Explain a reason that a cluster gives, or a field of a document. Needs no network.
     Explain(Explain),
     /// Take a policy away everywhere, or a cluster out of the registry.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 use writ_connect::{Way, channel};
 use writ_proto::v1::access_service_client::AccessServiceClient;
@@ -26,7 +26,8 @@ use writ_proto::v1::trust_service_client::TrustServiceClient;
 
 use crate::args::Global;
 use crate::error::{Answer, Error};
-use crate::{fleets, login};
+use crate::fleets::{self, Chosen};
+use crate::login;
 
 /// Time for one call. A log that lost its leader takes no edits for 5–7 s, and the publisher waits
 /// for it: up to 20 s for the turn of an edit, and 10 s more until the outcome of its batch is definite.
@@ -65,18 +66,8 @@ pub(crate) type Line = InterceptedService<Channel, Bearer>;
 pub(crate) async fn connect(global: &Global) -> Result<Fleet, Error> {
     let chosen = fleets::choose(global)?;
     let token = login::token(&chosen, global).await?;
-    let way = Way::of(&chosen.fleet).map_err(|error| match error {
-        channel::Error::Address { address, why } => Error::AddressInvalid { address, why },
-        error @ channel::Error::Tls(_) => Error::Setup {
-            what: format!("{} is not usable", chosen.label()),
-            source: Box::new(error),
-        },
-    })?;
-    let channel = way
-        .endpoint()
-        .timeout(CALL_TIMEOUT)
-        .http2_keep_alive_interval(PROBE_PERIOD)
-        .keep_alive_timeout(PROBE_PERIOD)
+    let way = way(&chosen)?;
+    let channel = endpoint(&way)
         .connect_with_connector(way.connector())
         .await
         .map_err(|source| Error::Connect {
@@ -101,6 +92,29 @@ pub(crate) async fn connect(global: &Global) -> Result<Fleet, Error> {
             .max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
         acks: AckServiceClient::new(line).max_decoding_message_size(ANSWER_SIZE_MAX_BYTES),
     })
+}
+
+/// A channel that connects when it is used, and again whenever it has to.
+pub(crate) fn lazily(chosen: &Chosen) -> Result<Channel, Error> {
+    let way = way(chosen)?;
+    Ok(endpoint(&way).connect_with_connector_lazy(way.connector()))
+}
+
+fn way(chosen: &Chosen) -> Result<Way, Error> {
+    Way::of(&chosen.fleet).map_err(|error| match error {
+        channel::Error::Address { address, why } => Error::AddressInvalid { address, why },
+        error @ channel::Error::Tls(_) => Error::Setup {
+            what: format!("{} is not usable", chosen.label()),
+            source: Box::new(error),
+        },
+    })
+}
+
+fn endpoint(way: &Way) -> Endpoint {
+    way.endpoint()
+        .timeout(CALL_TIMEOUT)
+        .http2_keep_alive_interval(PROBE_PERIOD)
+        .keep_alive_timeout(PROBE_PERIOD)
 }
 
 /// Puts the token, if there is one, into every call.

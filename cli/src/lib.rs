@@ -14,6 +14,7 @@ mod audit;
 mod cluster;
 mod connect;
 mod console;
+mod dashboard;
 mod delete;
 mod diff;
 mod edits;
@@ -134,6 +135,7 @@ async fn dispatch(
         Command::Token(command) => tokens::run(&command, global, console, interrupt).await,
         Command::Audit(command) => audit::run(&command, global, console, interrupt).await,
         Command::Fleets(command) => fleets::run(&command, global, console),
+        Command::Dashboard(args) => dashboard::run(&args, global, console, interrupt).await,
         Command::Delete(args) => delete::run(args, global, console, interrupt).await,
         Command::Approve(args) => approve::run(args, global, console, interrupt).await,
         Command::Reject(args) => approve::reject(args, global, console, interrupt).await,

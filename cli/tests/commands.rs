@@ -533,3 +533,16 @@ async fn a_manifest_by_which_a_cluster_joins_has_one_secret_or_none() {
         "an observer writes nothing"
     );
 }
+
+#[tokio::test]
+async fn the_dashboard_is_for_this_machine_alone() {
+    let publisher = Publisher::start().await;
+    let ran = run(&publisher, "dashboard --listen 0.0.0.0:0").await;
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert!(
+        ran.err.contains("not an address of loopback"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(ran.out, "");
+}

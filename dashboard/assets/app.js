@@ -50,6 +50,8 @@
   });
   stream.addEventListener("beat", heard);
   stream.addEventListener("error", lost);
+  // Who looks has to sign in again.
+  stream.addEventListener("over", (event) => location.assign(event.data));
   setInterval(() => {
     if (Date.now() - lastHeard > QUIET_MAX_MS) lost();
   }, 1000);

@@ -14,7 +14,7 @@ use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
-use tonic::{Response, Status, Streaming};
+use tonic::{Code, Response, Status, Streaming};
 use writ_proto::v1::{self, status_request::Of};
 
 use crate::{
@@ -26,6 +26,9 @@ use crate::{
 
 /// Pause before a stream that was cut is opened again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// The same where the API does not take who asks, or lets them read nothing: each time is a line in its record.
+const REFUSED_RETRY_DELAY: Duration = Duration::from_secs(15);
 
 /// A stream of the API says something every 5 s: three times that is a connection that died.
 const QUIET_MAX: Duration = Duration::from_secs(15);
@@ -240,7 +243,25 @@ where
     O: Future<Output = Result<Response<Streaming<T>>, Status>>,
     F: Future<Output = ()>,
 {
-    while !held.is_closed() {
+    let closed = held.clone();
+    let kept = keep_always(held, place, open, take);
+    tokio::select! {
+        () = kept => {}
+        // Nobody looks any more.
+        () = closed.closed() => {}
+    }
+}
+
+async fn keep_always<T, O, F>(
+    held: Held,
+    place: usize,
+    open: impl Fn() -> O,
+    take: impl Fn(Held, T) -> F,
+) where
+    O: Future<Output = Result<Response<Streaming<T>>, Status>>,
+    F: Future<Output = ()>,
+{
+    loop {
         let ended = async {
             let mut stream = open().await?.into_inner();
             let quiet = |_| Status::unavailable("nothing was said");
@@ -252,13 +273,20 @@ where
             }
             Err::<(), Status>(Status::unavailable("the stream ended"))
         };
+        let mut delay = RETRY_DELAY;
         if let Err(status) = ended.await {
             tracing::debug!("a stream of the dashboard was cut: {status}");
+            if matches!(
+                status.code(),
+                Code::Unauthenticated | Code::PermissionDenied
+            ) {
+                delay = REFUSED_RETRY_DELAY;
+            }
         }
         change(&held, |fleet| {
             fleet.cut[place].get_or_insert_with(when::now_ms);
         });
-        sleep(RETRY_DELAY).await;
+        sleep(delay).await;
     }
 }
 

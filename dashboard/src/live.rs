@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
-    http::{StatusCode, Uri},
+    http::{HeaderMap, StatusCode, Uri},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -16,7 +16,13 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::{page, route::Route, serve::Shared};
+use crate::{
+    login::{self, session::Session},
+    page,
+    route::Route,
+    serve::Shared,
+    viewer::Viewer,
+};
 
 /// Changes within this time come as one.
 const CHANGES_JOINED: Duration = Duration::from_millis(250);
@@ -28,32 +34,69 @@ const REPEAT_PERIOD: Duration = Duration::from_secs(5);
 const EVENTS_WAITING_MAX: usize = 8;
 
 /// Answers with the stream of the page that stands behind `/live`.
-pub(crate) async fn tab(State(shared): State<Shared>, uri: Uri) -> Response {
+pub(crate) async fn tab(State(shared): State<Shared>, headers: HeaderMap, uri: Uri) -> Response {
     let path = uri.path().strip_prefix("/live").unwrap_or_default();
+    let page: Uri = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    }
+    .parse()
+    .unwrap_or_default();
     let Some(route) = Route::of(path, uri.query().unwrap_or_default()) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let Ok(place) = shared.tabs.clone().try_acquire_owned() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "too many tabs are open\n").into_response();
-    };
+    let way_in = login::way_in(&page);
     let (sender, receiver) = mpsc::channel(EVENTS_WAITING_MAX);
-    tokio::spawn(async move {
-        let _place = place;
-        follow(shared, route, sender).await;
-    });
-    let stream = ReceiverStream::new(receiver);
-    Sse::new(stream)
+    match shared.viewer(&headers) {
+        // Not an error, after which a browser would give up and the page would stay.
+        None => drop(sender.try_send(Ok(over(&way_in)))),
+        Some((viewer, session)) => {
+            let Ok(place) = shared.tabs.clone().try_acquire_owned() else {
+                let full = (StatusCode::SERVICE_UNAVAILABLE, "too many tabs are open\n");
+                return full.into_response();
+            };
+            tokio::spawn(async move {
+                let _place = place;
+                tokio::select! {
+                    // What was made while it ended is not sent.
+                    biased;
+                    way = ended(session, way_in) => drop(sender.send(Ok(over(&way))).await),
+                    () = shared.stop.cancelled() => {}
+                    () = follow(&viewer, &route, &sender) => {}
+                }
+            });
+        }
+    }
+    Sse::new(ReceiverStream::new(receiver))
         .keep_alive(KeepAlive::new().interval(REPEAT_PERIOD))
         .into_response()
 }
 
-async fn follow(shared: Shared, route: Route, sender: mpsc::Sender<Result<Event, Infallible>>) {
-    let mut fleet = shared.fleet.clone();
+/// Where to go once a session is over; never where there is none.
+async fn ended(session: Option<Arc<Session>>, way_in: String) -> String {
+    let Some(session) = session else {
+        return std::future::pending().await;
+    };
+    session.over.cancelled().await;
+    match session.is_signed_out() {
+        true => login::WAY_OUT.to_owned(),
+        false => way_in,
+    }
+}
+
+/// The one who looks has to sign in again, there.
+fn over(way_in: &str) -> Event {
+    Event::default().event("over").data(way_in)
+}
+
+async fn follow(viewer: &Viewer, route: &Route, sender: &mpsc::Sender<Result<Event, Infallible>>) {
+    let mut fleet = viewer.fleet.clone();
     let mut told: Vec<(String, String)> = Vec::new();
     loop {
         let now: Arc<_> = fleet.borrow_and_update().clone();
-        let page = page::make(&route, &shared).await;
-        for (id, markup) in page::parts(&page, &now) {
+        let page = page::make(route, viewer).await;
+        let about = viewer.about().await;
+        for (id, markup) in page::parts(&page, &now, &about) {
             let known = told.iter_mut().find(|(known, _)| *known == id);
             match known {
                 Some((_, text)) if *text == markup => continue,
@@ -67,11 +110,8 @@ async fn follow(shared: Shared, route: Route, sender: mpsc::Sender<Result<Event,
             }
         }
         // Said each time, so that a tab knows that it is live.
-        if sender
-            .send(Ok(Event::default().event("beat").data("·")))
-            .await
-            .is_err()
-        {
+        let beat = Event::default().event("beat").data("·");
+        if sender.send(Ok(beat)).await.is_err() {
             return;
         }
         sleep(CHANGES_JOINED).await;
@@ -79,7 +119,6 @@ async fn follow(shared: Shared, route: Route, sender: mpsc::Sender<Result<Event,
             // Out of time is the usual case.
             changed = timeout(REPEAT_PERIOD, fleet.changed()) => if let Ok(Err(_)) = changed { return },
             () = sender.closed() => return,
-            () = shared.stop.cancelled() => return,
         }
     }
 }

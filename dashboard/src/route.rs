@@ -40,11 +40,7 @@ pub(crate) enum Route {
 impl Route {
     /// The page of a path and a query.
     pub(crate) fn of(path: &str, query: &str) -> Option<Route> {
-        let pairs: Vec<(String, String)> = query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .map(|(key, value)| (decode(key), decode(value)))
-            .collect();
+        let pairs = pairs(query);
         let get = |key: &str| {
             let mut found = pairs.iter().filter(|(known, _)| known == key);
             found
@@ -76,6 +72,14 @@ impl Route {
             _ => return None,
         })
     }
+}
+
+/// The fields of a query or of a form.
+pub(crate) fn pairs(text: &str) -> Vec<(String, String)> {
+    text.split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(key, value)| (decode(key), decode(value)))
+        .collect()
 }
 
 /// The address of an edit.

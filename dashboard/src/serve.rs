@@ -6,28 +6,29 @@ use axum::{
     Router,
     extract::{Request, State},
     http::{
-        HeaderName, HeaderValue, StatusCode, Uri,
+        HeaderMap, HeaderName, HeaderValue, StatusCode, Uri,
         header::{
             CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY,
             X_CONTENT_TYPE_OPTIONS,
         },
     },
-    middleware::{Next, from_fn},
+    middleware::{Next, from_fn_with_state},
     response::{Html, IntoResponse, Response},
     routing::get,
 };
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, watch},
-};
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 
 use crate::{
-    feed::{self, Fleet},
-    live, page, palette,
+    feed,
+    incoming::{self, Certificates},
+    line::Line,
+    live,
+    login::{self, Door, Login, session::Session},
+    page, palette,
     route::Route,
     source::Source,
+    viewer::Viewer,
 };
 
 /// What a page may do: show what this very server sends, and nothing else.
@@ -49,6 +50,12 @@ pub enum Error {
     /// Whoever can reach it sees what its identity may see.
     #[error("{0} is not a loopback address, and the dashboard asks nobody who they are")]
     NotLoopback(SocketAddr),
+    /// Whoever is on the way reads what goes over it, and tokens with it.
+    #[error("{0} is not a loopback address, and only there people may sign in without TLS")]
+    Plaintext(SocketAddr),
+    /// An issuer's authority.
+    #[error("the authority of an issuer can't be used")]
+    Issuer(#[from] writ_connect::tls::Error),
     /// The address is taken, or not this machine's.
     #[error("can't listen on {address} for the dashboard")]
     Listen {
@@ -59,25 +66,60 @@ pub enum Error {
     },
 }
 
+/// How it is served.
+#[derive(Clone)]
+pub struct Options {
+    /// Where; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Who may look. None: whoever reaches the address, which has to be one of loopback.
+    pub login: Option<Login>,
+    /// TLS. None: none, on an address of loopback.
+    pub certificates: Option<Certificates>,
+}
+
+impl Options {
+    /// For whoever reaches an address of loopback.
+    pub fn open(address: SocketAddr) -> Options {
+        Options {
+            address,
+            login: None,
+            certificates: None,
+        }
+    }
+}
+
 /// A dashboard that has its address and is not served yet.
-#[derive(Debug)]
 pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
+    frame: Option<login::Frame>,
+    certificates: Option<Certificates>,
 }
 
-/// Takes an address of loopback; port 0 takes a free one.
+/// Takes an address.
 ///
 /// # Errors
-/// [`Error`]: it is none, or is taken.
-pub async fn bind(address: SocketAddr) -> Result<Bound, Error> {
+/// [`Error`]: it is none for these options, or is taken; an issuer's authority is of no use.
+pub async fn bind(options: Options) -> Result<Bound, Error> {
+    let address = options.address;
     if !address.ip().is_loopback() {
-        return Err(Error::NotLoopback(address));
+        if options.login.is_none() {
+            return Err(Error::NotLoopback(address));
+        }
+        if options.certificates.is_none() {
+            return Err(Error::Plaintext(address));
+        }
     }
+    let frame = options.login.map(login::Frame::new).transpose()?;
     let failed = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    Ok(Bound { listener, address })
+    Ok(Bound {
+        listener,
+        address,
+        frame,
+        certificates: options.certificates,
+    })
 }
 
 impl Bound {
@@ -86,36 +128,65 @@ impl Bound {
         self.address
     }
 
-    /// Serves what the identity of a channel may see, until `stop`.
-    pub async fn serve(self, channel: Channel, stop: CancellationToken) {
-        let shared = Shared::new(channel, stop.clone());
-        let ended = stop.cancelled_owned();
-        let served = axum::serve(self.listener, router(shared)).with_graceful_shutdown(ended);
-        if let Err(error) = served.await {
-            tracing::error!("the dashboard is not served any more: {error}");
-        }
+    /// Serves what may be seen over a line, until `stop`. Where people sign in, each has their own credential on it, and
+    /// the line's own is nobody's.
+    pub async fn serve(self, line: Line, stop: CancellationToken) {
+        let looks = match self.frame {
+            Some(frame) => Looks::SignedIn(Arc::new(Door::new(frame, line))),
+            None => {
+                let fleet = feed::follow(Source(line.clone()));
+                Looks::Everybody(Viewer::new(line, fleet, None))
+            }
+        };
+        let shared = Shared {
+            looks,
+            tabs: Arc::new(Semaphore::new(TABS_MAX)),
+            stop: stop.clone(),
+        };
+        incoming::serve(self.listener, self.certificates, router(shared), stop).await;
     }
+}
+
+/// Who may look.
+#[derive(Clone)]
+enum Looks {
+    Everybody(Viewer),
+    SignedIn(Arc<Door>),
 }
 
 /// What all requests share.
 #[derive(Clone)]
 pub(crate) struct Shared {
-    pub(crate) source: Source,
-    pub(crate) fleet: watch::Receiver<Arc<Fleet>>,
+    looks: Looks,
     pub(crate) tabs: Arc<Semaphore>,
     pub(crate) stop: CancellationToken,
 }
 
 impl Shared {
-    fn new(channel: Channel, stop: CancellationToken) -> Shared {
-        let source = Source::new(channel);
-        let fleet = feed::follow(source.clone());
-        let tabs = Arc::new(Semaphore::new(TABS_MAX));
-        Shared {
-            source,
-            fleet,
-            tabs,
-            stop,
+    /// Where people sign in.
+    pub(crate) fn door(&self) -> Option<&Door> {
+        match &self.looks {
+            Looks::Everybody(_) => None,
+            Looks::SignedIn(door) => Some(door),
+        }
+    }
+
+    /// Who sends a request, and their session where they have one; nothing where they have to sign in first.
+    pub(crate) fn viewer(&self, headers: &HeaderMap) -> Option<(Viewer, Option<Arc<Session>>)> {
+        match &self.looks {
+            Looks::Everybody(viewer) => Some((viewer.clone(), None)),
+            Looks::SignedIn(door) => {
+                let session = door.session(headers)?;
+                Some((session.viewer(), Some(session)))
+            }
+        }
+    }
+
+    /// Whether a name is one of this server's: by others a foreign site could have its own name stand for it.
+    fn is_own(&self, host: &str) -> bool {
+        match &self.looks {
+            Looks::Everybody(_) => is_loopback(host),
+            Looks::SignedIn(door) => door.url.is_host(host),
         }
     }
 }
@@ -141,6 +212,15 @@ fn router(shared: Shared) -> Router {
             }),
         )
         .route(
+            "/assets/who.css",
+            get(|| {
+                asset(
+                    "text/css; charset=utf-8",
+                    include_str!("../assets/who.css").to_owned(),
+                )
+            }),
+        )
+        .route(
             "/assets/icon.svg",
             get(|| {
                 asset(
@@ -151,8 +231,9 @@ fn router(shared: Shared) -> Router {
         )
         .route("/live/", get(live::tab))
         .route("/live/{*path}", get(live::tab))
+        .merge(login::routes())
         .fallback(get(show))
-        .layer(from_fn(guard))
+        .layer(from_fn_with_state(shared.clone(), guard))
         .with_state(shared)
 }
 
@@ -160,27 +241,31 @@ async fn asset(kind: &'static str, text: String) -> Response {
     ([(CONTENT_TYPE, kind)], text).into_response()
 }
 
-async fn show(State(shared): State<Shared>, uri: Uri) -> Response {
-    let Some(route) = Route::of(uri.path(), uri.query().unwrap_or_default()) else {
-        let page = page::missing("There is no such page.");
-        let fleet = shared.fleet.borrow().clone();
-        let text = page::frame(&page, &fleet).into_string();
-        return (StatusCode::NOT_FOUND, Html(text)).into_response();
+async fn show(State(shared): State<Shared>, headers: HeaderMap, uri: Uri) -> Response {
+    let Some((viewer, _)) = shared.viewer(&headers) else {
+        return login::shut(&uri);
     };
-    let page = page::make(&route, &shared).await;
-    let fleet = shared.fleet.borrow().clone();
-    let text = page::frame(&page, &fleet).into_string();
-    (page.status, Html(text)).into_response()
+    viewer.ready().await;
+    let page = match Route::of(uri.path(), uri.query().unwrap_or_default()) {
+        Some(route) => page::make(&route, &viewer).await,
+        None => page::missing("There is no such page."),
+    };
+    let fleet = viewer.fleet.borrow().clone();
+    let text = page::frame(&page, &fleet, &viewer.about().await).into_string();
+    // What it saw may have been over while the page was made.
+    match shared.viewer(&headers) {
+        Some(_) => (page.status, Html(text)).into_response(),
+        None => login::shut(&uri),
+    }
 }
 
-/// Refuses names that are not of loopback, by which another site could have its own name stand for this server, and
-/// puts the headers on every answer.
-async fn guard(request: Request, next: Next) -> Response {
+/// Refuses foreign names, and puts the headers on every answer.
+async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let host = request
         .headers()
         .get(HOST)
         .and_then(|host| host.to_str().ok());
-    let mut response = match host.is_some_and(is_loopback) {
+    let mut response = match host.is_some_and(|host| shared.is_own(host)) {
         true => next.run(request).await,
         false => (
             StatusCode::MISDIRECTED_REQUEST,
@@ -240,11 +325,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_bound_to_loopback_alone() {
+    async fn who_may_look_says_where_it_may_be_bound() {
         let elsewhere = "0.0.0.0:0".parse().unwrap();
-        assert!(matches!(bind(elsewhere).await, Err(Error::NotLoopback(_))));
-        let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        assert!(bound.address().port() > 0);
+        let mut options = Options::open(elsewhere);
+        assert!(matches!(
+            bind(options.clone()).await,
+            Err(Error::NotLoopback(_))
+        ));
+        options.login = Some(Login {
+            url: "https://writ.example".parse().unwrap(),
+            issuers: Vec::new(),
+        });
+        assert!(matches!(
+            bind(options.clone()).await,
+            Err(Error::Plaintext(_))
+        ));
+        options.certificates = Some(Arc::new(|| unreachable!("nobody connects")));
+        assert!(bind(options.clone()).await.is_ok());
+        // TLS alone asks nobody who they are.
+        options.login = None;
+        assert!(matches!(bind(options).await, Err(Error::NotLoopback(_))));
+        let bound = bind(Options::open("127.0.0.1:0".parse().unwrap())).await;
+        assert!(bound.unwrap().address().port() > 0);
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! Who is asked: the services of the API, over one channel.
+//! Who is asked: the services of the API, over one line.
 
-use tonic::{Status, transport::Channel};
+use tonic::Status;
 use writ_proto::v1::{
     self, ack_service_client::AckServiceClient, history_service_client::HistoryServiceClient,
-    policy_service_client::PolicyServiceClient, status_request::Of,
+    identity_service_client::IdentityServiceClient, policy_service_client::PolicyServiceClient,
+    status_request::Of,
 };
+
+use crate::line::Line;
 
 /// Largest answer that is taken: a policy on 10,000 clusters has some three megabytes of lines.
 const ANSWER_SIZE_MAX_BYTES: usize = 32 << 20;
@@ -15,25 +18,28 @@ const PAGE_SIZE: u32 = 1_000;
 /// Pages of a list that are read: more policies than a person looks through.
 const PAGES_MAX: usize = 20;
 
-/// Asks. Clones share the channel.
+/// Asks. Clones share the line.
 #[derive(Clone)]
-pub(crate) struct Source(Channel);
+pub(crate) struct Source(pub(crate) Line);
 
 impl Source {
-    pub(crate) fn new(channel: Channel) -> Source {
-        Source(channel)
-    }
-
-    pub(crate) fn acks(&self) -> AckServiceClient<Channel> {
+    pub(crate) fn acks(&self) -> AckServiceClient<Line> {
         AckServiceClient::new(self.0.clone()).max_decoding_message_size(ANSWER_SIZE_MAX_BYTES)
     }
 
-    fn history(&self) -> HistoryServiceClient<Channel> {
+    fn history(&self) -> HistoryServiceClient<Line> {
         HistoryServiceClient::new(self.0.clone()).max_decoding_message_size(ANSWER_SIZE_MAX_BYTES)
     }
 
-    fn policies(&self) -> PolicyServiceClient<Channel> {
+    fn policies(&self) -> PolicyServiceClient<Line> {
         PolicyServiceClient::new(self.0.clone()).max_decoding_message_size(ANSWER_SIZE_MAX_BYTES)
+    }
+
+    /// Who this line's calls are from, to the API.
+    pub(crate) async fn who(&self) -> Result<v1::WhoAmIResponse, Status> {
+        let mut identity = IdentityServiceClient::new(self.0.clone());
+        let answer = identity.who_am_i(v1::WhoAmIRequest {}).await?;
+        Ok(answer.into_inner())
     }
 
     /// A policy at a generation (0: the last one), with a line for each cluster.

@@ -19,5 +19,15 @@ pub mod v1 {
 /// believe the log: it has not looked then for what an earlier sending of the same request did.
 pub const LOG_SUBJECT: &str = "writ.root";
 
+/// The metadata by which a program of this project says that it is the one through which somebody calls; what it says
+/// stands in the record of calls.
+pub const VIA_HEADER: &str = "writ-via";
+
+/// What a dashboard says there.
+pub const VIA_DASHBOARD: &str = "dashboard";
+
+/// The metadata by which a dashboard says for whose address it calls; believed within one process alone.
+pub const VISITOR_HEADER: &str = "writ-visitor";
+
 /// The compiled descriptors of all packages, as gRPC server reflection serves them.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

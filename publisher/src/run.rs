@@ -166,7 +166,7 @@ pub(crate) async fn run_until(
     ended: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
     let config = Config::read(args)?;
-    let (audit, records, uncounted) = Audit::new();
+    let (audit, records, rest) = Audit::new();
     let (meters, metrics) = Meters::declare();
     let readiness = Readiness::default();
     let (log_part, api_part) = (readiness.await_part("log"), readiness.await_part("api"));
@@ -198,7 +198,7 @@ pub(crate) async fn run_until(
         config.args.name.clone(),
         signer.clone(),
         records,
-        uncounted,
+        rest,
     );
     let writing = AbortOnDropHandle::new(tokio::spawn(writer.await?.run()));
     let behind = Behind::new(client.clone(), trusted.clone());
@@ -324,7 +324,8 @@ pub(crate) async fn run_until(
         stop: stop.clone(),
     });
     api.show(&shown, meters);
-    window::serve(&config.args.dashboard, &api, stop.clone()).await?;
+    let window = (&config.args.dashboard, &config.args.gate);
+    window::serve(window, (&api, &gate.check), stop.clone()).await?;
     api_part.set(true);
     config.announce(&listener)?;
     let served = serve(api, (gate, listener), tasks, stop, ended).await;

@@ -1,5 +1,6 @@
 //! What only reads.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,6 +40,13 @@ pub(crate) struct Get {
     /// How to print it; yaml gives documents that apply takes.
     #[arg(short, long, value_enum)]
     pub(crate) output: Option<GetOutput>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Dashboard {
+    /// Where to serve it: an address of loopback; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7080")]
+    pub(crate) listen: SocketAddr,
 }
 
 #[derive(Debug, Args)]

@@ -100,7 +100,8 @@ impl<'a> Rights<'a> {
             .into_iter()
             .filter(|rule| rule.is_for(identity))
             .collect();
-        let is_unbounded = matches!(identity.inlet, Inlet::BreakGlass | Inlet::Loopback)
+        let sees_all = [Inlet::BreakGlass, Inlet::Dashboard, Inlet::Loopback];
+        let is_unbounded = sees_all.contains(&identity.inlet)
             || (identity.inlet == Inlet::Certificate && identity.groups.contains(ADMINISTRATORS))
             || administrators.0.iter().any(|subject| subject.is(identity))
             || rules.iter().any(|rule| rule.is_of_all());
@@ -119,6 +120,20 @@ impl<'a> Rights<'a> {
     /// Whether nothing at all is given to them.
     pub fn are_none(&self) -> bool {
         !self.is_unbounded && self.rules.is_empty()
+    }
+
+    /// What is given to them, rule by rule, for a person: `viewer of regions eu`.
+    pub fn described(&self) -> Vec<String> {
+        let of_all = |role| vec![format!("{role} of {}", Bounds::default())];
+        match (self.is_unbounded, self.identity.inlet) {
+            (true, Inlet::Dashboard) => of_all(Role::Viewer),
+            (true, _) => of_all(Role::Administrator),
+            (false, _) => {
+                let rules = self.rules.iter();
+                let said = rules.map(|rule| format!("{} of {}", rule.role, rule.bounds));
+                said.collect::<BTreeSet<_>>().into_iter().collect()
+            }
+        }
     }
 
     /// Whether they see a policy that goes to these scopes.
@@ -165,6 +180,13 @@ impl<'a> Rights<'a> {
     /// # Errors
     /// [`Denied`], with what failed.
     pub fn decide(&self, action: Action<'_>) -> Result<(), Denied> {
+        if self.identity.inlet == Inlet::Dashboard {
+            return Err(Denied {
+                identity: self.identity.to_string(),
+                action: words(&action),
+                reasons: vec!["a dashboard only reads".to_owned()],
+            });
+        }
         if self.is_unbounded {
             return Ok(());
         }

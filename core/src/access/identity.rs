@@ -18,18 +18,21 @@ pub enum Inlet {
     BreakGlass,
     /// A cluster itself, by what it signed on the bus: it takes steps in its own life alone.
     Cluster,
+    /// A dashboard that asks nobody who they are: it reads, and nothing else.
+    Dashboard,
     /// Nothing was checked.
     Loopback,
 }
 
 impl Inlet {
     /// All of them.
-    pub const ALL: [Inlet; 6] = [
+    pub const ALL: [Inlet; 7] = [
         Inlet::Oidc,
         Inlet::Certificate,
         Inlet::ServiceToken,
         Inlet::BreakGlass,
         Inlet::Cluster,
+        Inlet::Dashboard,
         Inlet::Loopback,
     ];
 
@@ -41,6 +44,7 @@ impl Inlet {
             Inlet::ServiceToken => "token",
             Inlet::BreakGlass => "break-glass",
             Inlet::Cluster => "cluster",
+            Inlet::Dashboard => "dashboard",
             Inlet::Loopback => "unauthenticated",
         }
     }

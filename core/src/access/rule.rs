@@ -81,8 +81,10 @@ impl AccessSubject {
 fn split(text: &str) -> Option<(Inlet, String)> {
     let (inlet, name) = text.split_once(':')?;
     let inlet = Inlet::ALL.into_iter().find(|of| of.as_str() == inlet)?;
-    let is_nameable = !matches!(inlet, Inlet::BreakGlass | Inlet::Cluster | Inlet::Loopback)
-        && !name.is_empty()
+    let is_nameable = !matches!(
+        inlet,
+        Inlet::BreakGlass | Inlet::Cluster | Inlet::Dashboard | Inlet::Loopback
+    ) && !name.is_empty()
         && name.trim() == name;
     is_nameable.then(|| (inlet, name.to_owned()))
 }
@@ -184,6 +186,26 @@ impl Bounds {
                 .names
                 .as_ref()
                 .is_none_or(|own| other.names.as_ref().is_some_and(|other| own.cover(other)))
+    }
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn list<T: fmt::Display>(what: &str, of: Option<&BTreeSet<T>>) -> Option<String> {
+            let words: Vec<String> = of?.iter().map(T::to_string).collect();
+            Some(format!("{what} {}", words.join(", ")))
+        }
+        let names = self.names.as_ref().map(|of| format!("names {of}"));
+        let parts = [
+            list("regions", self.regions.as_ref()),
+            list("stages", self.stages.as_ref()),
+            names,
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        match parts.is_empty() {
+            true => f.write_str("the whole fleet"),
+            false => f.write_str(&parts.join("; ")),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use crate::{
     feed::Fleet,
     route::{self, Route},
-    serve::Shared,
+    viewer::{About, Viewer},
     when,
 };
 
@@ -40,17 +40,17 @@ impl Page {
 }
 
 /// Makes a page of what is known now.
-pub(crate) async fn make(route: &Route, shared: &Shared) -> Page {
-    let fleet = shared.fleet.borrow().clone();
+pub(crate) async fn make(route: &Route, viewer: &Viewer) -> Page {
+    let fleet = viewer.fleet.borrow().clone();
     let made = match route {
         Route::Fleet(filter) => Ok(fleet::page(&fleet, filter)),
         Route::Policies { search } => Ok(policy::list(&fleet, search)),
         Route::Policy { name, compared } => {
-            policy::page(&fleet, &shared.source, name, *compared).await
+            policy::page(&fleet, &viewer.source, name, *compared).await
         }
-        Route::Cluster(name) => cluster::page(&fleet, &shared.source, name).await,
+        Route::Cluster(name) => cluster::page(&fleet, &viewer.source, name).await,
         Route::Edit { revision, policy } => {
-            edit::page(&fleet, &shared.source, *revision, policy.as_ref()).await
+            edit::page(&fleet, &viewer.source, *revision, policy.as_ref()).await
         }
     };
     made.unwrap_or_else(|status| failed(&status))
@@ -79,20 +79,22 @@ fn failed(status: &Status) -> Page {
 }
 
 /// Everything of a page that may change, by its id.
-pub(crate) fn parts(page: &Page, fleet: &Fleet) -> Vec<(String, String)> {
+pub(crate) fn parts(page: &Page, fleet: &Fleet, about: &About) -> Vec<(String, String)> {
     let own = page
         .parts
         .iter()
         .map(|(id, part)| ((*id).to_owned(), part.clone().into_string()));
     let shared = [
         ("asof".to_owned(), as_of(fleet).into_string()),
+        ("who".to_owned(), about.line().into_string()),
+        ("refused".to_owned(), about.alarm().into_string()),
         ("activity".to_owned(), activity::list(fleet).into_string()),
     ];
     own.chain(shared).collect()
 }
 
 /// The whole document.
-pub(crate) fn frame(page: &Page, fleet: &Fleet) -> Markup {
+pub(crate) fn frame(page: &Page, fleet: &Fleet, about: &About) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -102,6 +104,7 @@ pub(crate) fn frame(page: &Page, fleet: &Fleet) -> Markup {
                 title { (page.title) " · Writ" }
                 link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
                 link rel="stylesheet" href="/assets/style.css";
+                link rel="stylesheet" href="/assets/who.css";
                 script src="/assets/app.js" defer {}
             }
             body {
@@ -118,6 +121,8 @@ pub(crate) fn frame(page: &Page, fleet: &Fleet) -> Markup {
                     }
                     div #asof aria-live="polite" { (as_of(fleet)) }
                 }
+                div #who { (about.line()) }
+                div #refused { (about.alarm()) }
                 p #cut role="alert" hidden {}
                 main #main {
                     @for (id, part) in &page.parts {

@@ -73,7 +73,12 @@ fn square<'a>(html: &'a str, cluster: &str) -> &'a str {
 
 #[test]
 fn a_silent_cluster_is_hatched_with_its_age_and_its_last_state_is_said_to_be_its_last() {
-    let html = frame(&fleet::page(&fleet(), &Filter::default()), &fleet()).into_string();
+    let html = frame(
+        &fleet::page(&fleet(), &Filter::default()),
+        &fleet(),
+        &About::default(),
+    )
+    .into_string();
     let silent = square(&html, "eu-prod-2");
     assert!(
         silent.contains("l-silent") && silent.contains("silent for 12 min"),
@@ -98,7 +103,12 @@ fn a_silent_cluster_is_hatched_with_its_age_and_its_last_state_is_said_to_be_its
 
 #[test]
 fn what_is_worst_comes_first_with_its_reason_and_nothing_is_taken_for_markup() {
-    let html = frame(&fleet::page(&fleet(), &Filter::default()), &fleet()).into_string();
+    let html = frame(
+        &fleet::page(&fleet(), &Filter::default()),
+        &fleet(),
+        &About::default(),
+    )
+    .into_string();
     let at = |text: &str| {
         html.find(text)
             .unwrap_or_else(|| panic!("no {text} in {html}"))

@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 use writ_core::{
-    access::{AccessRule, Bounds, Proposal, Rights},
+    access::{Proposal, Rights},
     edit::{Intent, Kind},
     model::{Document, Record},
     name::{ClusterName, Name},
@@ -269,7 +269,7 @@ fn document(intent: &Intent, record: &Record) -> v1::AccessDocument {
         Record::Rule(rule) => (
             list(rule.subjects.iter()),
             rule.role.to_string(),
-            bounds(rule),
+            rule.bounds.to_string(),
         ),
         Record::Stage(rules) => {
             let mut parts = vec![
@@ -309,26 +309,6 @@ fn document(intent: &Intent, record: &Record) -> v1::AccessDocument {
 fn list<T: ToString>(items: impl Iterator<Item = T>) -> String {
     let texts: Vec<String> = items.map(|item| item.to_string()).collect();
     texts.join(", ")
-}
-
-fn bounds(rule: &AccessRule) -> String {
-    let Bounds {
-        regions,
-        stages,
-        names,
-    } = &rule.bounds;
-    let regions = regions
-        .as_ref()
-        .map(|of| format!("regions {}", list(of.iter())));
-    let stages = stages
-        .as_ref()
-        .map(|of| format!("stages {}", list(of.iter())));
-    let names = names.as_ref().map(|of| format!("names {of}"));
-    let parts: Vec<String> = [regions, stages, names].into_iter().flatten().collect();
-    match parts.is_empty() {
-        true => "the whole fleet".to_owned(),
-        false => parts.join("; "),
-    }
 }
 
 fn proposal(intent: &Intent, proposal: &Proposal, view: &View) -> v1::Proposal {

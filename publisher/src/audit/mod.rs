@@ -5,6 +5,7 @@
 //! milliseconds with it; the edits among them are in the log, with their author.
 //! Never records what a caller sent, or a credential.
 
+mod fold;
 mod notes;
 mod record;
 mod writer;
@@ -23,6 +24,7 @@ use tonic::{Code, Status};
 use writ_core::access::{Identity, Inlet};
 
 use crate::{gate::rate::Bucket, track};
+use fold::Fold;
 
 pub(crate) use notes::{Notes, note, note_name};
 pub(crate) use record::Record;
@@ -38,11 +40,15 @@ const RECORDS_WAITING_MAX: usize = 8_192;
 const DENIED_AT_ONCE: u32 = 200;
 const DENIED_PERIOD: Duration = Duration::from_millis(50);
 
+/// What a summary names as its call.
+const SUMMARY: &str = "(denied calls that are not recorded one by one)";
+
 /// Takes records. Clones share the queue.
 #[derive(Clone)]
 pub(crate) struct Audit {
     sender: mpsc::Sender<Record>,
     denied: Arc<Denied>,
+    fold: Arc<Fold>,
 }
 
 struct Denied {
@@ -50,9 +56,34 @@ struct Denied {
     uncounted: AtomicU64,
 }
 
+/// What is recorded as a number.
+pub(crate) struct Rest {
+    denied: Arc<Denied>,
+    fold: Arc<Fold>,
+}
+
+impl Rest {
+    /// The numbers of what came since, as far as their time is over; all of them at the end.
+    fn take(&self, is_last: bool) -> Vec<Record> {
+        let mut records = self.fold.due(Instant::now(), is_last);
+        let count = self.denied.uncounted.swap(0, Ordering::Relaxed);
+        if count > 0 {
+            records.push(Record {
+                time_ms: track::wall_ms(),
+                call: SUMMARY.to_owned(),
+                outcome: "unauthenticated",
+                count,
+                ..Record::default()
+            });
+        }
+        records
+    }
+}
+
 /// A call that is being recorded. However it ends, also when its caller goes away, its record is sent.
 pub(crate) struct Recording {
     place: Option<mpsc::OwnedPermit<Record>>,
+    fold: Arc<Fold>,
     record: Record,
     notes: Notes,
     since: Instant,
@@ -60,22 +91,24 @@ pub(crate) struct Recording {
 
 impl Audit {
     /// The queue, and who empties it.
-    pub(crate) fn new() -> (
-        Audit,
-        mpsc::Receiver<Record>,
-        impl Fn() -> u64 + Send + 'static,
-    ) {
+    pub(crate) fn new() -> (Audit, mpsc::Receiver<Record>, Rest) {
         let (sender, receiver) = mpsc::channel(RECORDS_WAITING_MAX);
         let bucket = Bucket::new(DENIED_AT_ONCE, DENIED_PERIOD, Instant::now());
         let denied = Arc::new(Denied {
             bucket: Mutex::new(bucket),
             uncounted: AtomicU64::new(0),
         });
-        let counted = Arc::clone(&denied);
-        let audit = Audit { sender, denied };
-        (audit, receiver, move || {
-            counted.uncounted.swap(0, Ordering::Relaxed)
-        })
+        let fold = Arc::<Fold>::default();
+        let rest = Rest {
+            denied: Arc::clone(&denied),
+            fold: Arc::clone(&fold),
+        };
+        let audit = Audit {
+            sender,
+            denied,
+            fold,
+        };
+        (audit, receiver, rest)
     }
 
     /// Begins to record a call; nothing where there is no room, and then it must not be answered.
@@ -84,10 +117,12 @@ impl Audit {
         call: &str,
         identity: &Identity,
         peer: Option<SocketAddr>,
+        via: Option<&'static str>,
     ) -> Option<Recording> {
         let place = self.sender.clone().try_reserve_owned().ok()?;
         Some(Recording {
             place: Some(place),
+            fold: Arc::clone(&self.fold),
             record: Record {
                 time_ms: track::wall_ms(),
                 call: call.to_owned(),
@@ -95,6 +130,7 @@ impl Audit {
                 user: Some(identity.user.clone()),
                 groups: identity.groups.iter().cloned().collect(),
                 peer,
+                via,
                 outcome: "cancelled",
                 break_glass: identity.inlet == Inlet::BreakGlass,
                 ..Record::default()
@@ -159,7 +195,8 @@ impl Drop for Recording {
         record.revision = noted.revision;
         record.request_id = noted.request_id;
         record.dry_run = noted.dry_run;
-        if let Some(place) = self.place.take() {
+        let record = self.fold.take(record, Instant::now());
+        if let Some((place, record)) = self.place.take().zip(record) {
             place.send(record);
         }
     }

@@ -15,6 +15,8 @@ pub(crate) struct Record {
     pub(crate) user: Option<String>,
     pub(crate) groups: Vec<String>,
     pub(crate) peer: Option<SocketAddr>,
+    /// Through which program of this project, where it says so.
+    pub(crate) via: Option<&'static str>,
     /// A gRPC code, in small letters.
     pub(crate) outcome: &'static str,
     pub(crate) message: Option<String>,
@@ -46,6 +48,8 @@ struct Line<'a> {
     groups: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    via: Option<&'static str>,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
@@ -95,6 +99,7 @@ impl Record {
             user: self.user.as_deref(),
             groups: &self.groups,
             peer: self.peer.map(|peer| peer.to_string()),
+            via: self.via,
             outcome: self.outcome,
             message: self.message.as_deref(),
             name: self.name.as_deref(),

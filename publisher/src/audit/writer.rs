@@ -12,8 +12,8 @@ use writ_bus::{
 use writ_core::{envelope::SigningKey, name::Name};
 use writ_proto::audit::{Link, hash, sign};
 
-use super::Record;
-use crate::{alarm::describe, track, trust::Signer};
+use super::{Record, Rest};
+use crate::{alarm::describe, trust::Signer};
 
 /// Records of one message: 300 B each come to a tenth of what the bus takes.
 const RECORDS_MAX: usize = 256;
@@ -23,9 +23,6 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 
 /// How often what was not recorded one by one is told.
 const SUMMARY_PERIOD: Duration = Duration::from_secs(10);
-
-/// What a summary names as its call.
-const SUMMARY: &str = "(denied calls that are not recorded one by one)";
 
 /// Why the end of the record is not known.
 #[derive(Debug, thiserror::Error)]
@@ -39,13 +36,13 @@ pub enum Error {
 }
 
 /// Empties the queue.
-pub(crate) struct Writer<F> {
+pub(crate) struct Writer {
     client: Client,
     publisher: Name,
     signer: Signer,
     end: End,
     records: mpsc::Receiver<Record>,
-    uncounted: F,
+    rest: Rest,
 }
 
 /// The end of this publisher's chain.
@@ -69,15 +66,15 @@ impl End {
     }
 }
 
-impl<F: Fn() -> u64> Writer<F> {
+impl Writer {
     /// Reads where the chain ends.
     pub(crate) async fn new(
         client: Client,
         publisher: Name,
         signer: Signer,
         records: mpsc::Receiver<Record>,
-        uncounted: F,
-    ) -> Result<Writer<F>, Error> {
+        rest: Rest,
+    ) -> Result<Writer, Error> {
         let last = audit::last(&client, &publisher).await?;
         let end = last.as_ref().map(End::of).transpose()?.unwrap_or_default();
         Ok(Writer {
@@ -86,7 +83,7 @@ impl<F: Fn() -> u64> Writer<F> {
             signer,
             end,
             records,
-            uncounted,
+            rest,
         })
     }
 
@@ -98,7 +95,7 @@ impl<F: Fn() -> u64> Writer<F> {
             let taken = tokio::select! {
                 taken = self.records.recv_many(&mut waiting, RECORDS_MAX) => taken,
                 _ = summaries.tick() => {
-                    waiting.extend(self.summary());
+                    waiting.extend(self.rest.take(false));
                     if waiting.is_empty() {
                         continue;
                     }
@@ -108,23 +105,15 @@ impl<F: Fn() -> u64> Writer<F> {
             if taken == 0 {
                 break;
             }
-            self.store(&waiting).await;
+            for records in waiting.chunks(RECORDS_MAX) {
+                self.store(records).await;
+            }
             waiting.clear();
         }
-        if let Some(summary) = self.summary() {
-            self.store(&[summary]).await;
+        // Some thousand of them at most.
+        for rest in self.rest.take(true).chunks(RECORDS_MAX) {
+            self.store(rest).await;
         }
-    }
-
-    fn summary(&self) -> Option<Record> {
-        let count = (self.uncounted)();
-        (count > 0).then(|| Record {
-            time_ms: track::wall_ms(),
-            call: SUMMARY.to_owned(),
-            outcome: "unauthenticated",
-            count,
-            ..Record::default()
-        })
     }
 
     /// Stores records until they are; while the bus is away the queue fills, and calls are refused.

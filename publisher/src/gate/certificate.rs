@@ -13,7 +13,7 @@ use super::token::is_name;
 pub(super) struct Certificate {
     user: String,
     groups: BTreeSet<String>,
-    expires_s: i64,
+    pub(super) expires_s: i64,
 }
 
 impl Certificate {

@@ -49,10 +49,29 @@ pub(crate) struct Issuer {
     /// Groups of everybody whom it vouches for.
     #[serde(default)]
     pub(crate) groups: BTreeSet<String>,
+    /// How it signs people in to the dashboard, if it does.
+    pub(crate) dashboard: Option<Pages>,
     /// Claims that must hold one of the values listed; one set of them must fit. None: all tokens are
     /// taken.
     #[serde(default)]
     pub(crate) conditions: Vec<BTreeMap<String, Vec<String>>>,
+}
+
+/// The dashboard, as an issuer knows it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Pages {
+    /// Its name there, which is among the audiences.
+    pub(crate) client_id: String,
+    /// A file with its secret there, if it has one.
+    pub(crate) client_secret_file: Option<PathBuf>,
+    /// What is asked for.
+    #[serde(default = "default_scopes")]
+    pub(crate) scopes: String,
+}
+
+fn default_scopes() -> String {
+    "openid profile email".to_owned()
 }
 
 fn default_user_claim() -> String {
@@ -88,12 +107,12 @@ impl Authentication {
             serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string()))?;
         read.check().map_err(wrong)?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        for file in read
-            .issuers
-            .iter_mut()
-            .filter_map(|issuer| issuer.ca_file.as_mut())
-        {
-            *file = folder.join(&*file);
+        for issuer in &mut read.issuers {
+            let pages = issuer.dashboard.as_mut();
+            let secret = pages.and_then(|pages| pages.client_secret_file.as_mut());
+            for file in issuer.ca_file.as_mut().into_iter().chain(secret) {
+                *file = folder.join(&*file);
+            }
         }
         Ok(read)
     }
@@ -115,6 +134,13 @@ impl Authentication {
             if issuer.audiences.is_empty() || issuer.audiences.iter().any(String::is_empty) {
                 // A token for somebody else would be taken.
                 return Err(format!("issuer {name} has no audiences"));
+            }
+            let is_unheard = |pages: &Pages| !issuer.audiences.contains(&pages.client_id);
+            if let Some(pages) = issuer.dashboard.as_ref().filter(|pages| is_unheard(pages)) {
+                return Err(format!(
+                    "dashboard.clientId `{}` of {name} is none of its audiences: no token that it gets would be taken",
+                    pages.client_id
+                ));
             }
             if issuer.conditions.iter().any(BTreeMap::is_empty) {
                 return Err(format!(
@@ -166,6 +192,10 @@ mod tests {
             (
                 "issuers:\n- {issuer: https://a.example, audiences: [writ], conditions: [{}]}\n",
                 "asks for nothing",
+            ),
+            (
+                "issuers:\n- {issuer: https://a.example, audiences: [writ], dashboard: {clientId: other}}\n",
+                "none of its audiences",
             ),
             (
                 "issuers:\n- {issuer: https://a.example, audiences: [writ], skipVerify: true}\n",

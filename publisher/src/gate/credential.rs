@@ -19,6 +19,7 @@ use super::{
     config::Authentication,
     incoming::Peer,
     issuer::{Answer, Issuer},
+    standing::Standing,
     token::{Refused, Token},
 };
 use crate::view::Views;
@@ -49,6 +50,8 @@ pub(super) enum Denied {
     ServiceToken,
     #[error("the client certificate has expired: have it renewed")]
     Certificate,
+    #[error("the credential with which this was asked has ended: `writ login` gets a new one")]
+    Over,
     #[error(
         "the issuer of the token does not answer, so that its keys are not known; try again later"
     )]
@@ -108,21 +111,29 @@ impl Credentials {
         headers: &HeaderMap,
         peer: Option<&Peer>,
         now_s: i64,
-    ) -> Result<Identity, Denied> {
+    ) -> Result<(Identity, Standing), Denied> {
         if let Some(token) = bearer(headers)? {
             return self.of_token(token, now_s).await;
         }
         let certificate = peer.and_then(|peer| peer.certificate.as_ref());
         let certificate = certificate.ok_or(Denied::Nothing)?;
-        certificate.identity(now_s).ok_or(Denied::Certificate)
+        let identity = certificate.identity(now_s).ok_or(Denied::Certificate)?;
+        Ok((identity, Standing::until(certificate.expires_s)))
     }
 
-    async fn of_token(&self, text: &str, now_s: i64) -> Result<Identity, Denied> {
+    async fn of_token(&self, text: &str, now_s: i64) -> Result<(Identity, Standing), Denied> {
         if text.starts_with(BREAK_GLASS_PREFIX) {
-            return self.of_break_glass(text);
+            return Ok((self.of_break_glass(text)?, Standing::default()));
         }
         if let Some(rest) = text.strip_prefix(SERVICE_TOKEN_PREFIX) {
-            return self.of_service_token(text, rest, now_s);
+            // Names have no underscore; secrets may.
+            let name = rest
+                .split_once('_')
+                .and_then(|(name, _)| Name::parse(name).ok());
+            let name = name.ok_or(Denied::ServiceToken)?;
+            let hash = digest::digest(&digest::SHA256, text.as_bytes());
+            let identity = self.of_service_token(&name, hash.as_ref(), now_s)?;
+            return Ok((identity, Standing::of_token(name, hash.as_ref())));
         }
         let token = Token::parse(text).map_err(Denied::Token)?;
         let issuer = self
@@ -139,7 +150,13 @@ impl Credentials {
             return Err(Denied::Token(Refused::Issuer(name)));
         };
         match issuer.check(&token).await {
-            Answer::Good => token.identity(&issuer.config, now_s).map_err(Denied::Token),
+            Answer::Good => {
+                let identity = token.identity(&issuer.config, now_s);
+                let standing = token
+                    .ends_s()
+                    .map_or_else(Standing::default, Standing::until);
+                Ok((identity.map_err(Denied::Token)?, standing))
+            }
             Answer::Refused(refused) => Err(Denied::Token(refused)),
             Answer::Away => Err(Denied::IssuerAway),
         }
@@ -151,19 +168,27 @@ impl Credentials {
         let _ = self.views.set(views);
     }
 
-    fn of_service_token(&self, text: &str, rest: &str, now_s: i64) -> Result<Identity, Denied> {
+    /// Whether a credential that was taken would be taken now, by what can be told without the issuer.
+    pub(super) fn stand(&self, standing: &Standing, now_s: i64) -> Result<(), Denied> {
+        if standing.until_s.is_some_and(|until_s| now_s >= until_s) {
+            return Err(Denied::Over);
+        }
+        match &standing.token {
+            Some((name, hash)) => self.of_service_token(name, hash, now_s).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn of_service_token(&self, name: &Name, hash: &[u8], now_s: i64) -> Result<Identity, Denied> {
         let find = || {
-            // Names have no underscore; secrets may.
-            let name = Name::parse(rest.split_once('_')?.0).ok()?;
             let view = self.views.get()?.now();
-            match view.document(Kind::Token, &name)?.as_ref() {
+            match view.document(Kind::Token, name)?.as_ref() {
                 Document::Record(Record::Token(token)) => Some(token.clone()),
                 _ => None,
             }
         };
         let token = find().ok_or(Denied::ServiceToken)?;
-        let hash = digest::digest(&digest::SHA256, text.as_bytes());
-        if !bool::from(hash.as_ref().ct_eq(&token.hash.0)) {
+        if !bool::from(hash.ct_eq(&token.hash.0)) {
             return Err(Denied::ServiceToken);
         }
         let now_s = u64::try_from(now_s).unwrap_or_default();

@@ -14,7 +14,8 @@ mod incoming;
 mod issuer;
 mod keys;
 pub(crate) mod rate;
-mod tls;
+mod standing;
+pub(crate) mod tls;
 mod token;
 
 use std::{
@@ -35,15 +36,18 @@ use tonic::{Code, Status, body::Body};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 use writ_core::access::{Identity, Inlet};
+use writ_proto::{VIA_DASHBOARD, VIA_HEADER};
 
 pub use args::Args;
 use body::TimedBody;
+pub(crate) use config::Authentication;
 pub use config::Error as ConfigError;
 use credential::Credentials;
 pub(crate) use credential::SERVICE_TOKEN_PREFIX;
 pub(crate) use incoming::Connection;
 use incoming::Peer;
 use rate::Rates;
+use standing::{Standing, StandingBody};
 use tls::Tls;
 
 use crate::{
@@ -149,6 +153,16 @@ impl Check {
     }
 }
 
+/// A call out of this very process. Put into a request by whoever takes such calls; nothing that comes over a network
+/// has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Inside {
+    /// Who calls, where nobody had to show who they are; without it the request's credential says so.
+    pub(crate) identity: Option<Identity>,
+    /// For whom, where that is known.
+    pub(crate) address: Option<SocketAddr>,
+}
+
 /// The layer through which every request passes.
 #[derive(Clone)]
 pub(crate) struct Check(Arc<Shared>);
@@ -205,12 +219,15 @@ where
                 Ok((request, None)) => {
                     return Ok(within(CALL_TIME_MAX, inner.call(request)).await);
                 }
-                Ok((request, Some(recording))) => {
+                Ok((request, Some((recording, standing)))) => {
                     let notes = recording.notes();
                     let answer = notes.of(within(CALL_TIME_MAX, inner.call(request))).await;
                     let status = Status::from_header_map(answer.headers());
                     recording.end(status.as_ref());
-                    (answer, status.map_or(Code::Ok, |status| status.code()))
+                    let code = status.map_or(Code::Ok, |status| status.code());
+                    let shared = Arc::clone(&shared);
+                    let answer = answer.map(|body| StandingBody::wrap(body, shared, standing));
+                    (answer, code)
                 }
                 Err(status) => {
                     let code = status.code();
@@ -229,19 +246,26 @@ impl Shared {
     async fn admit(
         &self,
         mut request: Request<Body>,
-    ) -> Result<(Request<Body>, Option<Recording>), Status> {
+    ) -> Result<(Request<Body>, Option<(Recording, Standing)>), Status> {
         if request.uri().path() == HEALTH {
             return Ok((limited(request), None));
         }
         let peer = request.extensions().get::<Peer>();
-        let now_s = i64::try_from(track::wall_ms() / 1000).unwrap_or(i64::MAX);
-        let found = self
-            .credentials
-            .identify(request.headers(), peer, now_s)
-            .await;
-        let (call, address) = (request.uri().path(), peer.map(|peer| peer.address));
-        let identity = match found {
-            Ok(identity) => identity,
+        let inside = request.extensions().get::<Inside>();
+        let found = match inside.and_then(|inside| inside.identity.clone()) {
+            Some(identity) => Ok((identity, Standing::default())),
+            None => {
+                let identify = self.credentials.identify(request.headers(), peer, now_s());
+                identify.await
+            }
+        };
+        let call = request.uri().path();
+        let address = match inside {
+            Some(inside) => inside.address,
+            None => peer.map(|peer| peer.address),
+        };
+        let (identity, standing) = match found {
+            Ok(found) => found,
             Err(denied) => {
                 let status = denied.status();
                 self.audit.denied(call, None, address, &status);
@@ -255,11 +279,21 @@ impl Shared {
             return Err(status);
         }
         // What can't be recorded does not happen.
-        let recording = self.audit.begin(call, &identity, address);
+        let is_dashboard = |value: &http::HeaderValue| value == VIA_DASHBOARD;
+        let via = request
+            .headers()
+            .get(VIA_HEADER)
+            .filter(|via| is_dashboard(via));
+        let via = via.map(|_| VIA_DASHBOARD);
+        let recording = self.audit.begin(call, &identity, address, via);
         let recording = recording.ok_or_else(|| Status::unavailable(NO_RECORD))?;
         request.extensions_mut().insert::<Identity>(identity);
-        Ok((limited(request), Some(recording)))
+        Ok((limited(request), Some((recording, standing))))
     }
+}
+
+fn now_s() -> i64 {
+    i64::try_from(track::wall_ms() / 1000).unwrap_or(i64::MAX)
 }
 
 /// The emergency token is used: whoever reads the log is to see it.
@@ -299,7 +333,7 @@ mod tests {
     use super::*;
 
     fn refused(args: &Args, listen: &str) -> Error {
-        let (audit, _records, _uncounted) = Audit::new();
+        let (audit, _records, _rest) = Audit::new();
         let (meters, _) = Meters::declare();
         let gate = Gate::new(args, listen.parse().unwrap(), audit, meters);
         gate.err().unwrap()

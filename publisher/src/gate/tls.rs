@@ -1,7 +1,7 @@
-//! The API's side of TLS, read again when its files change.
+//! The API's and the dashboard's side of TLS, read again when its files change.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
@@ -16,7 +16,7 @@ use crate::alarm::describe;
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// The configuration for the next connection.
-pub(super) struct Tls {
+pub(crate) struct Tls {
     files: Files,
     current: Mutex<Current>,
 }
@@ -31,6 +31,8 @@ struct Current {
 type Stamp = Option<(SystemTime, u64)>;
 
 struct Files {
+    whose: &'static str,
+    protocol: &'static [u8],
     certificate: PathBuf,
     key: PathBuf,
     client_ca: Option<PathBuf>,
@@ -44,24 +46,42 @@ impl Tls {
             return Ok(None);
         };
         let files = Files {
+            whose: "the API",
+            protocol: b"h2",
             certificate: certificate.clone(),
             key: key.clone(),
             client_ca: args.client_ca_file.clone(),
             client_crl: args.client_crl_file.clone(),
         };
+        Tls::of(files).map(Some)
+    }
+
+    /// For browsers, which show no certificate.
+    pub(crate) fn of_pages(certificate: &Path, key: &Path) -> Result<Tls, Error> {
+        Tls::of(Files {
+            whose: "the dashboard",
+            protocol: b"http/1.1",
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            client_ca: None,
+            client_crl: None,
+        })
+    }
+
+    fn of(files: Files) -> Result<Tls, Error> {
         let current = Current {
             stamps: files.stamps(),
             config: files.read()?,
             looked: Instant::now(),
         };
-        Ok(Some(Tls {
+        Ok(Tls {
             files,
             current: Mutex::new(current),
-        }))
+        })
     }
 
     /// What the files say now. Files that are no good leave what they said before.
-    pub(super) fn config(&self) -> Arc<ServerConfig> {
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.looked.elapsed() >= LOOK_PERIOD {
             current.looked = Instant::now();
@@ -71,10 +91,11 @@ impl Tls {
                 match self.files.read() {
                     Ok(config) => {
                         current.config = config;
-                        tracing::info!("the API's certificate was read again");
+                        tracing::info!("{}'s certificate was read again", self.files.whose);
                     }
                     Err(error) => tracing::error!(
-                        "the API goes on with its old certificate: {}",
+                        "{} goes on with its old certificate: {}",
+                        self.files.whose,
                         describe(&error)
                     ),
                 }
@@ -119,8 +140,8 @@ impl Files {
         let key = pem::key(&self.key).map_err(tls::Error::File)?;
         let mut config = builder
             .with_single_cert(certificates, key)
-            .map_err(unusable("the API's certificate"))?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
+            .map_err(unusable("the server's certificate"))?;
+        config.alpn_protocols = vec![self.protocol.to_vec()];
         Ok(Arc::new(config))
     }
 }

@@ -145,6 +145,11 @@ impl Token {
         })
     }
 
+    /// When it is not taken any more. Call only after [`Verdict::Good`].
+    pub(super) fn ends_s(&self) -> Option<i64> {
+        Some(self.time("exp")?.saturating_add(SKEW_MAX_S))
+    }
+
     fn meets(&self, issuer: &Issuer) -> Result<(), Refused> {
         let mut missed = None;
         for condition in &issuer.conditions {

@@ -26,7 +26,11 @@ async fn read(fleet: &Fleet) -> Vec<String> {
 }
 
 /// The record, once a line fits.
-async fn read_until(fleet: &Fleet, what: &str, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+pub(crate) async fn read_until(
+    fleet: &Fleet,
+    what: &str,
+    fits: impl Fn(&Value) -> bool,
+) -> Vec<Value> {
     until(what, async || {
         let lines = read(fleet).await;
         let mut chains = Chains::default();
@@ -42,7 +46,7 @@ async fn read_until(fleet: &Fleet, what: &str, fits: impl Fn(&Value) -> bool) ->
     .await
 }
 
-fn of<'a>(lines: &'a [Value], call: &str) -> Vec<&'a Value> {
+pub(crate) fn of<'a>(lines: &'a [Value], call: &str) -> Vec<&'a Value> {
     let is_of = |line: &&Value| line["call"].as_str().unwrap().ends_with(call);
     lines.iter().filter(is_of).collect()
 }

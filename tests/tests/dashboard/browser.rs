@@ -51,6 +51,8 @@ impl Browser {
         })
         .await;
         let capabilities = json!({
+            // The authorities of tests are of nobody's list.
+            "acceptInsecureCerts": true,
             "goog:chromeOptions": {
                 "binary": program(BROWSER),
                 "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",

@@ -4,6 +4,10 @@
 //! it left.
 
 mod browser;
+#[path = "../../../publisher/tests/publisher/issuer.rs"]
+#[expect(dead_code, reason = "the gate's tests use more of it")]
+mod issuer;
+mod login;
 
 use std::{
     path::PathBuf,
@@ -11,6 +15,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tokio::io::AsyncBufReadExt as _;
 use writ_proto::v1::{ApplyRequest, policy_service_client::PolicyServiceClient};
 use writ_sandbox::{
     fleet::{Fleet, FleetOptions},
@@ -233,6 +238,35 @@ async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
     }
     let complaints = browser.complaints().await;
     assert!(complaints.is_empty(), "{complaints:#?}");
+
+    // The same fleet, served on a person's own machine as themselves.
+    let mut alone = tokio::process::Command::new(env!("CARGO_BIN_EXE_writ-under-test"))
+        .args(["dashboard", "--listen", "127.0.0.1:0", "--fleet"])
+        .arg(fleet.dir().join("fleet.yaml"))
+        .env("WRIT_CONFIG_DIR", fleet.dir().join("config"))
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = tokio::io::BufReader::new(alone.stdout.take().unwrap()).lines();
+    let own = lines.next_line().await.unwrap().expect("its address");
+    browser
+        .client
+        .goto(&format!("{own}/clusters/eu-prod-1"))
+        .await
+        .unwrap();
+    browser
+        .waits_for("it says who looks", &says("who", "mtls:sandbox-admin"))
+        .await;
+    browser
+        .waits_for("and shows the cluster", &says("main", "ForeignObject"))
+        .await;
+    let complaints = browser.complaints().await;
+    assert!(complaints.is_empty(), "{complaints:#?}");
+    alone.kill().await.unwrap();
+    // The browser complains of the address that is gone.
+    browser.client.goto("about:blank").await.unwrap();
+    browser.complaints().await;
 
     // A page that has lost its stream says since when.
     browser.look(WIDE, "light").await;

@@ -25,6 +25,37 @@ fn without_a_rule_only_the_glass_and_the_configuration_administer() {
 }
 
 #[test]
+fn a_dashboard_sees_everything_and_changes_nothing_and_no_rule_names_it() {
+    let dashboard = who(Inlet::Dashboard, "local", &[]);
+    let rights = Rights::of(&dashboard, &Administrators::default(), &[]);
+    assert!(rights.are_unbounded() && !rights.are_none());
+    assert_eq!(rights.described(), ["viewer of the whole fleet"]);
+    let denied = makes(&[], &dashboard, &reader("payments-readers")).unwrap_err();
+    assert!(denied.contains("a dashboard only reads"), "{denied}");
+    assert!(rights.decide(Action::Fleet).is_err());
+    assert_eq!(AccessSubject::user("dashboard:local"), None);
+}
+
+#[test]
+fn what_somebody_may_is_said_rule_by_rule() {
+    let rules = [
+        rule(
+            json!({"subjects": [{"user": "oidc:alice"}], "role": "viewer", "regions": ["eu"], "stages": ["prod"]}),
+        ),
+        rule(payments()),
+    ];
+    let (alice, none) = (alice(), Administrators::default());
+    assert_eq!(
+        Rights::of(&alice, &none, &rules).described(),
+        [
+            "editor of regions eu; stages dev, prod; names payments-*",
+            "viewer of regions eu; stages prod",
+        ]
+    );
+    assert!(Rights::of(&alice, &none, &[]).described().is_empty());
+}
+
+#[test]
 fn a_subject_is_of_one_inlet() {
     let rules = [rule(
         json!({"subjects": [{"user": "oidc:alice"}], "role": "administrator"}),
