@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tonic::transport::Channel;
 use writ_proto::v1::{
-    self, AckState, ApplyRequest, DeleteRequest, EditResponse, PolicyVersion, StatusRequest,
-    StatusResponse, ack_service_client::AckServiceClient,
+    self, AckState, ApplyRequest, DeleteRequest, EditResponse, HappeningsRequest, PolicyVersion,
+    StatusRequest, StatusResponse, ack_service_client::AckServiceClient,
     policy_service_client::PolicyServiceClient, status_request::Of,
 };
 
@@ -15,8 +15,8 @@ use crate::fleet::Fleet;
 
 /// How long an edit may take until every cluster has answered; a hundred times what it takes.
 const ARRIVAL_LIMIT: Duration = Duration::from_secs(30);
-/// Pause between two questions to the publisher.
-const POLL_PERIOD: Duration = Duration::from_millis(2);
+/// How long nothing may happen before the status is looked at all the same.
+const LOOK_AGAIN_DELAY: Duration = Duration::from_millis(250);
 
 const EXAMPLES: [(&str, &str); 4] = [
     (
@@ -117,12 +117,9 @@ impl Api {
     /// Tells every cluster's answer as it comes, and ends when all targets have applied the edit.
     /// Answers how long that took from the request on.
     pub(super) async fn tell_arrival(&self, submitted: &Submitted) -> Result<Duration, Error> {
-        let edit = &submitted.edit;
         let mut told = std::collections::BTreeSet::new();
-        loop {
-            let status = self.policy(&edit.name, edit.generation).await?;
+        let seen = |policy: &v1::PolicyStatus| {
             let now = submitted.since.elapsed();
-            let policy = status.policies.first().cloned().unwrap_or_default();
             for line in &policy.clusters {
                 if line.state() == AckState::Applied && told.insert(line.cluster.clone()) {
                     told::aside(format!(
@@ -132,13 +129,40 @@ impl Api {
                         told::word(line.state())
                     ))?;
                 }
-                if line.state() == AckState::Refused {
-                    let what = format!("{} is applied on {}", edit.name, line.cluster);
-                    return Err(Error::Untrue(format!(
-                        "{what}: {} {}",
-                        line.reason, line.message
-                    )));
-                }
+            }
+            Ok(())
+        };
+        self.until_applied(submitted, seen).await
+    }
+
+    /// Follows an edit until all targets have applied it; `seen` is called with each status. What happens to the
+    /// policy, as `writ events -w` shows it, says when to look. Answers how long that took from the request on.
+    pub(super) async fn until_applied(
+        &self,
+        submitted: &Submitted,
+        mut seen: impl FnMut(&v1::PolicyStatus) -> Result<(), Error>,
+    ) -> Result<Duration, Error> {
+        let edit = &submitted.edit;
+        let request = HappeningsRequest {
+            policy: edit.name.clone(),
+            ..HappeningsRequest::default()
+        };
+        let mut happens = self
+            .acks
+            .clone()
+            .watch_happenings(request)
+            .await?
+            .into_inner();
+        loop {
+            let status = self.policy(&edit.name, edit.generation).await?;
+            let now = submitted.since.elapsed();
+            let policy = status.policies.first().cloned().unwrap_or_default();
+            seen(&policy)?;
+            let is_refused = |line: &&v1::ClusterLine| line.state() == AckState::Refused;
+            if let Some(line) = policy.clusters.iter().find(is_refused) {
+                let what = format!("{} is applied on {}", edit.name, line.cluster);
+                let (reason, message) = (&line.reason, &line.message);
+                return Err(Error::Untrue(format!("{what}: {reason} {message}")));
             }
             let counts = policy.counts.unwrap_or_default();
             if counts.target > 0 && counts.applied == counts.target {
@@ -148,7 +172,10 @@ impl Api {
                 let what = format!("all {} clusters answer to {}", counts.target, edit.name);
                 return Err(Error::Untrue(what));
             }
-            tokio::time::sleep(POLL_PERIOD).await;
+            // Out of time is no failure: the status decides.
+            if let Ok(next) = tokio::time::timeout(LOOK_AGAIN_DELAY, happens.message()).await {
+                next?;
+            }
         }
     }
 }
