@@ -133,6 +133,8 @@ pub(crate) struct Sums {
     /// By the place of the state and of the life in their lists.
     pub(crate) states: [usize; State::ALL.len()],
     pub(crate) lives: [usize; Life::ALL.len()],
+    /// States of those that are not silent: what a silent one said last may hold no more.
+    pub(crate) heard: [usize; State::ALL.len()],
 }
 
 impl Sums {
@@ -141,6 +143,7 @@ impl Sums {
         self.to_look_at += usize::from(one.needs_attention());
         self.states[one.state as usize] += 1;
         self.lives[one.life as usize] += 1;
+        self.heard[one.state as usize] += usize::from(!one.life.is_hatched());
     }
 }
 

@@ -221,6 +221,11 @@ impl Life {
         )
     }
 
+    /// Whether what it said last is shown as that alone.
+    pub(crate) fn is_hatched(self) -> bool {
+        matches!(self, Life::TwoVoices | Life::Silent)
+    }
+
     /// How the map draws it.
     pub(crate) fn drawn(self) -> &'static str {
         match self {

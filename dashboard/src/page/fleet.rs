@@ -198,7 +198,7 @@ fn box_table(boxes: &Boxes, filter: &Filter) -> Markup {
     html! {
         @if boxes.is_empty() { p.quiet { "No cluster fits." } } @else {
             div.scroll { table.boxes {
-                thead { tr { th scope="col" { "Region and stage" } th.num scope="col" { "Clusters" } th.num scope="col" { "To look at" } th scope="col" { "Policies" } th scope="col" { "Liveness" } } }
+                thead { tr { th scope="col" { "Region and stage" } th.num scope="col" { "Clusters" } th.num scope="col" { "To look at" } th scope="col" { "Policies, where heard" } th scope="col" { "Liveness" } } }
                 tbody { @for ((region, stage), of) in boxes.iter().take(BOXES_MAX) { tr {
                     th scope="row" { a href=(narrowed(region, stage)) { (region) " " span.stage { (stage) } } }
                     td.num { (of.count) }
@@ -213,7 +213,7 @@ fn box_table(boxes: &Boxes, filter: &Filter) -> Markup {
 }
 
 fn states_of(of: &Sums) -> Markup {
-    html! { @for state in State::ALL { @let count = of.states[state as usize]; @if count > 0 { span.sum { (state.mark()) " " b { (count) } } } } }
+    html! { @for state in State::ALL { @let count = of.heard[state as usize]; @if count > 0 { span.sum { (state.mark()) " " b { (count) } } } } }
 }
 
 fn lives_of(of: &Sums) -> Markup {
