@@ -185,6 +185,12 @@ impl<T> Group<T> {
     }
 }
 
+/// How bad, and the reason's word.
+type Why = (State, String);
+
+/// A cluster, and which of its exceptions.
+type Refusal = (Arc<Seen>, usize);
+
 /// What pages say of all clusters.
 #[derive(Debug, Default)]
 pub(crate) struct Digest {
@@ -194,8 +200,8 @@ pub(crate) struct Digest {
     pub(crate) boxes: Boxes,
     /// Who is not heard as usual.
     pub(crate) lives: BTreeMap<Life, Group<Arc<Seen>>>,
-    /// What is refused, by its reason: a cluster, and which of its exceptions.
-    pub(crate) reasons: Vec<((State, String), Group<(Arc<Seen>, usize)>)>,
+    /// What is refused, by its reason.
+    pub(crate) reasons: Vec<(Why, Group<Refusal>)>,
 }
 
 impl Digest {
@@ -208,7 +214,7 @@ impl Digest {
             .order
             .sort_unstable_by(|one, other| one.rank().cmp(&other.rank()));
         digest.boxes = boxes(digest.order.iter());
-        let mut reasons: BTreeMap<(State, String), Group<(Arc<Seen>, usize)>> = BTreeMap::new();
+        let mut reasons: BTreeMap<Why, Group<Refusal>> = BTreeMap::new();
         for one in &digest.order {
             digest.sums.add(one);
             if one.life.needs_attention() {

@@ -151,7 +151,7 @@ pub struct Hub {
     has_dashboard: bool,
     reader: Login,
     cluster_logins: BTreeMap<String, Login>,
-    keys: Option<BusKeys>,
+    keys: Option<Box<BusKeys>>,
     api: ApiKeys,
 }
 
@@ -203,7 +203,7 @@ impl Hub {
         let parts = Parts::find_some(&[Part::NatsServer], &Progress::stderr()).await;
         let region = leaf::region();
         let leafs = std::slice::from_ref(&region).get(..usize::from(size.leaf));
-        let keys = BusKeys::generate(leafs.unwrap_or_default()).expect("keys");
+        let keys = Box::new(BusKeys::generate(leafs.unwrap_or_default()).expect("keys"));
         let publisher = |name: &Name| Login::of(keys.publisher(name).expect("a publisher"));
         let cluster = |name: &String| {
             let credentials = keys.cluster(

@@ -108,14 +108,14 @@ fn failed(status: &Status) -> Page {
 pub(crate) enum Concern {
     /// Everything.
     Fleet(u64),
-    Policy(Option<writ_proto::v1::PolicyStatus>),
+    Policy(Option<Box<writ_proto::v1::PolicyStatus>>),
     Cluster(u64),
 }
 
 impl Concern {
     /// `change`: a number that no two states of the fleet share.
     pub(crate) fn of(route: &Route, fleet: &Fleet, change: u64) -> Concern {
-        let policy = |name: &str| Concern::Policy(fleet.policies.get(name).cloned());
+        let policy = |name: &str| Concern::Policy(fleet.policies.get(name).cloned().map(Box::new));
         match route {
             Route::Policy { name, .. } => policy(name),
             Route::Edit {

@@ -14,6 +14,7 @@ use tokio::{
 use tonic::Status;
 use writ_core::{
     access::{Identity, Rights},
+    name::ClusterName,
     revision::Revision,
 };
 use writ_proto::v1;
@@ -66,22 +67,13 @@ impl Reader {
         }
     }
 
-    /// Takes lines that changed. `was_told`: what a reader of everything was told, who is bounded from now on.
+    /// Takes lines that changed, of which it may see some, or some of each.
     fn take(
         &mut self,
-        lines: BTreeMap<writ_core::name::ClusterName, Line>,
-        see: Option<&dyn Fn(&v1::FleetLine) -> Option<v1::FleetLine>>,
+        lines: BTreeMap<ClusterName, Line>,
+        see: impl Fn(&v1::FleetLine) -> Option<v1::FleetLine>,
     ) -> News {
         let mut news = News::default();
-        let Some(see) = see else {
-            for (name, line) in lines {
-                match line {
-                    Some(line) => news.changed.push(v1::FleetLine::clone(&line)),
-                    None => news.removed.push(name.to_string()),
-                }
-            }
-            return news;
-        };
         let told = self.told.get_or_insert_default();
         for (name, line) in lines {
             match line.and_then(|line| see(&line)) {
@@ -96,6 +88,20 @@ impl Reader {
                         news.removed.push(name.to_string());
                     }
                 }
+            }
+        }
+        news
+    }
+}
+
+impl News {
+    /// Of lines that changed, for who sees everything.
+    fn of(lines: BTreeMap<ClusterName, Line>) -> News {
+        let mut news = News::default();
+        for (name, line) in lines {
+            match line {
+                Some(line) => news.changed.push(v1::FleetLine::clone(&line)),
+                None => news.removed.push(name.to_string()),
             }
         }
         news
@@ -160,8 +166,8 @@ impl Api {
         let (place, lines) = self.tracking.lines(from);
         let see = |line: &v1::FleetLine| seen(&rights, &view, line);
         let news = match is_unbounded {
-            true => reader.take(lines, None),
-            false => reader.take(lines, Some(&see)),
+            true => News::of(lines),
+            false => reader.take(lines, see),
         };
         (reader.place, reader.judged_at) = (place, view.revision());
         Ok(news)
@@ -194,8 +200,6 @@ impl Api {
 
 #[cfg(test)]
 mod tests {
-    use writ_core::name::ClusterName;
-
     use super::*;
     use crate::lines::Lines;
 
@@ -224,8 +228,8 @@ mod tests {
         let see =
             |line: &v1::FleetLine| (Some(line.region.as_str()) == region).then(|| line.clone());
         let news = match region {
-            None => reader.take(changed, None),
-            Some(_) => reader.take(changed, Some(&see)),
+            None => News::of(changed),
+            Some(_) => reader.take(changed, see),
         };
         (reader.place, reader.judged_at) = (place, revision);
         let names = news.changed.into_iter().map(|line| line.cluster).collect();
