@@ -67,7 +67,12 @@ fn fleet() -> Fleet {
 
 #[test]
 fn a_silent_cluster_has_its_age_and_its_last_state_is_said_to_be_its_last() {
-    let html = frame(&fleet::page(&fleet(), &Filter::default()), &fleet(), &About::default()).into_string();
+    let html = frame(
+        &fleet::page(&fleet(), &Filter::default()),
+        &fleet(),
+        &About::default(),
+    )
+    .into_string();
     assert!(
         html.contains("silent for 12 min") && html.contains("when last heard"),
         "{html}"
@@ -158,7 +163,7 @@ fn markup_of(page: &Page, id: &str) -> String {
 
 #[test]
 fn every_page_says_its_revision_and_since_when_it_is_not_live() {
-    let cut = as_of(&fleet(), &About::default()).into_string();
+    let cut = as_of(&fleet()).into_string();
     assert!(cut.contains("10211") && cut.contains("live"), "{cut}");
     let never = as_of(&Fleet::default()).into_string();
     assert!(never.contains("not live"), "{never}");
