@@ -48,6 +48,10 @@
     const part = document.getElementById(id);
     if (part && part.innerHTML !== html) replace(part, html);
   });
+  stream.addEventListener("squares", (event) => {
+    heard();
+    document.dispatchEvent(new CustomEvent("squares", { detail: JSON.parse(event.data) }));
+  });
   stream.addEventListener("beat", heard);
   stream.addEventListener("error", lost);
   // Who looks has to sign in again.

@@ -18,8 +18,8 @@ use tonic::{Code, Response, Status, Streaming};
 use writ_proto::v1::{self, status_request::Of};
 
 use crate::{
+    clusters::Clusters,
     source::Source,
-    spread::{Spread, percentile},
     when,
     words::{Life, State},
 };
@@ -33,8 +33,8 @@ const REFUSED_RETRY_DELAY: Duration = Duration::from_secs(15);
 /// A stream of the API says something every 5 s: three times that is a connection that died.
 const QUIET_MAX: Duration = Duration::from_secs(15);
 
-/// Edits whose spread is kept for the first page.
-pub(crate) const LAST_EDITS: usize = 8;
+/// Happenings of one sort that are told one by one, of those that come together.
+const ALIKE_MAX: usize = 12;
 
 /// Happenings that are remembered.
 const ACTIVITY_MAX: usize = 200;
@@ -66,25 +66,17 @@ pub(crate) enum What {
     },
     /// A cluster is in the registry now, or is not any more.
     Registered { cluster: String, is_there: bool },
-}
-
-/// How far and how fast an edit got.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Reached {
-    generation: u64,
-    applied: u32,
-    pub(crate) p50_ms: Option<i64>,
-    pub(crate) last_ms: Option<i64>,
+    /// The same of many clusters at once.
+    Many { count: usize, what: Box<What> },
 }
 
 /// Everything that is known.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fleet {
-    pub(crate) clusters: BTreeMap<String, v1::FleetLine>,
+    pub(crate) clusters: Clusters,
     pub(crate) policies: BTreeMap<String, v1::PolicyStatus>,
     /// Author and reason of the edits in force.
     pub(crate) heads: BTreeMap<String, v1::Policy>,
-    pub(crate) reached: BTreeMap<String, Reached>,
     pub(crate) activity: VecDeque<Happening>,
     /// The newest word of the API.
     pub(crate) as_of: Option<v1::AsOf>,
@@ -123,15 +115,20 @@ impl Fleet {
     }
 
     fn take_clusters(&mut self, told: v1::FleetResponse) {
-        for line in told.clusters {
-            self.take_cluster(line);
-        }
+        let lines = told.clusters.into_iter();
+        let mut whats: Vec<What> = lines.flat_map(|line| self.take_cluster(line)).collect();
         for name in told.removed {
             if self.clusters.remove(&name).is_some() {
-                self.happened(What::Registered {
+                whats.push(What::Registered {
                     cluster: name,
                     is_there: false,
                 });
+            }
+        }
+        // What was there before this page looked is no news.
+        if self.is_whole[0] {
+            for what in joined(whats) {
+                self.happened(what);
             }
         }
         self.as_of = told.as_of.or(self.as_of.take());
@@ -139,32 +136,29 @@ impl Fleet {
         self.cut[0] = None;
     }
 
-    fn take_cluster(&mut self, line: v1::FleetLine) {
+    fn take_cluster(&mut self, line: v1::FleetLine) -> Vec<What> {
         let cluster = line.cluster.clone();
-        let (life, state) = (Life::of(&line), State::of_cluster(&line));
-        let reason = line.exceptions.first().map(|one| one.reason.clone());
-        let before = self.clusters.insert(cluster.clone(), line);
-        // What was there before this page looked is no news.
-        if !self.is_whole[0] {
-            return;
-        }
+        let before = self.clusters.put(line);
+        let Some(now) = self.clusters.get(&cluster) else {
+            return Vec::new();
+        };
         let Some(before) = before else {
-            return self.happened(What::Registered {
+            return vec![What::Registered {
                 cluster,
                 is_there: true,
-            });
+            }];
         };
-        if Life::of(&before) != life {
-            let cluster = cluster.clone();
-            self.happened(What::Heard { cluster, life });
-        }
-        if State::of_cluster(&before) != state {
-            self.happened(What::Stands {
-                cluster,
-                state,
-                reason: reason.unwrap_or_default(),
-            });
-        }
+        let heard = (before.life != now.life).then(|| What::Heard {
+            cluster: cluster.clone(),
+            life: now.life,
+        });
+        let reason = now.line.exceptions.first().map(|one| one.reason.clone());
+        let stands = (before.state != now.state).then(|| What::Stands {
+            cluster: cluster.clone(),
+            state: now.state,
+            reason: reason.unwrap_or_default(),
+        });
+        heard.into_iter().chain(stands).collect()
     }
 
     fn take_policies(&mut self, told: v1::StatusResponse) {
@@ -205,21 +199,36 @@ impl Fleet {
             head.is_none_or(|head| head.generation < status.generation)
         })
     }
+}
 
-    /// Policies whose spread has to be asked for.
-    fn spreads_wanted(&self) -> Vec<String> {
-        let last = self.newest().into_iter().take(LAST_EDITS);
-        let is_behind = |status: &&v1::PolicyStatus| {
-            let applied = status.counts.unwrap_or_default().applied;
-            let known = self.reached.get(&status.policy);
-            known.is_none_or(|known| {
-                (known.generation, known.applied) != (status.generation, applied)
-            })
-        };
-        last.filter(is_behind)
-            .map(|status| status.policy.clone())
-            .collect()
+/// Many of one sort as one, so that a whole fleet's answers do not push out everything else.
+fn joined(whats: Vec<What>) -> Vec<What> {
+    let is_alike = |one: &What, other: &What| match (one, other) {
+        (What::Heard { life: one, .. }, What::Heard { life: other, .. }) => one == other,
+        (What::Stands { state: one, .. }, What::Stands { state: other, .. }) => one == other,
+        (
+            What::Registered { is_there: one, .. },
+            What::Registered {
+                is_there: other, ..
+            },
+        ) => one == other,
+        _ => false,
+    };
+    let mut groups: Vec<Vec<What>> = Vec::new();
+    for what in whats {
+        match groups.iter_mut().find(|group| is_alike(&group[0], &what)) {
+            Some(group) => group.push(what),
+            None => groups.push(vec![what]),
+        }
     }
+    let one = |mut group: Vec<What>| match group.len() {
+        0..=ALIKE_MAX => group,
+        count => vec![What::Many {
+            count,
+            what: Box::new(group.swap_remove(0)),
+        }],
+    };
+    groups.into_iter().flat_map(one).collect()
 }
 
 /// Follows the fleet until nobody looks any more.
@@ -321,34 +330,19 @@ async fn follow_policies(source: Source, held: Held) {
     keep(held, 1, open, take).await;
 }
 
-/// Asks for what the stream of counts does not tell: authors, reasons, and how fast the last edits got through.
+/// Asks for what the stream of counts does not tell: authors and reasons.
 async fn enrich(source: &Source, held: &Held) {
-    let fleet = held.borrow().clone();
-    if fleet.heads_are_behind() {
-        match source.heads().await {
-            Ok(heads) => {
-                let named = heads.into_iter().map(|head| (head.name.clone(), head));
-                let named = named.collect();
-                change(held, |fleet| fleet.heads = named);
-            }
-            Err(status) => tracing::debug!("authors and reasons are not read: {status}"),
-        }
+    let is_behind = held.borrow().heads_are_behind();
+    if !is_behind {
+        return;
     }
-    for policy in fleet.spreads_wanted() {
-        // Gone meanwhile, or not to be had: the next change asks again.
-        let Ok(status) = source.policy_status(&policy, 0).await else {
-            continue;
-        };
-        let spread = Spread::of(&status, |_| true);
-        let reached = Reached {
-            generation: status.generation,
-            applied: status.counts.unwrap_or_default().applied,
-            p50_ms: percentile(&spread.applied_ms, 50),
-            last_ms: spread.applied_ms.last().copied(),
-        };
-        change(held, |fleet| {
-            fleet.reached.insert(policy, reached);
-        });
+    match source.heads().await {
+        Ok(heads) => {
+            let named = heads.into_iter().map(|head| (head.name.clone(), head));
+            let named = named.collect();
+            change(held, |fleet| fleet.heads = named);
+        }
+        Err(status) => tracing::debug!("authors and reasons are not read: {status}"),
     }
 }
 
@@ -403,6 +397,28 @@ mod tests {
                 ..
             }
         )));
+    }
+
+    #[test]
+    fn a_whole_fleet_that_answers_is_one_happening() {
+        use v1::liveness::State as Heard;
+        let mut fleet = Fleet::default();
+        let all = |applied| {
+            let names = (0..40).map(|number| format!("c{number}"));
+            let lines = names.flat_map(|name| told(&name, Heard::Live, applied).clusters);
+            v1::FleetResponse {
+                clusters: lines.collect(),
+                is_whole: true,
+                ..Default::default()
+            }
+        };
+        fleet.take_clusters(all(0));
+        fleet.take_clusters(all(1));
+        assert_eq!(fleet.activity.len(), 1);
+        assert!(matches!(
+            &fleet.activity[0].what,
+            What::Many { count: 40, .. }
+        ));
     }
 
     #[test]

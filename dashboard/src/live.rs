@@ -1,4 +1,4 @@
-//! One stream for a tab: whichever parts of its page changed, at most four times a second.
+//! One stream for a tab: whichever parts of its page and squares of its map changed, at most four times a second.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -12,20 +12,24 @@ use axum::{
 };
 use tokio::{
     sync::mpsc,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     login::{self, session::Session},
-    page,
+    page::{self, Concern},
     route::Route,
     serve::Shared,
+    squares::Tab,
     viewer::Viewer,
 };
 
-/// Changes within this time come as one.
-const CHANGES_JOINED: Duration = Duration::from_millis(250);
+/// The least time between two frames: the first change is shown at once, what comes in bursts is shown together.
+const FRAME_PERIOD: Duration = Duration::from_millis(250);
+
+/// How many times as long as a frame took nothing is made.
+const IDLE_SHARE: u32 = 3;
 
 /// How often a page is made anew if nothing changes: ages grow.
 const REPEAT_PERIOD: Duration = Duration::from_secs(5);
@@ -92,11 +96,35 @@ fn over(way_in: &str) -> Event {
 async fn follow(viewer: &Viewer, route: &Route, sender: &mpsc::Sender<Result<Event, Infallible>>) {
     let mut fleet = viewer.fleet.clone();
     let mut told: Vec<(String, String)> = Vec::new();
+    let mut squares = Tab::default();
+    let mut made: Option<(Concern, Instant)> = None;
+    let mut change = 0;
     loop {
+        let begun = Instant::now();
         let now: Arc<_> = fleet.borrow_and_update().clone();
-        let page = page::make(route, viewer).await;
+        change += 1;
+        let concern = Concern::of(route, &now, change);
+        // What is asked of the API for a page is asked again where that may be another answer now.
+        let is_new = made
+            .as_ref()
+            .is_none_or(|(of, at)| *of != concern || at.elapsed() >= REPEAT_PERIOD);
+        let page = match is_new {
+            true => {
+                made = Some((concern, begun));
+                Some(page::make(route, viewer).await)
+            }
+            false => None,
+        };
+        if let Route::Fleet(filter) = route
+            && let Some(data) = squares.news(&now.clusters, filter)
+        {
+            let event = Event::default().event("squares").data(data);
+            if sender.send(Ok(event)).await.is_err() {
+                return;
+            }
+        }
         let about = viewer.about().await;
-        for (id, markup) in page::parts(&page, &now, &about) {
+        for (id, markup) in page::parts(page.as_ref(), &now, &about) {
             let known = told.iter_mut().find(|(known, _)| *known == id);
             match known {
                 Some((_, text)) if *text == markup => continue,
@@ -114,7 +142,9 @@ async fn follow(viewer: &Viewer, route: &Route, sender: &mpsc::Sender<Result<Eve
         if sender.send(Ok(beat)).await.is_err() {
             return;
         }
-        sleep(CHANGES_JOINED).await;
+        // A page that takes long to make takes no more than a share of the time.
+        let took = begun.elapsed();
+        sleep(FRAME_PERIOD.saturating_sub(took).max(took * IDLE_SHARE)).await;
         tokio::select! {
             // Out of time is the usual case.
             changed = timeout(REPEAT_PERIOD, fleet.changed()) => if let Ok(Err(_)) = changed { return },

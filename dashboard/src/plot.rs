@@ -13,12 +13,20 @@ pub(crate) struct Line {
     pub(crate) times_ms: Vec<i64>,
     /// Of how many.
     pub(crate) of: usize,
+    /// Whether the legend names it; of lines that are seen as a bundle the first is.
+    pub(crate) is_named: bool,
 }
 
 const SIZE: (u32, u32) = (880, 300);
 
 /// The classes of lines, in their order.
-pub(crate) const CLASSES: [&str; 5] = ["p-received", "p-1", "p-2", "p-3", "p-4"];
+pub(crate) const CLASSES: [&str; 6] = ["p-received", "p-rest", "p-1", "p-2", "p-3", "p-4"];
+
+/// Lines that have a class of their own: those after the first two.
+pub(crate) const OWN: usize = CLASSES.len() - 2;
+
+/// Steps of one line; more than that are not seen.
+const STEPS_MAX: usize = 150;
 
 /// Stand-ins: what each becomes.
 const GRID: RGBColor = RGBColor(1, 0, 1);
@@ -39,7 +47,7 @@ pub(crate) fn spread(lines: &[Line], title: &str) -> Markup {
             figure.plot {
                 (PreEscaped(svg))
                 ul.legend {
-                    @for line in lines.iter().filter(|line| !line.times_ms.is_empty()) {
+                    @for line in lines.iter().filter(|line| line.is_named && !line.times_ms.is_empty()) {
                         li { span.key.(line.class) aria-hidden="true" {} (line.name) }
                     }
                 }
@@ -80,7 +88,8 @@ fn draw(lines: &[Line], title: &str) -> Option<String> {
             .ok()?;
         for line in lines {
             let steps = steps(line, low, high);
-            let style = stand_in(line.class).stroke_width(2);
+            let is_thin = line.class == CLASSES[1];
+            let style = stand_in(line.class).stroke_width(if is_thin { 1 } else { 2 });
             chart.draw_series(LineSeries::new(steps, style)).ok()?;
         }
         root.present().ok()?;
@@ -95,7 +104,13 @@ fn steps(line: &Line, low: f64, high: f64) -> Vec<(f64, f64)> {
     }
     let mut points = vec![(low, 0.0)];
     let mut share = 0.0;
+    let last = line.times_ms.len() - 1;
+    let stride = line.times_ms.len().div_ceil(STEPS_MAX);
     for (place, ms) in line.times_ms.iter().enumerate() {
+        // Of many alike every so many: the first, and the last always.
+        if place % stride > 0 && place < last {
+            continue;
+        }
         let at = as_f64((*ms).max(1)).max(low);
         points.push((at, share));
         share = 100.0 * (place + 1) as f64 / line.of as f64;
@@ -153,9 +168,10 @@ mod tests {
     fn a_plot_names_classes_and_no_colour_and_no_style() {
         let line = Line {
             name: "eu".into(),
-            class: CLASSES[1],
+            class: CLASSES[2],
             times_ms: vec![3, 12, 900],
             of: 4,
+            is_named: true,
         };
         let text = spread(&[line], "spread").into_string();
         assert!(
@@ -172,6 +188,20 @@ mod tests {
             text.contains("role=\"img\" aria-label=\"spread\" viewBox"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_line_of_thousands_has_steps_that_can_be_seen_and_ends_where_it_ends() {
+        let line = Line {
+            name: "eu".into(),
+            class: CLASSES[2],
+            times_ms: (1..=5_000).collect(),
+            of: 5_000,
+            is_named: true,
+        };
+        let steps = steps(&line, 1.0, 10_000.0);
+        assert!(steps.len() <= 2 * STEPS_MAX + 4, "{}", steps.len());
+        assert_eq!(steps.last(), Some(&(10_000.0, 100.0)));
     }
 
     #[test]

@@ -17,6 +17,13 @@ pub(crate) struct Filter {
     pub(crate) page: usize,
 }
 
+/// How far a policy's two lists of clusters are turned, each from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Place {
+    pub(crate) lacking: usize,
+    pub(crate) having: usize,
+}
+
 /// A page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -25,14 +32,18 @@ pub(crate) enum Route {
         revision: v1::Revision,
         /// Which policy's, where the link knows.
         policy: Option<(String, u64)>,
+        /// Of the stragglers, from 0.
+        page: usize,
     },
     Policies {
         search: String,
+        page: usize,
     },
     Policy {
         name: String,
         /// The generations that are compared.
         compared: Option<(u64, u64)>,
+        place: Place,
     },
     Cluster(String),
 }
@@ -49,6 +60,7 @@ impl Route {
                 .unwrap_or_default()
         };
         let number = |key: &str| get(key).parse::<u64>().ok();
+        let page = |key: &str| get(key).parse::<usize>().unwrap_or(0);
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         Some(match parts.as_slice() {
             [] => Route::Fleet(Filter {
@@ -57,17 +69,25 @@ impl Route {
                 search: get("q"),
                 region: get("region"),
                 stage: get("stage"),
-                page: get("page").parse().unwrap_or(0),
+                page: page("page"),
             }),
-            ["policies"] => Route::Policies { search: get("q") },
+            ["policies"] => Route::Policies {
+                search: get("q"),
+                page: page("page"),
+            },
             ["policies", name] => Route::Policy {
                 name: decode(name),
                 compared: number("from").zip(number("to")),
+                place: Place {
+                    lacking: page("lacking"),
+                    having: page("having"),
+                },
             },
             ["clusters", name] => Route::Cluster(decode(name)),
             ["edits", revision] => Route::Edit {
                 revision: parse(&decode(revision))?,
                 policy: number("generation").map(|generation| (get("policy"), generation)),
+                page: page("page"),
             },
             _ => return None,
         })
@@ -80,6 +100,54 @@ pub(crate) fn pairs(text: &str) -> Vec<(String, String)> {
         .filter_map(|pair| pair.split_once('='))
         .map(|(key, value)| (decode(key), decode(value)))
         .collect()
+}
+
+/// An address with what is set of a query.
+fn address(path: &str, parts: &[(&str, String)]) -> String {
+    let set = parts.iter().filter(|(_, value)| !value.is_empty());
+    let query: Vec<String> = set
+        .map(|(key, value)| format!("{key}={}", encode(value)))
+        .collect();
+    match query.is_empty() {
+        true => path.to_owned(),
+        false => format!("{path}?{}", query.join("&")),
+    }
+}
+
+/// The number of a page in a query: the first is not named.
+fn turned(page: usize) -> String {
+    match page {
+        0 => String::new(),
+        page => page.to_string(),
+    }
+}
+
+/// The address of the first page.
+pub(crate) fn fleet(filter: &Filter) -> String {
+    let parts = [
+        ("state", filter.state.clone()),
+        ("life", filter.life.clone()),
+        ("region", filter.region.clone()),
+        ("stage", filter.stage.clone()),
+        ("q", filter.search.clone()),
+        ("page", turned(filter.page)),
+    ];
+    address("/", &parts)
+}
+
+/// The address of a page of all policies.
+pub(crate) fn policies(search: &str, page: usize) -> String {
+    let parts = [("q", search.to_owned()), ("page", turned(page))];
+    address("/policies", &parts)
+}
+
+/// The address of a policy with its lists turned so far.
+pub(crate) fn policy_at(name: &str, place: Place) -> String {
+    let parts = [
+        ("lacking", turned(place.lacking)),
+        ("having", turned(place.having)),
+    ];
+    address(&policy(name), &parts)
 }
 
 /// The address of an edit.
@@ -164,7 +232,11 @@ mod tests {
         let policy = Some(("team payments".to_owned(), 42));
         assert_eq!(
             Route::of(path, query),
-            Some(Route::Edit { revision, policy })
+            Some(Route::Edit {
+                revision,
+                policy,
+                page: 0
+            })
         );
         assert_eq!(
             Route::of(&cluster("eu-prod-1"), ""),

@@ -203,6 +203,15 @@ fn router(shared: Shared) -> Router {
             }),
         )
         .route(
+            "/assets/map.js",
+            get(|| {
+                asset(
+                    "text/javascript; charset=utf-8",
+                    include_str!("../assets/map.js").to_owned(),
+                )
+            }),
+        )
+        .route(
             "/assets/style.css",
             get(|| {
                 asset(
@@ -355,7 +364,10 @@ mod tests {
             POLICY,
             "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; frame-ancestors 'none'"
         );
-        let script = include_str!("../assets/app.js");
+        let script = concat!(
+            include_str!("../assets/app.js"),
+            include_str!("../assets/map.js")
+        );
         for word in [
             "eval(",
             "Function(",

@@ -64,6 +64,22 @@ impl State {
         }
     }
 
+    /// Its colour in the palette.
+    pub(crate) fn ink(self) -> &'static str {
+        match self {
+            State::Refused => "refused",
+            State::Drifted => "drifted",
+            State::Pending => "pending",
+            State::Applied => "applied",
+            State::Unknown | State::Observing | State::Nothing => "muted",
+        }
+    }
+
+    /// Whether a person should look at it.
+    pub(crate) fn needs_attention(self) -> bool {
+        matches!(self, State::Refused | State::Drifted)
+    }
+
     /// Glyph and word.
     pub(crate) fn mark(self) -> Markup {
         html! { span.mark.(self.class()) { span.glyph aria-hidden="true" { (self.glyph()) } " " (self.word()) } }
@@ -80,6 +96,16 @@ impl State {
             (AckState::Pending, "Observing") => State::Observing,
             (AckState::Pending, _) => State::Pending,
         }
+    }
+
+    /// The same of a line that lists what is not applied.
+    pub(crate) fn of_line(line: &v1::PolicyLine) -> State {
+        State::of(
+            line.state(),
+            &line.reason,
+            line.generation_held,
+            line.generation,
+        )
     }
 
     /// All policies of a cluster, by the worst of them; of a silent one by what it said last.
@@ -176,6 +202,37 @@ impl Life {
             Life::Waiting => "l-waiting",
             Life::Unheard => "l-unheard",
             Life::Live => "l-live",
+        }
+    }
+
+    /// Worst first. Nobody was heard yet right after a start, and what somebody decided is no alarm.
+    pub(crate) fn rank(self) -> u8 {
+        match self {
+            Life::Unheard | Life::CutOff | Life::Draining => Life::Live as u8,
+            life => life as u8,
+        }
+    }
+
+    /// Whether a person should look at it.
+    pub(crate) fn needs_attention(self) -> bool {
+        matches!(
+            self,
+            Life::TwoVoices | Life::Silent | Life::Stale | Life::Waiting
+        )
+    }
+
+    /// Whether what it said last is shown as that alone.
+    pub(crate) fn is_hatched(self) -> bool {
+        matches!(self, Life::TwoVoices | Life::Silent)
+    }
+
+    /// How the map draws it.
+    pub(crate) fn drawn(self) -> &'static str {
+        match self {
+            Life::TwoVoices | Life::Silent => "hatched",
+            Life::CutOff | Life::Draining | Life::Waiting | Life::Unheard => "aside",
+            Life::Stale => "stale",
+            Life::Live => "live",
         }
     }
 

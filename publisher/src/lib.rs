@@ -32,6 +32,7 @@ mod hear;
 mod history;
 mod journal;
 pub mod keys;
+mod lines;
 mod metrics;
 mod past;
 mod place;

@@ -1,6 +1,8 @@
-//! Step 6, track: the tracker of the core with a clock, shared by all who tell it and ask it.
+//! Step 6, track: the tracker of the core with a clock, shared by all who tell it and ask it, and the lines of the
+//! fleet that are made of it.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -14,7 +16,11 @@ use writ_core::{
     tracker::{Committed, Fork, Link, Now, PulseNews, Refused, Tracker},
 };
 
-use crate::journal::Journal;
+use crate::{
+    api::convert,
+    journal::Journal,
+    lines::{Line, Lines, Place},
+};
 
 /// The wall clock, milliseconds since the Unix epoch.
 pub(crate) fn wall_ms() -> u64 {
@@ -28,6 +34,8 @@ pub(crate) fn wall_ms() -> u64 {
 #[derive(Clone)]
 pub(crate) struct Tracking {
     tracker: Arc<Mutex<Tracker>>,
+    /// Always locked before the tracker.
+    lines: Arc<Mutex<Lines>>,
     /// Counts the changes, for those who watch.
     changes: watch::Sender<u64>,
     start: Instant,
@@ -45,6 +53,7 @@ impl Tracking {
         };
         Tracking {
             tracker: Arc::new(Mutex::new(Tracker::new(now, period_ms))),
+            lines: Arc::default(),
             changes: watch::channel(0).0,
             start,
             journal: Journal::default(),
@@ -118,14 +127,44 @@ impl Tracking {
         self.note();
     }
 
+    /// The lines that changed after a place, and the place up to which that is.
+    pub(crate) fn lines(&self, place: Place) -> (Place, BTreeMap<ClusterName, Line>) {
+        self.look().since(place)
+    }
+
+    /// Asks for what the board says, brought up to now.
+    pub(crate) fn ask_board<T>(&self, question: impl FnOnce(&Tracker, Now) -> T) -> T {
+        let _lines = self.look();
+        self.ask(question)
+    }
+
     /// How long until the next cluster turns silent if nothing is heard.
     pub(crate) fn next_silence(&self) -> Option<Duration> {
-        self.ask(|tracker, now| {
-            let at_ms = tracker.next_silence_ms(now)?;
-            Some(Duration::from_millis(
-                at_ms.saturating_sub(now.monotonic_ms),
-            ))
-        })
+        let _lines = self.look();
+        let now = self.now();
+        let at_ms = self.lock().next_silence_ms()?;
+        let pause_ms = at_ms.saturating_sub(now.monotonic_ms);
+        Some(Duration::from_millis(pause_ms))
+    }
+
+    /// Makes anew whatever lines changed since anybody looked.
+    fn look(&self) -> MutexGuard<'_, Lines> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed: Vec<_> = {
+            let mut tracker = self.lock();
+            let now = self.now();
+            let names = tracker.look(now).into_iter();
+            names
+                .map(|name| {
+                    let status = tracker.line(&name, now);
+                    (name, status)
+                })
+                .collect()
+        };
+        for (name, status) in changed {
+            lines.put(name, status.map(convert::fleet_line));
+        }
+        lines
     }
 
     fn note(&self) {

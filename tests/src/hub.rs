@@ -18,12 +18,13 @@ use writ_bus::{
     Client, accounts,
     config::{Peers, ServerConfig},
     connection::{FirstConnect, Login, Options},
-    identity::Role,
+    identity::{Credentials, Role},
     streams::{self, Settings, Stream},
 };
 use writ_core::{
     envelope::{Keyring, SigningKey},
     name::{ClusterName, Name, Region, Stage},
+    subject::Sender,
 };
 use writ_proto::{
     trust::{self, TrustBundle},
@@ -104,6 +105,8 @@ pub struct Size {
     pub leaf: bool,
     /// Further flags of the publishers.
     pub publisher_flags: Vec<(&'static str, String)>,
+    /// Whether the first publisher serves the dashboard.
+    pub dashboard: bool,
 }
 
 impl Size {
@@ -117,6 +120,7 @@ impl Size {
             pulse_period_s: 1,
             leaf: false,
             publisher_flags: Vec::new(),
+            dashboard: false,
         }
     }
 }
@@ -144,8 +148,10 @@ pub struct Hub {
     publishers: Vec<Publisher>,
     pulse_period_s: u64,
     publisher_flags: Vec<(&'static str, String)>,
+    has_dashboard: bool,
     reader: Login,
     cluster_logins: BTreeMap<String, Login>,
+    keys: Option<Box<BusKeys>>,
     api: ApiKeys,
 }
 
@@ -197,7 +203,7 @@ impl Hub {
         let parts = Parts::find_some(&[Part::NatsServer], &Progress::stderr()).await;
         let region = leaf::region();
         let leafs = std::slice::from_ref(&region).get(..usize::from(size.leaf));
-        let keys = BusKeys::generate(leafs.unwrap_or_default()).expect("keys");
+        let keys = Box::new(BusKeys::generate(leafs.unwrap_or_default()).expect("keys"));
         let publisher = |name: &Name| Login::of(keys.publisher(name).expect("a publisher"));
         let cluster = |name: &String| {
             let credentials = keys.cluster(
@@ -227,8 +233,10 @@ impl Hub {
                 .collect(),
             pulse_period_s: size.pulse_period_s,
             publisher_flags: size.publisher_flags,
+            has_dashboard: size.dashboard,
             reader: publisher(&Name::parse(READER).expect("a name")),
             cluster_logins: clusters.into_iter().collect(),
+            keys: None,
             folder: Some(folder),
         };
         for number in 0..size.servers {
@@ -239,6 +247,7 @@ impl Hub {
         if size.leaf {
             hub.start_leaf(&keys, &installer).await;
         }
+        hub.keys = Some(keys);
         hub
     }
 
@@ -313,6 +322,28 @@ impl Hub {
             connect(&url, self.cluster_logins[name].clone(), inbox.clone()).await
         })
         .await
+    }
+
+    /// Makes the bus's identity of a cluster anywhere.
+    pub fn identity_of(&self, sender: &Sender) -> Credentials {
+        let keys = self.keys.as_ref().expect("it has started");
+        let made = keys.cluster(&sender.cluster, &sender.region, &sender.stage);
+        made.expect("a cluster")
+    }
+
+    /// Speaks as a cluster anywhere, with an identity of it.
+    pub async fn client_of(&self, sender: &Sender, identity: Credentials) -> Client {
+        let inbox = accounts::cluster_inbox(&sender.region, &sender.cluster);
+        let (url, login) = (self.nats_url(), Login::of(identity));
+        until("the cluster connects", async || {
+            connect(&url, login.clone(), inbox.clone()).await
+        })
+        .await
+    }
+
+    /// A file in the hub's folder.
+    pub fn file(&self, name: &str) -> std::path::PathBuf {
+        self.path().join(name)
     }
 
     /// The keys that the publishers sign with.
@@ -452,10 +483,24 @@ impl Hub {
         for (name, value) in &self.publisher_flags {
             spec = spec.flag(name, value);
         }
+        if self.has_dashboard && number == 0 {
+            spec = spec
+                .flag("dashboard", "127.0.0.1:0")
+                .flag("dashboard-address-file", file("dashboard.address"));
+        }
         if let Some(failpoint) = failpoint {
             spec = spec.env("WRIT_FAILPOINT", failpoint);
         }
         self.launcher.start(spec).await.expect("it starts")
+    }
+
+    /// Where the dashboard is, once it is.
+    pub async fn dashboard(&self) -> std::net::SocketAddr {
+        let path = self.path().join("dashboard.address");
+        until("the dashboard has its address", async || {
+            std::fs::read_to_string(&path).ok()?.trim().parse().ok()
+        })
+        .await
     }
 
     /// What a publisher has logged so far.

@@ -1,6 +1,7 @@
 //! End-to-end tests of Writ: a fleet of real parts, asked from outside. The tests are in `tests/`; here
 //! is what several of them share.
 
+pub mod crowd;
 pub mod folder;
 pub mod frames;
 pub mod history;

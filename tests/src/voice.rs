@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use writ_bus::{Client, live};
 use writ_core::{
-    ack::{Ack, Counts, Exception, Pulse, State},
+    ack::{Ack, AckedEdit, Counts, Exception, Pulse, State},
     envelope::SigningKey,
     hash::Hash,
     name::{ClusterName, Name, Region, Stage},
@@ -34,6 +34,7 @@ pub struct Voice {
     sent_ms: u64,
     boot: u64,
     boot_id: String,
+    period: Duration,
 }
 
 /// What a cluster keeps of its acks.
@@ -85,7 +86,14 @@ impl Voice {
             sent_ms: 0,
             boot: 1,
             boot_id: "voice".into(),
+            period: PULSE_PERIOD,
         }
+    }
+
+    /// States another time between two pulses.
+    pub fn every(mut self, period: Duration) -> Voice {
+        self.period = period;
+        self
     }
 
     /// Its subscriber is started again: another run, which goes on with the chain.
@@ -139,6 +147,17 @@ impl Voice {
 
     /// Says how it stands.
     pub async fn say(&mut self, reached: Revision, counts: Counts, exceptions: Vec<Exception>) {
+        self.tell(reached, counts, exceptions, Vec::new()).await;
+    }
+
+    /// Says how it stands, and how it came there.
+    pub async fn tell(
+        &mut self,
+        reached: Revision,
+        counts: Counts,
+        exceptions: Vec<Exception>,
+        edits: Vec<AckedEdit>,
+    ) {
         self.counter += 1;
         let ack = Ack {
             sender: self.sender.clone(),
@@ -147,7 +166,7 @@ impl Voice {
             counts,
             exceptions_total: u32::try_from(exceptions.len()).unwrap_or(u32::MAX),
             exceptions,
-            edits: vec![],
+            edits,
             refused_messages: 0,
             boot_id: self.boot_id.clone(),
             boot: self.boot,
@@ -175,7 +194,7 @@ impl Voice {
             stale: false,
             sent_ms: self.next_ms(),
             boot_id: self.boot_id.clone(),
-            period_ms: u64::try_from(PULSE_PERIOD.as_millis()).unwrap_or(u64::MAX),
+            period_ms: u64::try_from(self.period.as_millis()).unwrap_or(u64::MAX),
             ceiling: None,
             observing: false,
             witness: vec![],

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Counts, Fork, Liveness, Membership, Now, PulseNews, Refused, State, chain::Chain, life::Life,
-    policy,
+    Counts, Fork, Liveness, Now, PulseNews, Refused, State, chain::Chain, life::Life, policy,
 };
 use crate::{
     ack::{self, Ack, AckedEdit, Failure, Pulse},
@@ -264,13 +263,10 @@ pub(super) fn status(
     name: &ClusterName,
     member: &Member,
     liveness: Liveness,
+    counts: Counts,
     lines: Vec<(PolicyName, Generation, policy::ClusterLine)>,
     observes: bool,
 ) -> ClusterStatus {
-    let of = lines
-        .iter()
-        .map(|(_, _, line)| (Membership::Target, line.state, line.received_ms));
-    let counts = Counts::of(of);
     let exceptions = lines
         .into_iter()
         .filter(|(_, _, line)| line.state != State::Applied)

@@ -7,6 +7,7 @@
 //! same edits and acks in any order, and any number of times, give the same answers.
 //! Never verifies a signature (what it takes was verified) and never reads a clock.
 
+mod board;
 mod chain;
 mod cluster;
 mod edit;
@@ -14,11 +15,13 @@ mod life;
 mod overview;
 mod policy;
 mod progress;
+mod spread;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
+use self::{board::Board, cluster::Member, policy::Policy, spread::Times};
 pub use self::{
     chain::{Fork, Link},
     cluster::{ClusterStatus, PolicyLine},
@@ -27,8 +30,8 @@ pub use self::{
     overview::{Overview, Sign},
     policy::{ClusterLine, Counts, IDENTITY_FORKED, Membership, PolicyStatus, State},
     progress::{Drift, Progress},
+    spread::Spread,
 };
-use self::{cluster::Member, policy::Policy};
 use crate::{
     ack::{Ack, Pulse},
     envelope::{Keyring, PublicKey},
@@ -93,6 +96,7 @@ pub struct Tracker {
     listening_since: Now,
     /// Expected until a cluster states its own.
     pulse_period_ms: u64,
+    board: Board,
 }
 
 impl Tracker {
@@ -104,12 +108,14 @@ impl Tracker {
             revision: Revision::ZERO,
             listening_since: now,
             pulse_period_ms,
+            board: Board::default(),
         }
     }
 
     /// Pulses may have been missed until now, so that nobody is called silent for that.
     pub fn listen_anew(&mut self, now: Now) {
         self.listening_since = now;
+        self.board.forgive();
     }
 
     /// Takes a committed edit. One at or below what is held of its name changes nothing.
@@ -118,6 +124,7 @@ impl Tracker {
         match edit.subject.clone() {
             Subject::Policy(selector) => {
                 let name = PolicyName::from(&edit.name);
+                self.board.edit(&name);
                 self.policies
                     .entry(name)
                     .or_default()
@@ -125,6 +132,7 @@ impl Tracker {
             }
             Subject::Cluster(entry) => {
                 let name = ClusterName::from(&edit.name);
+                self.board.touch(&name);
                 let entry = entry.map(|entry| *entry);
                 match self.members.get_mut(&name) {
                     Some(member) => member.edit(edit.revision, entry, now),
@@ -156,13 +164,20 @@ impl Tracker {
     /// # Errors
     /// [`Refused`]: nothing changed.
     pub fn ack(&mut self, ack: Ack, heard: Option<Now>) -> Result<bool, Refused> {
-        self.member_of(&ack.sender)?.ack(ack, heard)
+        let cluster = ack.sender.cluster.clone();
+        let changed = self.member_of(&ack.sender)?.ack(ack, heard)?;
+        if changed {
+            self.board.touch(&cluster);
+        }
+        Ok(changed)
     }
 
     /// Takes the place of a verified ack in its cluster's chain, before the ack itself; it may be any that
     /// the log keeps, in any order. Answers a fork that it shows and that was not known.
     pub fn link(&mut self, sender: &Sender, link: &Link) -> Option<Fork> {
-        self.member_of(sender).ok()?.chain.link(link)
+        let fork = self.member_of(sender).ok()?.chain.link(link)?;
+        self.board.touch(&sender.cluster);
+        Some(fork)
     }
 
     /// Why what a cluster says is not one voice, if so.
@@ -175,13 +190,26 @@ impl Tracker {
     /// # Errors
     /// [`Refused`]: nothing changed.
     pub fn pulse(&mut self, pulse: Pulse, now: Now) -> Result<PulseNews, Refused> {
-        let was_silent = match self.liveness(&pulse.sender.cluster, now) {
-            Some(liveness) => liveness.is_silent(),
-            None => false,
-        };
+        let cluster = pulse.sender.cluster.clone();
+        let before = self.shown(&cluster, now);
         let mut news = self.member_of(&pulse.sender)?.pulse(pulse, now)?;
-        news.changed |= was_silent;
+        news.changed |= before != self.shown(&cluster, now);
+        if news.changed {
+            self.board.touch(&cluster);
+        } else if let Some(at_ms) = self.silent_at_ms(&cluster) {
+            self.board.expect(&cluster, at_ms);
+        }
         Ok(news)
+    }
+
+    /// What a pulse changes of what is shown of a cluster, beside how far it is.
+    fn shown(&self, cluster: &ClusterName, now: Now) -> Option<impl PartialEq + use<>> {
+        let heard = std::mem::discriminant(&self.liveness(cluster, now)?);
+        let pulse = self.members.get(cluster)?.pulse.as_ref();
+        Some((
+            heard,
+            pulse.map(|pulse| (pulse.stale, pulse.version.clone())),
+        ))
     }
 
     fn member_of(&mut self, sender: &Sender) -> Result<&mut Member, Refused> {
@@ -221,22 +249,6 @@ impl Tracker {
         )
     }
 
-    /// When the next cluster turns silent if nothing is heard, on the monotonic clock.
-    pub fn next_silence_ms(&self, now: Now) -> Option<u64> {
-        let registered = self
-            .members
-            .values()
-            .filter(|member| member.entry.is_some());
-        registered
-            .map(|member| {
-                member
-                    .life
-                    .silent_at_ms(self.listening_since, self.pulse_period_ms)
-            })
-            .filter(|at| *at > now.monotonic_ms)
-            .min()
-    }
-
     /// The last edit of each policy that is in force, or was deleted and is not confirmed gone
     /// everywhere: access that was to be taken away and is still there must not drop out of sight.
     pub fn policies_status(&self, now: Now) -> impl Iterator<Item = PolicyStatus> {
@@ -257,7 +269,13 @@ impl Tracker {
         let policy = self.policies.get(name)?;
         let edit = policy.find(generation)?;
         let lines = policy::lines(self, policy, edit, now);
+        let done = lines
+            .iter()
+            .filter(|line| (line.membership, line.state) == (Membership::Target, State::Applied));
+        let times = done.filter_map(|line| line.applied_ms);
+        let times = times.map(|at| at.saturating_sub(edit.committed_ms));
         Some(PolicyStatus {
+            spread: times.collect::<Times>().spread(),
             name: name.clone(),
             generation: edit.generation,
             revision: edit.revision,
@@ -300,14 +318,21 @@ impl Tracker {
             let selected = policy.selects(entry);
             let leaves = !selected && edit.targets.contains(name);
             if selected || leaves {
-                let line = policy::line(member, policy_name, edit, liveness, Membership::Target);
+                let line = policy::line(member, edit, liveness, Membership::Target);
                 // What left and is confirmed gone is no longer the cluster's business.
                 if selected || line.state != State::Applied {
                     lines.push((policy_name.clone(), edit.generation, line));
                 }
             }
         }
+        let counts = Counts::of(
+            lines
+                .iter()
+                .map(|(_, _, line)| (Membership::Target, line.state, line.received_ms)),
+        );
         let observes = entry.mode == Mode::Observe;
-        Some(cluster::status(name, member, liveness, lines, observes))
+        Some(cluster::status(
+            name, member, liveness, counts, lines, observes,
+        ))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Committed, GENERATIONS_MAX, Liveness, Tracker, cluster::Member};
+use super::{Committed, GENERATIONS_MAX, Liveness, Spread, Tracker, cluster::Member};
 use crate::{
     ack::{self, AckedEdit, Exception, Failure},
     model::{Cluster, ClusterSelector, Mode, Phase},
@@ -76,28 +76,49 @@ impl Counts {
     pub(super) fn of(lines: impl Iterator<Item = (Membership, State, Option<u64>)>) -> Counts {
         let mut counts = Counts::default();
         for (membership, state, received_ms) in lines {
-            match membership {
-                Membership::Later => counts.later += 1,
-                Membership::Left => counts.left += 1,
-                Membership::Observing => counts.observing += 1,
-                Membership::Unenrolled | Membership::Draining | Membership::CutOff => {
-                    counts.aside += 1;
-                }
-                Membership::Target => {
-                    counts.target += 1;
-                    match state {
-                        State::Pending => {
-                            counts.pending += 1;
-                            counts.received += u32::from(received_ms.is_some());
+            counts.add(membership, state, received_ms.is_some());
+        }
+        counts
+    }
+
+    pub(super) fn add(&mut self, membership: Membership, state: State, is_received: bool) {
+        self.each(membership, state, is_received, |count| *count += 1);
+    }
+
+    pub(super) fn take(&mut self, membership: Membership, state: State, is_received: bool) {
+        self.each(membership, state, is_received, |count| *count -= 1);
+    }
+
+    /// Every column in which one line counts.
+    fn each(
+        &mut self,
+        membership: Membership,
+        state: State,
+        is_received: bool,
+        change: impl Fn(&mut u32),
+    ) {
+        match membership {
+            Membership::Later => change(&mut self.later),
+            Membership::Left => change(&mut self.left),
+            Membership::Observing => change(&mut self.observing),
+            Membership::Unenrolled | Membership::Draining | Membership::CutOff => {
+                change(&mut self.aside);
+            }
+            Membership::Target => {
+                change(&mut self.target);
+                match state {
+                    State::Pending => {
+                        change(&mut self.pending);
+                        if is_received {
+                            change(&mut self.received);
                         }
-                        State::Applied => counts.applied += 1,
-                        State::Refused => counts.refused += 1,
-                        State::Silent => counts.silent += 1,
                     }
+                    State::Applied => change(&mut self.applied),
+                    State::Refused => change(&mut self.refused),
+                    State::Silent => change(&mut self.silent),
                 }
             }
         }
-        counts
     }
 
     /// Whether every target has applied it.
@@ -152,6 +173,8 @@ pub struct PolicyStatus {
     pub latest_generation: Generation,
     /// The columns.
     pub counts: Counts,
+    /// How fast targets had applied it.
+    pub spread: Spread,
     /// A line per cluster, by name.
     pub clusters: Vec<ClusterLine>,
 }
@@ -214,7 +237,6 @@ pub(super) fn lines(
     edit: &Committed,
     now: Now,
 ) -> Vec<ClusterLine> {
-    let name = PolicyName::from(&edit.name);
     let mut lines = Vec::new();
     for target in &edit.targets {
         let member = tracker.members.get(target);
@@ -222,7 +244,7 @@ pub(super) fn lines(
         match (member, entry, tracker.liveness(target, now)) {
             (Some(member), Some(entry), Some(liveness)) => {
                 let membership = membership(entry, Membership::Target);
-                lines.push(line(member, &name, edit, liveness, membership));
+                lines.push(line(member, edit, liveness, membership));
             }
             _ => lines.push(left(target)),
         }
@@ -234,7 +256,7 @@ pub(super) fn lines(
         }
         if let Some(liveness) = tracker.liveness(cluster, now) {
             let membership = membership(entry, Membership::Later);
-            lines.push(line(member, &name, edit, liveness, membership));
+            lines.push(line(member, edit, liveness, membership));
         }
     }
     lines.sort_by(|a, b| a.cluster.cmp(&b.cluster));
@@ -243,7 +265,7 @@ pub(super) fn lines(
 
 /// Where a cluster counts: one that observes, or does not belong to the fleet (yet, or any more), counts
 /// apart, whether it was a target or not.
-fn membership(entry: &Cluster, enforcing: Membership) -> Membership {
+pub(super) fn membership(entry: &Cluster, enforcing: Membership) -> Membership {
     match (entry.phase, entry.mode) {
         (Phase::Pending, _) => Membership::Unenrolled,
         (Phase::Draining, _) => Membership::Draining,
@@ -272,70 +294,98 @@ fn left(cluster: &ClusterName) -> ClusterLine {
     }
 }
 
+/// Where a registered cluster stands with one edit, without the words.
+pub(super) struct Standing<'a> {
+    pub(super) state: State,
+    pub(super) received_ms: Option<u64>,
+    pub(super) applied_ms: Option<u64>,
+    /// What its last word says of this edit or a later one.
+    exception: Option<&'a Exception>,
+    newest: Option<&'a AckedEdit>,
+    generation_held: Option<Generation>,
+    /// It said applied, whatever counts now.
+    is_good: bool,
+}
+
+pub(super) fn standing<'a>(
+    member: &'a Member,
+    edit: &Committed,
+    liveness: Liveness,
+) -> Standing<'a> {
+    let mut standing = Standing {
+        state: State::Pending,
+        received_ms: None,
+        applied_ms: None,
+        exception: None,
+        newest: None,
+        generation_held: None,
+        is_good: false,
+    };
+    if let Some(said) = &member.ack {
+        let is_own = |kind: Kind, name: &Name| kind == Kind::Policy && *name == edit.name;
+        let mut exceptions = said.exceptions.iter();
+        let exception = exceptions.find(|exception| is_own(exception.kind, &exception.name));
+        let edits = || said.edits.iter().filter(|one| is_own(one.kind, &one.name));
+        let newest =
+            edits().max_by_key(|acked| (acked.revision, acked.applied_ms.max(acked.received_ms)));
+        let reached = member.reaches(edit);
+        standing.state = state(edit, exception, newest, reached, said.exceptions_total);
+        standing.is_good = standing.state == State::Applied;
+        standing.generation_held = held(edit, exception, newest, standing.state);
+        standing.exception = exception.filter(|exception| exception.revision >= edit.revision);
+        standing.newest = newest.filter(|newest| newest.revision >= edit.revision);
+        // The times of the edit itself: a later drift of the same edit tells other times.
+        let own = edits().find(|acked| acked.revision == edit.revision && !acked.drift);
+        let told = |at: u64| Some(at).filter(|at| *at > 0);
+        let received_ms = own.and_then(|own| told(own.received_ms));
+        let newest_ms = || standing.newest.and_then(|newest| told(newest.received_ms));
+        standing.received_ms = received_ms.or_else(newest_ms);
+        standing.applied_ms = own
+            .and_then(|own| told(own.applied_ms))
+            .filter(|_| standing.state == State::Applied);
+    }
+    // Whose word it is, nobody knows: it says nothing of the cluster.
+    if member.chain.fork().is_some() {
+        standing.state = State::Refused;
+        standing.applied_ms = None;
+    }
+    if liveness.is_silent() {
+        standing.state = State::Silent;
+    }
+    standing
+}
+
 /// What a registered cluster says of one edit.
 pub(super) fn line(
     member: &Member,
-    policy: &PolicyName,
     edit: &Committed,
     liveness: Liveness,
     membership: Membership,
 ) -> ClusterLine {
+    let standing = standing(member, edit, liveness);
     let mut line = left(&member.name);
     line.place = member.place();
     line.membership = membership;
     line.liveness = liveness;
+    line.state = standing.state;
+    line.received_ms = standing.received_ms;
+    line.applied_ms = standing.applied_ms;
+    line.generation_held = standing.generation_held;
+    if let Some(exception) = standing.exception {
+        line.reason = exception.reason.clone();
+        line.message = exception.message.clone();
+    }
     if let Some(said) = &member.ack {
-        let name = Name::from(policy);
-        let exception = said
-            .exceptions
-            .iter()
-            .find(|exception| exception.kind == Kind::Policy && exception.name == name);
-        let newest = said
-            .edits
-            .iter()
-            .filter(|acked| acked.kind == Kind::Policy && acked.name == name)
-            .max_by_key(|acked| (acked.revision, acked.applied_ms.max(acked.received_ms)));
-        let reached = member.reaches(edit);
-        line.state = state(edit, exception, newest, reached, said.exceptions_total);
-        // The times of the edit itself: a later drift of the same edit tells other times.
-        let own = said.edits.iter().find(|acked| {
-            acked.kind == Kind::Policy
-                && acked.name == name
-                && acked.revision == edit.revision
-                && !acked.drift
-        });
-        line.received_ms = own.map(|own| own.received_ms).filter(|at| *at > 0);
-        line.applied_ms = own.map(|own| own.applied_ms).filter(|at| *at > 0);
-        if line.state != State::Applied {
-            line.applied_ms = None;
-        }
-        if let Some(exception) = exception.filter(|exception| exception.revision >= edit.revision) {
-            line.reason = exception.reason.clone();
-            line.message = exception.message.clone();
-        }
-        if let Some(newest) = newest.filter(|newest| newest.revision >= edit.revision) {
-            line.received_ms = line
-                .received_ms
-                .or(Some(newest.received_ms))
-                .filter(|at| *at > 0);
-            if line.state != State::Applied {
-                line.failures = newest.failures.clone();
-            }
-        }
-        line.generation_held = held(edit, exception, newest, line.state);
         line.last_applied = line
             .generation_held
-            .or_else(|| last_applied(&said.edits, &name));
+            .or_else(|| last_applied(&said.edits, &edit.name));
     }
-    // Whose word it is, nobody knows: it says nothing of the cluster.
+    if let Some(newest) = standing.newest.filter(|_| !standing.is_good) {
+        line.failures = newest.failures.clone();
+    }
     if let Some(fork) = member.chain.fork() {
-        line.state = State::Refused;
-        line.applied_ms = None;
         line.reason = IDENTITY_FORKED.to_owned();
         line.message = format!("two hold this cluster's keys: {fork}");
-    }
-    if liveness.is_silent() {
-        line.state = State::Silent;
     }
     line
 }

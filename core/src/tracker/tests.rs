@@ -13,6 +13,8 @@ use crate::{
     scope::{self, Feed},
 };
 
+mod board;
+
 const PERIOD_MS: u64 = 1_000;
 
 fn now(ms: u64) -> Now {
@@ -201,7 +203,8 @@ fn a_silent_cluster_is_never_good_and_says_since_when() {
         state_of(&status(&tracker, now(3_000)), "eu-prod-1"),
         State::Applied
     );
-    assert_eq!(tracker.next_silence_ms(now(3_600)), Some(3_700));
+    tracker.look(now(3_600));
+    assert_eq!(tracker.next_silence_ms(), Some(3_700));
 
     let late = status(&tracker, now(3_700));
     assert_eq!(

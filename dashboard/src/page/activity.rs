@@ -48,6 +48,15 @@ fn said(what: &What) -> Markup {
         } => html! {
             a href=(route::cluster(cluster)) { (cluster) } " has " (state.mark()) " " (reason(why))
         },
+        What::Many { count, what } => {
+            let what = match what.as_ref() {
+                What::Heard { life, .. } => html! { " are " (life.mark(None)) },
+                What::Stands { state, .. } => html! { " have " (state.mark()) },
+                What::Registered { is_there: true, .. } => html! { " joined the registry" },
+                _ => html! { " left the registry" },
+            };
+            html! { b { (count) } " clusters" (what) }
+        }
         What::Registered { cluster, is_there } => html! {
             a href=(route::cluster(cluster)) { (cluster) }
             @if *is_there { " joined the registry" } @else { " left the registry" }

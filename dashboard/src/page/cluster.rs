@@ -19,7 +19,7 @@ use crate::{
 pub(super) async fn page(fleet: &Fleet, source: &Source, name: &str) -> Result<Page, Status> {
     let status = source.cluster_status(name).await?;
     let rendered = source.rendered(name).await;
-    let line = fleet.clusters.get(name);
+    let line = fleet.clusters.get(name).map(|seen| &seen.line);
     let is_stale = line.is_some_and(|line| line.stale);
     let heard = status.liveness.unwrap_or_default();
     let life = Life::of_parts(&heard, is_stale, &status.forked, &status.phase);

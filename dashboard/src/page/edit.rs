@@ -1,24 +1,28 @@
 //! One edit: how it spread, who is missing, and what it changed.
 
-use std::collections::BTreeMap;
-
 use maud::{Markup, html};
 use tonic::Status;
 use writ_proto::v1::{self, AckState, Membership};
 
-use super::{Page, bar, policy::difference, reason};
+use super::{Page, bar, pages, policy::difference, reason};
 use crate::{
     feed::Fleet,
     plot::{self, Line},
     route,
     source::Source,
-    spread::{Spread, percentile},
+    spread::{Region, Spread, percentile},
     when,
     words::{Life, State},
 };
 
-/// Stragglers that are listed.
-const STRAGGLERS_MAX: usize = 200;
+/// Stragglers on one page of their list.
+const ROWS_MAX: usize = 100;
+
+/// Regions that have a line of their own in the plot where there are more than lines: the slowest.
+const SLOWEST: usize = 3;
+
+/// Lines of the bundle of all others, and rows of the table of regions.
+const REGIONS_MAX: usize = 100;
 
 /// Policies whose kept edits are looked through for a revision.
 const LOOKED_THROUGH_MAX: usize = 200;
@@ -28,6 +32,7 @@ pub(super) async fn page(
     source: &Source,
     revision: v1::Revision,
     policy: Option<&(String, u64)>,
+    turned: usize,
 ) -> Result<Page, Status> {
     let (name, generation) = match policy {
         Some((name, generation)) => (name.clone(), *generation),
@@ -47,7 +52,7 @@ pub(super) async fn page(
     let page = match &status {
         Some(status) => page
             .with("spread", spread(status))
-            .with("stragglers", stragglers(status)),
+            .with("stragglers", stragglers(status, turned)),
         None => page.with("spread", html! { p.quiet { "How it spread is not known any more: publishers keep the last 16 edits of each policy, since they were started." } }),
     };
     let old = before.map(|before| before.manifest).unwrap_or_default();
@@ -100,7 +105,8 @@ fn head(name: &str, edit: &v1::Edit, status: Option<&v1::PolicyStatus>) -> Marku
 
 fn spread(status: &v1::PolicyStatus) -> Markup {
     let counts = status.counts.unwrap_or_default();
-    let all = Spread::of(status, |_| true);
+    let regions = Region::all(status);
+    let all = Spread::of(&regions);
     let told = |percent| percentile(&all.applied_ms, percent).map_or("–".to_owned(), when::took);
     html! {
         h2 { "How it spread" }
@@ -109,66 +115,96 @@ fn spread(status: &v1::PolicyStatus) -> Markup {
                 div { dt { (name) } dd { (told(percent)) } }
             }
             div { dt { "received, p50" } dd { (percentile(&all.received_ms, 50).map_or("–".to_owned(), when::took)) } }
-            div { dt { "applied" } dd { (all.applied_ms.len()) " of " (counts.target) } }
+            div { dt { "applied" } dd { (counts.applied) " of " (counts.target) } }
             @if counts.later > 0 { div { dt { "joined later" } dd { (counts.later) } } }
             @if counts.left > 0 { div { dt { "left since" } dd { (counts.left) } } }
             @if counts.observing > 0 { div { dt { "only observe" } dd { (counts.observing) } } }
         }
-        (plot::spread(&lines(status, &all), "Share of the targets that had received and applied the edit, over the time since its commit"))
-        p.quiet { "From the publisher's clock at the commit to each cluster's own." }
+        (plot::spread(&lines(&regions, &all), "Share of the targets that had received and applied the edit, over the time since its commit"))
+        p.quiet { "From the publisher's clock at the commit to each cluster's own. Of clusters that did not say when, only that." }
+        @if regions.len() > 1 { (region_table(&regions)) }
     }
 }
 
-/// Received by all, and applied by region; regions beyond the third share a line.
-fn lines(status: &v1::PolicyStatus, all: &Spread) -> Vec<Line> {
-    let mut regions: BTreeMap<&str, usize> = BTreeMap::new();
-    let targets = || {
-        let lines = status.clusters.iter();
-        lines.filter(|line| line.membership() == Membership::Target)
+/// Received by all, and applied by region: where there are more regions than lines, the slowest by name and all
+/// others as one bundle.
+fn lines(regions: &[Region], all: &Spread) -> Vec<Line> {
+    let own = match regions.len() <= plot::OWN {
+        true => regions.len(),
+        false => SLOWEST,
     };
-    for line in targets() {
-        *regions.entry(&line.region).or_default() += 1;
-    }
-    let mut largest: Vec<(&str, usize)> = regions.into_iter().collect();
-    largest.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
+    let (slowest, rest) = regions.split_at(own);
     let mut lines = vec![Line {
         name: "received, all regions".to_owned(),
         class: plot::CLASSES[0],
         times_ms: all.received_ms.clone(),
-        of: targets().count(),
+        of: regions.iter().map(|region| region.targets).sum(),
+        is_named: true,
     }];
-    for (place, (region, count)) in largest.iter().take(3).enumerate() {
-        lines.push(Line {
-            name: format!("applied, {region}"),
-            class: plot::CLASSES[1 + place],
-            times_ms: Spread::of(status, |line| line.region == *region).applied_ms,
-            of: *count,
-        });
-    }
-    let rest: Vec<&str> = largest.iter().skip(3).map(|(region, _)| *region).collect();
-    if !rest.is_empty() {
-        lines.push(Line {
-            name: format!("applied, {} more regions", rest.len()),
-            class: plot::CLASSES[4],
-            times_ms: Spread::of(status, |line| rest.contains(&line.region.as_str())).applied_ms,
-            of: largest.iter().skip(3).map(|(_, count)| count).sum(),
-        });
-    }
+    let bundle = rest.iter().take(REGIONS_MAX).enumerate();
+    lines.extend(bundle.map(|(place, region)| Line {
+        name: format!("applied, {} other regions", rest.len()),
+        class: plot::CLASSES[1],
+        times_ms: region.spread.applied_ms.clone(),
+        of: region.targets,
+        is_named: place == 0,
+    }));
+    let named = slowest.iter().zip(&plot::CLASSES[2..]);
+    lines.extend(named.map(|(region, class)| Line {
+        name: match rest.is_empty() {
+            true => format!("applied, {}", region.name),
+            false => format!("applied, {} (among the slowest)", region.name),
+        },
+        class,
+        times_ms: region.spread.applied_ms.clone(),
+        of: region.targets,
+        is_named: true,
+    }));
     lines
 }
 
-fn stragglers(status: &v1::PolicyStatus) -> Markup {
+/// Every region, slowest first.
+fn region_table(regions: &[Region]) -> Markup {
+    let told = |region: &Region, percent| {
+        let ms = percentile(&region.spread.applied_ms, percent);
+        ms.map_or("–".to_owned(), when::took)
+    };
+    html! {
+        div.scroll { table.regions {
+            thead { tr { th scope="col" { "Region" } th.num scope="col" { "Applied" } th.num scope="col" { "p50" } th.num scope="col" { "p90" } th.num scope="col" { "p99" } th.num scope="col" { "Last" } } }
+            tbody { @for region in regions.iter().take(REGIONS_MAX) { tr {
+                th scope="row" { (region.name) }
+                td.num { (region.applied) "/" (region.targets) }
+                @for percent in [50, 90, 99, 100] { td.num { (told(region, percent)) } }
+            } } }
+        } }
+        @if regions.len() > REGIONS_MAX { p.quiet { "and " (regions.len() - REGIONS_MAX) " faster ones" } }
+    }
+}
+
+fn stragglers(status: &v1::PolicyStatus, turned: usize) -> Markup {
     let mut late: Vec<&v1::ClusterLine> = status
         .clusters
         .iter()
         .filter(|line| line.membership() == Membership::Target && line.state() != AckState::Applied)
         .collect();
-    late.sort_by_key(|line| (std::cmp::Reverse(line.state), line.cluster.clone()));
+    late.sort_by(|one, other| {
+        let worse = other.state.cmp(&one.state);
+        worse.then_with(|| one.cluster.cmp(&other.cluster))
+    });
+    let count = late.len().div_ceil(ROWS_MAX).max(1);
+    let page = turned.min(count - 1);
+    let revision = status.revision.unwrap_or_default();
+    let address = |page: usize| {
+        let edit = route::edit(&revision, &status.policy, status.generation);
+        format!("{edit}&page={page}")
+    };
     html! {
         h2 { "Stragglers" }
         @if late.is_empty() { p.good { "None: every target has applied it." } } @else {
-            (line_table(late.iter().take(STRAGGLERS_MAX).copied(), status.generation))
-            @if late.len() > STRAGGLERS_MAX { p.quiet { "and " (late.len() - STRAGGLERS_MAX) " more" } }
+            @if count > 1 { p.quiet { b { (late.len()) } " clusters, worst first" } }
+            (line_table(late.iter().skip(page * ROWS_MAX).take(ROWS_MAX).copied(), status.generation))
+            (pages("Pages of stragglers", page, count, address))
         }
     }
 }

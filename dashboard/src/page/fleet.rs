@@ -1,80 +1,42 @@
-//! The fleet: counts that filter, what needs attention, the last edits, the map, and the same as a table.
+//! The fleet: counts that filter, what needs attention, the last edits, the map, and the same as tables.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use maud::{Markup, html};
-use writ_proto::v1::{self, AckState};
+use writ_proto::v1;
 
 use crate::{
-    feed::{Fleet, LAST_EDITS},
-    page::{Page, bar, reason},
-    route::{self, Filter, encode},
+    clusters::{Boxes, Digest, Group, Seen, Sums, boxes},
+    feed::Fleet,
+    page::{Page, bar, pages, reason},
+    route::{self, Filter},
+    squares::{fitting, words},
     when,
     words::{Life, State},
 };
 
 /// Clusters on one page of the table.
-const ROWS_MAX: usize = 100;
+const ROWS_MAX: usize = 50;
 
-/// Clusters that a line of attention names.
-const NAMED_MAX: usize = 6;
+/// Edits that the first page names.
+const LAST_EDITS: usize = 8;
 
-/// Squares of one box; what is worst comes first.
-const SQUARES_MAX: usize = 400;
-
-/// A cluster as this page sees it.
-struct Seen<'a> {
-    line: &'a v1::FleetLine,
-    state: State,
-    life: Life,
-}
-
-impl Seen<'_> {
-    /// Worst first; then by name.
-    fn rank(&self) -> (Life, State, &str) {
-        let worst_life = match self.life {
-            // Nobody was heard yet right after a start, and what somebody decided is no alarm.
-            Life::Unheard | Life::CutOff | Life::Draining => Life::Live,
-            life => life,
-        };
-        (worst_life, self.state, &self.line.cluster)
-    }
-
-    fn needs_attention(&self) -> bool {
-        matches!(
-            self.life,
-            Life::TwoVoices | Life::Silent | Life::Stale | Life::Waiting
-        ) || matches!(self.state, State::Refused | State::Drifted)
-    }
-}
+/// Boxes that the table beside the map lists; more are narrowed down by a filter.
+const BOXES_MAX: usize = 200;
 
 pub(super) fn page(fleet: &Fleet, filter: &Filter) -> Page {
-    let mut all: Vec<Seen<'_>> = fleet
-        .clusters
-        .values()
-        .map(|line| Seen {
-            line,
-            state: State::of_cluster(line),
-            life: Life::of(line),
-        })
-        .collect();
-    all.sort_by(|one, other| one.rank().cmp(&other.rank()));
-    let shown: Vec<&Seen<'_>> = all.iter().filter(|one| fits(one, filter)).collect();
+    let digest = fleet.clusters.digest();
+    let shown: Vec<&Arc<Seen>> = fitting(&digest.order, filter).collect();
+    let all_are_shown = shown.len() == digest.order.len();
+    let own_boxes = (!all_are_shown).then(|| boxes(shown.iter().copied()));
+    let boxes = own_boxes.as_ref().unwrap_or(&digest.boxes);
     Page::new("Fleet")
-        .with("counts", counts(fleet, &all, filter))
-        .with("attention", attention(&all))
+        .with("counts", counts(fleet, &digest, filter))
+        .with("attention", attention(&digest))
         .with("edits", edits(fleet))
-        .with("map", map(&shown))
+        .with_fixed("map", map())
+        .with("boxes", box_table(boxes, filter))
         .with("table", table(&shown, filter))
-}
-
-fn fits(one: &Seen<'_>, filter: &Filter) -> bool {
-    let is = |wanted: &str, word: &str| wanted.is_empty() || wanted == word;
-    is(&filter.state, one.state.word())
-        && is(&filter.life, one.life.word())
-        && is(&filter.region, &one.line.region)
-        && is(&filter.stage, &one.line.stage)
-        && one.line.cluster.contains(&filter.search)
 }
 
 /// The address of this page with one word of the filter changed.
@@ -82,32 +44,15 @@ fn with(filter: &Filter, change: impl FnOnce(&mut Filter)) -> String {
     let mut filter = filter.clone();
     filter.page = 0;
     change(&mut filter);
-    let page = filter.page.to_string();
-    let parts = [
-        ("state", filter.state.as_str()),
-        ("life", &filter.life),
-        ("region", &filter.region),
-        ("stage", &filter.stage),
-        ("q", &filter.search),
-        ("page", if filter.page == 0 { "" } else { &page }),
-    ];
-    let set = parts.iter().filter(|(_, value)| !value.is_empty());
-    let query: Vec<String> = set
-        .map(|(key, value)| format!("{key}={}", encode(value)))
-        .collect();
-    match query.is_empty() {
-        true => "/".to_owned(),
-        false => format!("/?{}", query.join("&")),
-    }
+    route::fleet(&filter)
 }
 
 /// One line of counts on each axis, each a filter that a second look takes off.
-fn counts(fleet: &Fleet, all: &[Seen<'_>], filter: &Filter) -> Markup {
-    let of_state = |state| all.iter().filter(|one| one.state == state).count();
-    let of_life = |life| all.iter().filter(|one| one.life == life).count();
+fn counts(fleet: &Fleet, digest: &Digest, filter: &Filter) -> Markup {
+    let all = digest.sums.count;
     html! {
         div.headline {
-            h1 { b { (all.len()) } (plural(all.len(), " cluster")) }
+            h1 { b { (all) } (plural(all, " cluster")) }
             p.quiet { b { (fleet.policies.len()) } @if fleet.policies.len() == 1 { " policy" } @else { " policies" } }
             @if *filter != Filter::default() { a.clear href="/" { "Clear the filter" } }
         }
@@ -115,7 +60,7 @@ fn counts(fleet: &Fleet, all: &[Seen<'_>], filter: &Filter) -> Markup {
         ul.filters aria-label="By how their policies stand" {
             li.axis { "policies" }
             @for state in State::ALL {
-                @let count = of_state(state);
+                @let count = digest.sums.states[state as usize];
                 @if count > 0 || filter.state == state.word() {
                     @let is_on = filter.state == state.word();
                     li { a.chip aria-current=[is_on.then_some("true")]
@@ -128,7 +73,7 @@ fn counts(fleet: &Fleet, all: &[Seen<'_>], filter: &Filter) -> Markup {
         ul.filters aria-label="By whether they are heard" {
             li.axis { "liveness" }
             @for life in Life::ALL {
-                @let count = of_life(life);
+                @let count = digest.sums.lives[life as usize];
                 @if count > 0 || filter.life == life.word() {
                     @let is_on = filter.life == life.word();
                     li { a.chip aria-current=[is_on.then_some("true")]
@@ -142,63 +87,44 @@ fn counts(fleet: &Fleet, all: &[Seen<'_>], filter: &Filter) -> Markup {
 }
 
 /// What a person should look at, grouped by reason, worst first.
-fn attention(all: &[Seen<'_>]) -> Markup {
-    let mut by_life: BTreeMap<Life, Vec<&Seen<'_>>> = BTreeMap::new();
-    let mut by_reason: BTreeMap<(State, &str), Vec<(&Seen<'_>, &v1::PolicyLine)>> = BTreeMap::new();
-    for one in all.iter().filter(|one| one.needs_attention()) {
-        if matches!(
-            one.life,
-            Life::TwoVoices | Life::Silent | Life::Stale | Life::Waiting
-        ) {
-            by_life.entry(one.life).or_default().push(one);
-        }
-        for line in &one.line.exceptions {
-            let state = State::of(
-                line.state(),
-                &line.reason,
-                line.generation_held,
-                line.generation,
-            );
-            if line.state() == AckState::Refused {
-                by_reason
-                    .entry((state, line.reason.as_str()))
-                    .or_default()
-                    .push((one, line));
-            }
-        }
-    }
-    let mut by_reason: Vec<_> = by_reason.into_iter().collect();
-    by_reason.sort_by_key(|((state, _), of)| (*state, std::cmp::Reverse(of.len())));
+fn attention(digest: &Digest) -> Markup {
+    let narrowed = |change: &dyn Fn(&mut Filter)| with(&Filter::default(), change);
     html! {
         h2 { "Needs attention" }
-        @if by_life.is_empty() && by_reason.is_empty() {
+        @if digest.lives.is_empty() && digest.reasons.is_empty() {
             p.good { "Nothing: every cluster is heard, and none refuses anything." }
         }
         ul.attention {
-            @for (life, of) in &by_life {
+            @for (life, of) in &digest.lives {
                 li {
-                    (life.mark(None)) " " b { (of.len()) } (plural(of.len(), " cluster"))
-                    p.names { (names(of.iter().map(|one| (one.line, silent_for(one.line))))) }
+                    (life.mark(None)) " " b { (of.count) } (plural(of.count, " cluster"))
+                    p.names { (names(of, |one| (&one.line, silent_for(&one.line)), &narrowed(&|filter| filter.life = life.word().to_owned()))) }
                 }
             }
-            @for ((state, why), of) in &by_reason {
+            @for ((state, why), of) in &digest.reasons {
                 li {
-                    (state.mark()) " " (reason(why)) " " b { (of.len()) } (plural(of.len(), " time"))
-                    p.names { (names(of.iter().map(|(one, line)| (one.line, format!("{}@{}", line.policy, line.generation))))) }
-                    @if let Some((_, line)) = of.first() { p.says { (line.message) } }
+                    (state.mark()) " " (reason(why)) " " b { (of.count) } (plural(of.count, " time"))
+                    p.names { (names(of, |(one, place)| (&one.line, policy_of(one, *place)), &narrowed(&|filter| filter.state = state.word().to_owned()))) }
+                    @if let Some((one, place)) = of.first.first() { p.says { (one.line.exceptions[*place].message) } }
                 }
             }
         }
     }
 }
 
-fn names<'a>(of: impl ExactSizeIterator<Item = (&'a v1::FleetLine, String)>) -> Markup {
-    let more = of.len().saturating_sub(NAMED_MAX);
+fn policy_of(one: &Seen, place: usize) -> String {
+    let line = &one.line.exceptions[place];
+    format!("{}@{}", line.policy, line.generation)
+}
+
+/// The first of a group by name, and a way to the others.
+fn names<T>(of: &Group<T>, said: impl Fn(&T) -> (&v1::FleetLine, String), all: &str) -> Markup {
+    let more = of.count.saturating_sub(of.first.len());
     html! {
-        @for (line, beside) in of.take(NAMED_MAX) {
+        @for (line, beside) in of.first.iter().map(said) {
             span.name { a href=(route::cluster(&line.cluster)) { (line.cluster) } @if !beside.is_empty() { " " small { (beside) } } }
         }
-        @if more > 0 { span.quiet { "and " (more) " more" } }
+        @if more > 0 { a.quiet href=(all) { "and " (more) " more" } }
     }
 }
 
@@ -219,6 +145,10 @@ pub(super) fn silent_for(line: &v1::FleetLine) -> String {
 
 fn edits(fleet: &Fleet) -> Markup {
     let last: Vec<&v1::PolicyStatus> = fleet.newest().into_iter().take(LAST_EDITS).collect();
+    let took = |ms: Option<u64>| {
+        let ms = ms.and_then(|ms| i64::try_from(ms).ok());
+        ms.map_or("–".to_owned(), when::took)
+    };
     html! {
         h2 { "Last edits" }
         @if last.is_empty() { p.quiet { "No policy is in force." } } @else {
@@ -226,7 +156,7 @@ fn edits(fleet: &Fleet) -> Markup {
                 thead { tr { th scope="col" { "Edit" } th scope="col" { "How far" } th.num scope="col" { "p50" } th.num scope="col" { "Last" } th scope="col" { "By, and why" } th.num scope="col" { "Ago" } } }
                 tbody { @for status in last {
                     @let revision = status.revision.unwrap_or_default();
-                    @let reached = fleet.reached.get(&status.policy);
+                    @let spread = status.spread.unwrap_or_default();
                     @let head = fleet.heads.get(&status.policy).filter(|head| head.generation == status.generation);
                     tr {
                         th scope="row" {
@@ -234,8 +164,8 @@ fn edits(fleet: &Fleet) -> Markup {
                             @if status.deleted { " " small { "deleted" } }
                         }
                         td { (bar(&status.counts.unwrap_or_default())) }
-                        td.num { (reached.and_then(|of| of.p50_ms).map_or("–".to_owned(), when::took)) }
-                        td.num { (reached.and_then(|of| of.last_ms).map_or("–".to_owned(), when::took)) }
+                        td.num { (took(spread.p50_ms)) }
+                        td.num { (took(spread.last_ms)) }
                         td.why { @if let Some(head) = head { span { (head.author) } @if !head.reason.is_empty() { " " q { (head.reason) } } } }
                         td.num { (status.committed_at.as_ref().map_or("–".to_owned(), |at| when::age(when::now_ms() - when::ms(at)))) }
                     }
@@ -245,54 +175,60 @@ fn edits(fleet: &Fleet) -> Markup {
     }
 }
 
-/// Boxes by region and stage, a square for each cluster.
-fn map(shown: &[&Seen<'_>]) -> Markup {
-    let mut boxes: BTreeMap<(&str, &str), Vec<&Seen<'_>>> = BTreeMap::new();
-    for one in shown {
-        let place = (one.line.region.as_str(), one.line.stage.as_str());
-        boxes.entry(place).or_default().push(one);
-    }
+/// Where the script draws: a square for each cluster, in the box of its region and stage. Without it the table says
+/// the same in numbers.
+fn map() -> Markup {
     html! {
         h2 { "Map" }
-        @if boxes.is_empty() { p.quiet { "No cluster fits." } }
-        div.map { @for ((region, stage), of) in &boxes {
-            @let bad = of.iter().filter(|one| one.needs_attention()).count();
-            div.box {
-                h3 { (region) " " span.stage { (stage) }
-                    span.tally { (of.len()) @if bad > 0 { " · " span.bad { (bad) " to look at" } } } }
-                div.squares { @for one in of.iter().take(SQUARES_MAX) {
-                    @let label = label(one);
-                    a.square.(one.state.class()).(one.life.class()) href=(route::cluster(&one.line.cluster)) title=(label) aria-label=(label) { span aria-hidden="true" { (one.state.glyph()) } }
-                } }
-                @if of.len() > SQUARES_MAX { p.quiet { "and " (of.len() - SQUARES_MAX) " that are better" } }
-            }
-        } }
+        figure.map hidden {
+            canvas #squares role="img" aria-label="Map: a square for each cluster, by region and stage, worst first. The tables below say the same." data-words=(words()) {}
+            figcaption #square data-rest="Each square is a cluster, worst first; hatched ones are silent." {}
+        }
     }
 }
 
-fn label(one: &Seen<'_>) -> String {
-    let silent = silent_for(one.line);
-    let age = match one.life {
-        Life::Silent => format!(" for {silent}"),
-        _ => String::new(),
+/// The boxes of the map in numbers.
+fn box_table(boxes: &Boxes, filter: &Filter) -> Markup {
+    let narrowed = |region: &str, stage: &str| {
+        with(filter, |one| {
+            one.region = region.to_owned();
+            one.stage = stage.to_owned();
+        })
     };
-    format!(
-        "{}: {}; {}{age}",
-        one.line.cluster,
-        one.state.word(),
-        one.life.word()
-    )
+    html! {
+        @if boxes.is_empty() { p.quiet { "No cluster fits." } } @else {
+            div.scroll { table.boxes {
+                thead { tr { th scope="col" { "Region and stage" } th.num scope="col" { "Clusters" } th.num scope="col" { "To look at" } th scope="col" { "Policies, where heard" } th scope="col" { "Liveness" } } }
+                tbody { @for ((region, stage), of) in boxes.iter().take(BOXES_MAX) { tr {
+                    th scope="row" { a href=(narrowed(region, stage)) { (region) " " span.stage { (stage) } } }
+                    td.num { (of.count) }
+                    td.num { @if of.to_look_at > 0 { b.bad { (of.to_look_at) } } @else { "–" } }
+                    td { (states_of(of)) }
+                    td { (lives_of(of)) }
+                } } }
+            } }
+            @if boxes.len() > BOXES_MAX { p.quiet { "and " (boxes.len() - BOXES_MAX) " more: narrow them down by a filter" } }
+        }
+    }
 }
 
-fn table(shown: &[&Seen<'_>], filter: &Filter) -> Markup {
-    let pages = shown.len().div_ceil(ROWS_MAX).max(1);
-    let page = filter.page.min(pages - 1);
+fn states_of(of: &Sums) -> Markup {
+    html! { @for state in State::ALL { @let count = of.heard[state as usize]; @if count > 0 { span.sum { (state.mark()) " " b { (count) } } } } }
+}
+
+fn lives_of(of: &Sums) -> Markup {
+    html! { @for life in Life::ALL { @let count = of.lives[life as usize]; @if count > 0 { span.sum { (life.mark(None)) " " b { (count) } } } } }
+}
+
+fn table(shown: &[&Arc<Seen>], filter: &Filter) -> Markup {
+    let count = shown.len().div_ceil(ROWS_MAX).max(1);
+    let page = filter.page.min(count - 1);
     html! {
         h2 { "Clusters" }
         div.scroll { table.clusters {
             thead { tr { th scope="col" { "Cluster" } th scope="col" { "Policies" } th scope="col" { "Liveness" } th.num scope="col" { "Applied" } th.num scope="col" { "Revision" } th scope="col" { "Why" } } }
             tbody { @for one in shown.iter().skip(page * ROWS_MAX).take(ROWS_MAX) {
-                @let line = one.line;
+                @let line = &one.line;
                 @let counts = line.counts.unwrap_or_default();
                 @let age = silent_for(line);
                 tr.(one.life.class()) {
@@ -305,12 +241,6 @@ fn table(shown: &[&Seen<'_>], filter: &Filter) -> Markup {
                 }
             } }
         } }
-        @if pages > 1 {
-            nav.pages aria-label="Pages of clusters" {
-                @if page > 0 { a href=(with(filter, |one| one.page = page - 1)) { "Previous" } }
-                span { (page + 1) " of " (pages) }
-                @if page + 1 < pages { a href=(with(filter, |one| one.page = page + 1)) { "Next" } }
-            }
-        }
+        (pages("Pages of clusters", page, count, |page| with(filter, |one| one.page = page)))
     }
 }

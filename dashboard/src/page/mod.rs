@@ -21,7 +21,14 @@ use crate::{
 pub(crate) struct Page {
     pub(crate) status: StatusCode,
     title: String,
-    parts: Vec<(&'static str, Markup)>,
+    parts: Vec<Part>,
+}
+
+struct Part {
+    id: &'static str,
+    markup: Markup,
+    /// Never replaced: a script draws in it.
+    is_fixed: bool,
 }
 
 impl Page {
@@ -34,7 +41,20 @@ impl Page {
     }
 
     fn with(mut self, id: &'static str, part: Markup) -> Page {
-        self.parts.push((id, part));
+        self.parts.push(Part {
+            id,
+            markup: part,
+            is_fixed: false,
+        });
+        self
+    }
+
+    fn with_fixed(mut self, id: &'static str, part: Markup) -> Page {
+        self.parts.push(Part {
+            id,
+            markup: part,
+            is_fixed: true,
+        });
         self
     }
 }
@@ -44,14 +64,18 @@ pub(crate) async fn make(route: &Route, viewer: &Viewer) -> Page {
     let fleet = viewer.fleet.borrow().clone();
     let made = match route {
         Route::Fleet(filter) => Ok(fleet::page(&fleet, filter)),
-        Route::Policies { search } => Ok(policy::list(&fleet, search)),
-        Route::Policy { name, compared } => {
-            policy::page(&fleet, &viewer.source, name, *compared).await
-        }
+        Route::Policies { search, page } => Ok(policy::list(&fleet, search, *page)),
+        Route::Policy {
+            name,
+            compared,
+            place,
+        } => policy::page(&fleet, &viewer.source, name, *compared, *place).await,
         Route::Cluster(name) => cluster::page(&fleet, &viewer.source, name).await,
-        Route::Edit { revision, policy } => {
-            edit::page(&fleet, &viewer.source, *revision, policy.as_ref()).await
-        }
+        Route::Edit {
+            revision,
+            policy,
+            page,
+        } => edit::page(&fleet, &viewer.source, *revision, policy.as_ref(), *page).await,
     };
     made.unwrap_or_else(|status| failed(&status))
 }
@@ -78,12 +102,38 @@ fn failed(status: &Status) -> Page {
     page
 }
 
-/// Everything of a page that may change, by its id.
-pub(crate) fn parts(page: &Page, fleet: &Fleet, about: &About) -> Vec<(String, String)> {
-    let own = page
-        .parts
-        .iter()
-        .map(|(id, part)| ((*id).to_owned(), part.clone().into_string()));
+/// What a page shows of the fleet beside what all pages show: as long as that is the same, so is the page, but for
+/// ages.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Concern {
+    /// Everything.
+    Fleet(u64),
+    Policy(Option<Box<writ_proto::v1::PolicyStatus>>),
+    Cluster(u64),
+}
+
+impl Concern {
+    /// `change`: a number that no two states of the fleet share.
+    pub(crate) fn of(route: &Route, fleet: &Fleet, change: u64) -> Concern {
+        let policy = |name: &str| Concern::Policy(fleet.policies.get(name).cloned().map(Box::new));
+        match route {
+            Route::Policy { name, .. } => policy(name),
+            Route::Edit {
+                policy: Some((name, _)),
+                ..
+            } => policy(name),
+            Route::Cluster(name) => Concern::Cluster(fleet.clusters.place_of(name)),
+            Route::Fleet(_) | Route::Policies { .. } | Route::Edit { .. } => Concern::Fleet(change),
+        }
+    }
+}
+
+/// Everything that may change, by its id: of the page where it was made anew, and what all pages have.
+pub(crate) fn parts(page: Option<&Page>, fleet: &Fleet, about: &About) -> Vec<(String, String)> {
+    let own = page.into_iter().flat_map(|page| &page.parts);
+    let own = own
+        .filter(|part| !part.is_fixed)
+        .map(|part| (part.id.to_owned(), part.markup.0.clone()));
     let shared = [
         ("asof".to_owned(), as_of(fleet).into_string()),
         ("who".to_owned(), about.line().into_string()),
@@ -105,6 +155,7 @@ pub(crate) fn frame(page: &Page, fleet: &Fleet, about: &About) -> Markup {
                 link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
                 link rel="stylesheet" href="/assets/style.css";
                 link rel="stylesheet" href="/assets/who.css";
+                script src="/assets/map.js" defer {}
                 script src="/assets/app.js" defer {}
             }
             body {
@@ -125,8 +176,8 @@ pub(crate) fn frame(page: &Page, fleet: &Fleet, about: &About) -> Markup {
                 div #refused { (about.alarm()) }
                 p #cut role="alert" hidden {}
                 main #main {
-                    @for (id, part) in &page.parts {
-                        section id=(id) { (part) }
+                    @for part in &page.parts {
+                        section id=(part.id) { (part.markup) }
                     }
                 }
                 details.drawer {
@@ -189,6 +240,19 @@ fn bar(counts: &writ_proto::v1::Counts) -> Markup {
 
 fn share(count: u32, of: u32) -> String {
     format!("{:.2}", f64::from(count) * 100.0 / f64::from(of))
+}
+
+/// The way through a list that has more than one page; pages count from 0.
+fn pages(name: &str, page: usize, count: usize, address: impl Fn(usize) -> String) -> Markup {
+    html! {
+        @if count > 1 {
+            nav.pages aria-label=(name) {
+                @if page > 0 { a href=(address(page - 1)) { "Previous" } }
+                span { (page + 1) " of " (count) }
+                @if page + 1 < count { a href=(address(page + 1)) { "Next" } }
+            }
+        }
+    }
 }
 
 /// A reason, with the page that explains it as its title.

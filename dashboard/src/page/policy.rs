@@ -6,21 +6,32 @@ use similar::{ChangeTag, TextDiff};
 use tonic::Status;
 use writ_proto::v1::{self, AckState};
 
-use super::{Page, bar, edit::line_table, reason};
-use crate::{feed::Fleet, route, source::Source, when};
+use super::{Page, bar, edit::line_table, pages, reason};
+use crate::{
+    feed::Fleet,
+    route::{self, Place},
+    source::Source,
+    when,
+};
 
-/// Clusters that are listed by name.
-const LISTED_MAX: usize = 300;
+/// Policies, or clusters that lack one, on one page of a list.
+const ROWS_MAX: usize = 100;
+
+/// Clusters that have it, by name alone.
+const NAMED_MAX: usize = 300;
 
 /// Lines around a change.
 const AROUND: usize = 3;
 
 /// All policies, as a list.
-pub(super) fn list(fleet: &Fleet, search: &str) -> Page {
-    let fitting = fleet
-        .newest()
-        .into_iter()
-        .filter(|status| status.policy.contains(search));
+pub(super) fn list(fleet: &Fleet, search: &str, page: usize) -> Page {
+    let newest = fleet.newest().into_iter();
+    let fitting: Vec<_> = newest
+        .filter(|status| status.policy.contains(search))
+        .collect();
+    let count = fitting.len().div_ceil(ROWS_MAX).max(1);
+    let page = page.min(count - 1);
+    let fitting = fitting.into_iter().skip(page * ROWS_MAX).take(ROWS_MAX);
     let part = html! {
         h1 { "Policies" }
         div.scroll { table {
@@ -36,6 +47,7 @@ pub(super) fn list(fleet: &Fleet, search: &str) -> Page {
                 }
             } }
         } }
+        (pages("Pages of policies", page, count, |page| route::policies(search, page)))
     };
     Page::new("Policies").with("list", part)
 }
@@ -45,6 +57,7 @@ pub(super) async fn page(
     source: &Source,
     name: &str,
     compared: Option<(u64, u64)>,
+    place: Place,
 ) -> Result<Page, Status> {
     let status = source.policy_status(name, 0).await?;
     let edits = source.edits(name).await?;
@@ -53,10 +66,10 @@ pub(super) async fn page(
     let (from, to) = compared.unwrap_or((newest.saturating_sub(1), newest));
     Ok(Page::new(name)
         .with("head", heading(name, &status, head))
-        .with("lacks", lacks(&status))
+        .with("lacks", lacks(&status, place))
         .with("generations", generations(name, &edits, (from, to)))
         .with("difference", compare(source, name, from, to).await)
-        .with("has", has(&status)))
+        .with("has", has(&status, place)))
 }
 
 fn heading(name: &str, status: &v1::PolicyStatus, head: Option<&v1::Policy>) -> Markup {
@@ -77,7 +90,7 @@ fn heading(name: &str, status: &v1::PolicyStatus, head: Option<&v1::Policy>) -> 
 }
 
 /// Refusals by reason, then who lacks it otherwise.
-fn lacks(status: &v1::PolicyStatus) -> Markup {
+fn lacks(status: &v1::PolicyStatus, place: Place) -> Markup {
     let lacking: Vec<&v1::ClusterLine> = status
         .clusters
         .iter()
@@ -100,13 +113,15 @@ fn lacks(status: &v1::PolicyStatus) -> Markup {
         h2 { "Who lacks it" }
         @if lacking.is_empty() { p.good { "Nobody that it is for." } } @else {
             @if !reasons.is_empty() { p.reasons { "Refused: " @for (word, count) in reasons { (reason(word)) " " b { (count) } " " } } }
-            (line_table(lacking.iter().take(LISTED_MAX).copied(), status.generation))
-            @if lacking.len() > LISTED_MAX { p.quiet { "and " (lacking.len() - LISTED_MAX) " more" } }
+            @let count = lacking.len().div_ceil(ROWS_MAX);
+            @let page = place.lacking.min(count - 1);
+            (line_table(lacking.iter().skip(page * ROWS_MAX).take(ROWS_MAX).copied(), status.generation))
+            (pages("Pages of those that lack it", page, count, |lacking| route::policy_at(&status.policy, Place { lacking, ..place })))
         }
     }
 }
 
-fn has(status: &v1::PolicyStatus) -> Markup {
+fn has(status: &v1::PolicyStatus, place: Place) -> Markup {
     let having: Vec<&v1::ClusterLine> = status
         .clusters
         .iter()
@@ -115,9 +130,11 @@ fn has(status: &v1::PolicyStatus) -> Markup {
     html! {
         h2 { "Who has it" }
         @if having.is_empty() { p.quiet { "Nobody, as far as is known." } } @else {
-            details { summary { b { (having.len()) } " clusters" }
-                p.names { @for line in having.iter().take(LISTED_MAX) { span.name { a href=(route::cluster(&line.cluster)) { (line.cluster) } } }
-                @if having.len() > LISTED_MAX { span.quiet { "and " (having.len() - LISTED_MAX) " more" } } }
+            details open[place.having > 0] { summary { b { (having.len()) } " clusters" }
+                @let count = having.len().div_ceil(NAMED_MAX);
+                @let page = place.having.min(count - 1);
+                p.names { @for line in having.iter().skip(page * NAMED_MAX).take(NAMED_MAX) { span.name { a href=(route::cluster(&line.cluster)) { (line.cluster) } } } }
+                (pages("Pages of those that have it", page, count, |having| route::policy_at(&status.policy, Place { having, ..place })))
             }
         }
     }

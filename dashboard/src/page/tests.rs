@@ -3,7 +3,7 @@
 use writ_proto::v1::{self, liveness::State as Heard};
 
 use super::*;
-use crate::route::Filter;
+use crate::{clusters::Clusters, route::Filter};
 
 fn line(name: &str, heard: Heard, applied: u32, refused: u32) -> v1::FleetLine {
     let exceptions = (0..refused).map(|_| v1::PolicyLine {
@@ -47,11 +47,12 @@ fn fleet() -> Fleet {
         line("eu-prod-2", Heard::Silent, 2, 0),
         line("eu-prod-3", Heard::Live, 1, 1),
     ];
+    let mut clusters = Clusters::default();
+    for line in lines {
+        clusters.put(line);
+    }
     Fleet {
-        clusters: lines
-            .into_iter()
-            .map(|line| (line.cluster.clone(), line))
-            .collect(),
+        clusters,
         as_of: Some(v1::AsOf {
             publisher: "publisher-1".into(),
             revision: Some(v1::Revision {
@@ -64,62 +65,100 @@ fn fleet() -> Fleet {
     }
 }
 
-/// The element that carries a label.
-fn square<'a>(html: &'a str, cluster: &str) -> &'a str {
-    let at = html.find(&format!("aria-label=\"{cluster}:")).unwrap();
-    let from = html[..at].rfind('<').unwrap();
-    &html[from..from + html[from..].find('>').unwrap()]
-}
-
 #[test]
-fn a_silent_cluster_is_hatched_with_its_age_and_its_last_state_is_said_to_be_its_last() {
+fn a_silent_cluster_has_its_age_and_its_last_state_is_said_to_be_its_last() {
     let html = frame(
         &fleet::page(&fleet(), &Filter::default()),
         &fleet(),
         &About::default(),
     )
     .into_string();
-    let silent = square(&html, "eu-prod-2");
     assert!(
-        silent.contains("l-silent") && silent.contains("silent for 12 min"),
-        "{silent}"
+        html.contains("silent for 12 min") && html.contains("when last heard"),
+        "{html}"
     );
-    assert!(!square(&html, "eu-prod-1").contains("l-silent"));
-    assert!(html.contains("when last heard"));
-    // Hatched by the style sheet, and in no colour of a state.
+    // Hatched where it is marked, and in no colour of a state.
     let style = include_str!("../../assets/style.css");
-    let rule = style
-        .split(".square.l-silent, ")
-        .nth(1)
-        .unwrap()
-        .split('}')
-        .next()
-        .unwrap();
+    let rule = style.split("tr.l-silent th, ").nth(1).unwrap();
     assert!(
-        rule.contains("repeating-linear-gradient") && !rule.contains("applied"),
-        "{rule}"
+        rule.split('}')
+            .next()
+            .unwrap()
+            .contains("repeating-linear-gradient")
     );
+    assert!(
+        style.contains(
+            "tr.l-silent .s-applied, .axes.l-silent .s-applied { color: var(--silent); }"
+        )
+    );
+    let script = include_str!("../../assets/map.js");
+    assert!(script.contains(r#"if (name !== "applied") fill(ink[name], 0.35);"#));
 }
 
 #[test]
 fn what_is_worst_comes_first_with_its_reason_and_nothing_is_taken_for_markup() {
-    let html = frame(
-        &fleet::page(&fleet(), &Filter::default()),
-        &fleet(),
-        &About::default(),
-    )
-    .into_string();
-    let at = |text: &str| {
-        html.find(text)
-            .unwrap_or_else(|| panic!("no {text} in {html}"))
+    let page = fleet::page(&fleet(), &Filter::default());
+    let html = frame(&page, &fleet(), &About::default()).into_string();
+    let table = markup_of(&page, "table");
+    let at = |name: &str| {
+        let text = format!("href=\"/clusters/{name}\"");
+        table
+            .find(&text)
+            .unwrap_or_else(|| panic!("no {name} in {table}"))
     };
-    let squares =
-        ["eu-prod-2", "eu-prod-3", "eu-prod-1"].map(|name| at(&format!("aria-label=\"{name}:")));
-    assert!(squares.is_sorted(), "{squares:?}");
+    let rows = ["eu-prod-2", "eu-prod-3", "eu-prod-1"].map(at);
+    assert!(rows.is_sorted(), "{rows:?}");
     assert!(html.contains("ForeignObject"));
     assert!(html.contains("somebody else's &lt;role&gt;"), "{html}");
     assert!(!html.contains("style="));
     assert!(!html.contains("<script>"));
+}
+
+#[test]
+fn without_the_script_the_map_is_a_table_and_with_it_no_part_that_is_replaced_holds_a_square() {
+    let page = fleet::page(&fleet(), &Filter::default());
+    let boxes = markup_of(&page, "boxes");
+    assert!(boxes.contains("/?region=eu&amp;stage=prod"), "{boxes}");
+    let html = frame(&page, &fleet(), &About::default()).into_string();
+    assert!(html.contains("<figure class=\"map\" hidden>"), "{html}");
+    let replaced = parts(Some(&page), &fleet(), &About::default());
+    assert!(replaced.iter().all(|(id, _)| id != "map"));
+    let all: String = replaced.into_iter().map(|(_, markup)| markup).collect();
+    assert!(!all.contains("canvas"), "{all}");
+}
+
+#[test]
+fn a_list_of_any_length_is_sent_a_page_at_a_time() {
+    let mut fleet = fleet();
+    for number in 0..10_000 {
+        fleet
+            .clusters
+            .put(line(&format!("c-{number:05}"), Heard::Live, 1, 0));
+    }
+    let bytes = |page: usize| {
+        let filter = Filter {
+            page,
+            ..Filter::default()
+        };
+        let page = fleet::page(&fleet, &filter);
+        frame(&page, &fleet, &About::default()).into_string().len()
+    };
+    assert!(bytes(0) < 64 * 1024, "{}", bytes(0));
+    assert!(bytes(199) < 64 * 1024, "{}", bytes(199));
+    let last = Filter {
+        page: 200,
+        ..Filter::default()
+    };
+    let table = markup_of(&fleet::page(&fleet, &last), "table");
+    assert!(
+        table.contains("c-09999") && table.contains("/?page=199"),
+        "{table}"
+    );
+}
+
+fn markup_of(page: &Page, id: &str) -> String {
+    let part = page.parts.iter().find(|part| part.id == id).unwrap();
+    part.markup.clone().into_string()
 }
 
 #[test]
@@ -137,13 +176,12 @@ fn a_filter_is_a_link_that_shows_what_it_counts() {
         ..Filter::default()
     };
     let page = fleet::page(&fleet(), &filter);
-    let table = page.parts.iter().find(|(id, _)| *id == "table").unwrap();
-    let table = table.1.clone().into_string();
+    let table = markup_of(&page, "table");
     assert!(
         table.contains("eu-prod-2") && !table.contains("eu-prod-1"),
         "{table}"
     );
-    let counts = page.parts[0].1.clone().into_string();
+    let counts = markup_of(&page, "counts");
     assert!(
         counts.contains("/?state=refused&amp;life=silent"),
         "{counts}"

@@ -14,6 +14,7 @@ use writ_core::{
     edit::Kind,
     name::{ClusterName, Name, PolicyName},
     revision::Generation,
+    tracker::{Now, Tracker},
 };
 use writ_proto::v1::{self, ack_service_server::AckService, status_request::Of};
 
@@ -152,7 +153,7 @@ impl Api {
         let rights = self.rights(caller, &view)?;
         let sees = |name: &str| see_policy(&rights, name, &view);
         let mut response = v1::StatusResponse::default();
-        let revision = self.tracking.ask(|tracker, now| {
+        let ask = |tracker: &Tracker, now: Now| {
             match question {
                 Question::Policy { name, generation } => {
                     let status = tracker.policy_status(name, *generation, now).ok_or_else(|| {
@@ -189,14 +190,18 @@ impl Api {
                 }
                 Question::AllPolicies => {
                     response.policies = tracker
-                        .policies_status(now)
+                        .columns()
                         .map(|status| convert::policy_status(status, false))
                         .filter(|status| sees(&status.policy))
                         .collect();
                 }
             }
             Ok::<_, Status>(tracker.revision())
-        })?;
+        };
+        let revision = match question {
+            Question::AllPolicies => self.tracking.ask_board(ask),
+            _ => self.tracking.ask(ask),
+        }?;
         response.as_of = Some(self.as_of(revision));
         Ok(response)
     }

@@ -281,6 +281,12 @@ pub(crate) fn policy_status(status: PolicyStatus, with_lines: bool) -> v1::Polic
         deleted: status.is_deleted,
         latest_generation: status.latest_generation.0,
         counts: Some(counts(status.counts)),
+        spread: Some(v1::Spread {
+            p50_ms: status.spread.p50_ms,
+            p90_ms: status.spread.p90_ms,
+            p99_ms: status.spread.p99_ms,
+            last_ms: status.spread.last_ms,
+        }),
         clusters: lines.into_iter().map(cluster_line).collect(),
     }
 }
@@ -393,6 +399,12 @@ const FLEET_EXCEPTIONS_MAX: usize = 8;
 pub(crate) fn fleet_line(status: ClusterStatus) -> v1::FleetLine {
     let (is_stale, said) = (status.is_stale, status.said);
     let mut full = cluster_status(status);
+    if let Some(liveness) = &mut full.liveness
+        && liveness.state() == v1::liveness::State::Live
+    {
+        // Each sign of life would change the line.
+        liveness.last_heard = None;
+    }
     full.exceptions
         .retain(|line| line.state() != v1::AckState::Silent);
     full.exceptions

@@ -4,7 +4,7 @@ mod access_service;
 mod ack;
 mod audit;
 mod cluster;
-mod convert;
+pub(crate) mod convert;
 mod error;
 mod fleet;
 mod happenings;

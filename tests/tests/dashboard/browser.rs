@@ -23,6 +23,14 @@ pub(crate) struct Browser {
     _driver: Child,
 }
 
+/// How much of a square is of which colour.
+#[derive(Debug)]
+pub(crate) struct Pixels {
+    pub(crate) green: u64,
+    /// Of the lines of hatching.
+    pub(crate) grey: u64,
+}
+
 /// Where a program is, or that this test can't be made here.
 fn program(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -77,6 +85,35 @@ impl Browser {
     /// What a script answers.
     pub(crate) async fn ask(&self, script: &str) -> Value {
         self.client.execute(script, Vec::new()).await.unwrap()
+    }
+
+    /// The colours of a square, as it is drawn at the next frame.
+    pub(crate) async fn pixels(&self, cluster: &str) -> Pixels {
+        let script = r"
+            const [cluster, done] = arguments;
+            const canvas = document.getElementById('squares');
+            requestAnimationFrame(() => requestAnimationFrame(() => {
+                const one = canvas.squareOf(cluster), scale = devicePixelRatio;
+                const [x, y, size] = [one.x, one.y, one.size].map((all) => Math.round(all * scale));
+                const copy = document.createElement('canvas');
+                const to = copy.getContext('2d', {willReadFrequently: true});
+                to.drawImage(canvas, x, y, size, size, 0, 0, size, size);
+                const data = to.getImageData(0, 0, size, size).data;
+                let green = 0, grey = 0;
+                for (let at = 0; at < data.length; at += 4) {
+                    const [r, g, b] = data.slice(at, at + 3);
+                    if (g > r + 20 && g > b + 10) green += 1;
+                    if (Math.abs(r - g) < 14 && Math.abs(g - b) < 14 && r > 60 && r < 210) grey += 1;
+                }
+                done({green, grey});
+            }));";
+        let arguments = vec![json!(cluster)];
+        let found = self.client.execute_async(script, arguments).await.unwrap();
+        let count = |of: &str| found[of].as_u64().unwrap();
+        Pixels {
+            green: count("green"),
+            grey: count("grey"),
+        }
     }
 
     pub(crate) async fn waits_for(&self, what: &str, script: &str) {

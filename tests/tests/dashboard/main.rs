@@ -69,6 +69,13 @@ fn says(part: &str, text: &str) -> String {
     format!("return document.getElementById('{part}').textContent.includes({text:?})")
 }
 
+/// Whether something holds of the square of a cluster.
+fn square(cluster: &str, what: &str) -> String {
+    format!(
+        "const one = document.getElementById('squares').squareOf('{cluster}'); return !!one && ({what})"
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
     let launcher = Launcher::writ(PathBuf::from(env!("CARGO_BIN_EXE_writ-under-test")));
@@ -104,7 +111,7 @@ async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
     browser
         .waits_for(
             "both clusters are on the map",
-            "return document.querySelectorAll('.square').length === 2",
+            "return document.getElementById('squares').squareCount() === 2",
         )
         .await;
     browser
@@ -165,40 +172,75 @@ async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
             &says("attention", "ForeignObject"),
         )
         .await;
-    let square = |class: &str, cluster: &str| {
-        format!(
-            "return document.querySelector('.square[href=\"/clusters/{cluster}\"]').classList.contains('{class}')"
-        )
-    };
     browser
         .waits_for(
             "its square is of the refused",
-            &square("s-refused", "eu-prod-1"),
+            &square("eu-prod-1", "one.state === 'refused'"),
         )
         .await;
 
-    // A cluster that was killed is hatched, with its age, and not green.
+    // A cluster that was killed is hatched, with its age, and not green, though it was before.
+    let mut everywhere = policy("everywhere", json!([role("everywhere", &["get"])]));
+    everywhere["spec"]["clusters"] = json!({"all": true});
+    apply(&fleet, &everywhere, "for all").await;
+    browser
+        .waits_for(
+            "the other one is good",
+            &square(
+                "us-prod-1",
+                "one.state === 'applied' && one.drawn === 'live'",
+            ),
+        )
+        .await;
+    let good = browser.pixels("us-prod-1").await;
+    assert!(good.green > 0, "{good:?}");
     fleet
         .kill_subscriber(&"us-prod-1".parse().unwrap())
         .await
         .unwrap();
     browser
         .waits_for(
-            "the killed one is hatched",
-            &square("l-silent", "us-prod-1"),
+            "the killed one is hatched, and its last state is kept",
+            &square(
+                "us-prod-1",
+                r"one.state === 'applied' && one.drawn === 'hatched' && /: applied; silent for \d+ s/.test(one.says)",
+            ),
         )
         .await;
-    browser.waits_for("and said to be silent, for how long", "return /us-prod-1: .*silent for \\d+ s/.test(document.querySelector('.square[href=\"/clusters/us-prod-1\"]').title)").await;
-    let hatching = browser
-        .ask("return getComputedStyle(document.querySelector('.square.l-silent')).backgroundImage")
-        .await;
+    for palette in ["light", "dark"] {
+        browser.look(WIDE, palette).await;
+        let silent = browser.pixels("us-prod-1").await;
+        assert!(
+            silent.green == 0 && silent.grey > 10,
+            "{palette}: {silent:?}"
+        );
+    }
+    browser.look(WIDE, "light").await;
+
+    // A square says whose it is under the pointer, and leads to its page.
+    let point = |kind: &str| {
+        format!(
+            "const canvas = document.getElementById('squares'); const one = canvas.squareOf('us-prod-1'); \
+             const at = canvas.getBoundingClientRect(); \
+             const clientX = at.x + one.x + one.size / 2, clientY = at.y + one.y + one.size / 2; \
+             canvas.dispatchEvent(new PointerEvent('{kind}', {{clientX, clientY, bubbles: true}})); \
+             return document.getElementById('square').textContent"
+        )
+    };
+    let said = browser.ask(&point("pointermove")).await;
     assert!(
-        hatching
-            .as_str()
+        said.as_str()
             .unwrap()
-            .contains("repeating-linear-gradient"),
-        "{hatching}"
+            .starts_with("us-prod-1: applied; silent for"),
+        "{said}"
     );
+    browser.ask(&point("click")).await;
+    browser
+        .waits_for(
+            "its page",
+            "return location.pathname === '/clusters/us-prod-1'",
+        )
+        .await;
 
     // Every page, on screens of both sorts, in both palettes.
     let pages = [

@@ -60,6 +60,7 @@ fn status(clusters: Vec<v1::ClusterLine>) -> v1::StatusResponse {
                 later: 2,
                 ..Default::default()
             }),
+            spread: None,
             clusters,
         }],
         cluster: None,
