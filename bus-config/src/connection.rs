@@ -49,10 +49,6 @@ const SUBSCRIPTION_MESSAGES_MAX: usize = 2 * crate::batch::MESSAGES_MAX;
 /// Most violations that wait for a reader of [`Client::denials`]; older ones are then dropped.
 const DENIALS_WAITING_MAX: usize = 64;
 
-/// What a program of Writ logs where nobody says otherwise: the library beneath has a line for every
-/// message that a reader is too slow for, which is told here once a second.
-pub const LOG_FILTER: &str = "info,async_nats=warn";
-
 /// Time between two lines about a reader that is too slow.
 const SLOW_LOG_PERIOD: Duration = Duration::from_secs(1);
 

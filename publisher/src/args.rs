@@ -7,7 +7,7 @@ use writ_core::{
     name::Name,
 };
 
-use writ_telemetry::AdminArgs;
+use writ_telemetry::{AdminArgs, LogArgs};
 
 use crate::{DashboardArgs, GateArgs};
 
@@ -79,6 +79,9 @@ pub struct Args {
     /// Metrics and probes
     #[command(flatten)]
     pub admin: AdminArgs,
+    /// The log
+    #[command(flatten)]
+    pub log: LogArgs,
     /// The dashboard
     #[command(flatten)]
     pub dashboard: DashboardArgs,

@@ -17,10 +17,11 @@ use tokio::{
 };
 use writ_bus::Client;
 use writ_core::{access::Administrators, edit::Intent, revision::Revision};
+use writ_telemetry::describe;
 
 use crate::{
     accept::Submission,
-    alarm::{Alarms, describe},
+    alarm::Alarms,
     answer::Answer,
     current::Leader,
     draft::{Draft, Verdict, judge_dry_run},

@@ -55,6 +55,5 @@ pub use audit::Error as AuditError;
 pub use gate::{Args as GateArgs, ConfigError as GateConfigError, Error as GateError};
 pub use metrics::metric_names;
 pub use registrar::Error as RegistrarError;
-pub use run::{Error, run, run_to_exit};
+pub use run::{Error, run, run_logged};
 pub use window::{DashboardArgs, Error as DashboardError};
-pub use writ_bus::connection::LOG_FILTER;

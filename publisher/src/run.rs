@@ -1,9 +1,6 @@
 //! The publisher from start to end: config, connect, follow until caught up, serve, beat.
 
-use std::{
-    future::Future, io, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -21,11 +18,14 @@ use writ_proto::{
     log::{self, OpenError},
     trust::Trust,
 };
-use writ_telemetry::{Admin, Readiness};
+use writ_telemetry::{
+    Admin, Readiness, describe,
+    log::{self as process_log, Who},
+};
 
 use crate::{
     Args, admin,
-    alarm::{Alarms, describe},
+    alarm::Alarms,
     api::{self, Api},
     audit::{self, Audit},
     beat::Heart,
@@ -149,15 +149,23 @@ pub async fn run(args: Args) -> Result<(), Error> {
     run_until(args, ended).await
 }
 
-/// Runs a publisher as [`run`] does, and logs why it ended, with all causes.
-pub async fn run_to_exit(args: Args) -> ExitCode {
-    match run(args).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{}", describe(&error));
-            ExitCode::FAILURE
-        }
+/// Begins to log and runs a publisher as [`run`] does. Answers whether it ended in order; why it did not is
+/// logged, with all causes.
+pub async fn run_logged(args: Args) -> bool {
+    let who = Who {
+        component: "publisher",
+        instance: args.name.to_string(),
+        cluster: None,
+    };
+    process_log::start(who, &args.log);
+    let ended = Box::pin(run(args)).await;
+    if let Err(error) = &ended {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "the publisher ended"
+        );
     }
+    ended.is_ok()
 }
 
 /// Runs a publisher until `ended` resolves.

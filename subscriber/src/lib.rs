@@ -62,4 +62,3 @@ mod waiting;
 mod work;
 
 pub use metrics::metric_names;
-pub use writ_bus::connection::LOG_FILTER;

@@ -18,7 +18,10 @@ use writ_core::{
     subject::{BusSubject, Sender},
 };
 use writ_proto::{log::OpenError, trust::Trust};
-use writ_telemetry::{Admin, Part, Readiness};
+use writ_telemetry::{
+    Admin, Part, Readiness,
+    log::{self, Who},
+};
 
 use crate::{
     args::Args,
@@ -93,6 +96,25 @@ pub async fn run(args: Args) -> Result<(), Error> {
     let shutdown = CancellationToken::new();
     tokio::spawn(end_on_signal(shutdown.clone()));
     run_until(args, shutdown).await
+}
+
+/// Begins to log and runs a subscriber as [`run`] does. Answers whether it ended in order; why it did not is
+/// logged, with all causes.
+pub async fn run_logged(args: Args) -> bool {
+    let who = Who {
+        component: "subscriber",
+        instance: args.identity.clone(),
+        cluster: Some(args.cluster.to_string()),
+    };
+    log::start(who, &args.log);
+    let ended = Box::pin(run(args)).await;
+    if let Err(error) = &ended {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "the subscriber ended"
+        );
+    }
+    ended.is_ok()
 }
 
 /// Runs a subscriber until it is told to end.

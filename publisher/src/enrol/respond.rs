@@ -15,11 +15,11 @@ use writ_core::{
     subject::BusSubject,
 };
 use writ_proto::log;
+use writ_telemetry::describe;
 
 use super::{Desk, Minter, rate::Rates};
 use crate::{
     accept::{self, Wish},
-    alarm::describe,
     commit::Committer,
     error::EditError,
     follow::Error,

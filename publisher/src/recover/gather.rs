@@ -27,9 +27,10 @@ use writ_proto::{
     log::{self, claimed_state},
     offer::Offer,
 };
+use writ_telemetry::describe;
 
 use super::{Error, Tool};
-use crate::{alarm::describe, track::wall_ms};
+use crate::track::wall_ms;
 
 /// Longest wait for the offers to one recall.
 const OFFERS_TIME_MAX: Duration = Duration::from_secs(10);
