@@ -11,6 +11,7 @@ mod forged;
 mod grafana;
 mod harness;
 mod import;
+mod levels;
 mod metrics;
 mod owner;
 mod ownership;
