@@ -307,9 +307,19 @@ impl Client {
 
     /// Sends and waits for the one answer.
     pub(crate) async fn request(&self, subject: &str, payload: Bytes) -> Result<Message, Error> {
+        self.request_with(subject, HeaderMap::new(), payload).await
+    }
+
+    /// The same, with headers.
+    pub(crate) async fn request_with(
+        &self,
+        subject: &str,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<Message, Error> {
         let parts = vec![Part {
             subject: subject.to_owned(),
-            headers: HeaderMap::new(),
+            headers,
             payload,
         }];
         self.exchange(parts, false, REQUEST_TIME_MAX).await

@@ -41,6 +41,7 @@ mod send;
 mod status;
 mod submit;
 mod tokens;
+mod trace;
 mod wait;
 mod whoami;
 mod why;

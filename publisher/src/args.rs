@@ -7,7 +7,7 @@ use writ_core::{
     name::Name,
 };
 
-use writ_telemetry::{AdminArgs, LogArgs};
+use writ_telemetry::{AdminArgs, LogArgs, TraceArgs};
 
 use crate::{DashboardArgs, GateArgs};
 
@@ -82,6 +82,9 @@ pub struct Args {
     /// The log
     #[command(flatten)]
     pub log: LogArgs,
+    /// Traces
+    #[command(flatten)]
+    pub trace: TraceArgs,
     /// The dashboard
     #[command(flatten)]
     pub dashboard: DashboardArgs,

@@ -43,6 +43,7 @@ mod render;
 mod run;
 mod seal;
 mod send;
+mod traces;
 mod track;
 mod trust;
 mod validate;

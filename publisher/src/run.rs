@@ -21,6 +21,7 @@ use writ_proto::{
 use writ_telemetry::{
     Admin, Readiness, describe,
     log::{self as process_log, Who},
+    trace,
 };
 
 use crate::{
@@ -40,6 +41,7 @@ use crate::{
     metrics::Meters,
     past::Past,
     registrar,
+    traces::Traces,
     track::{self, Tracking},
     trust::{Signer, Trusted},
     view::{View, Views},
@@ -157,7 +159,8 @@ pub async fn run_logged(args: Args) -> bool {
         instance: args.name.to_string(),
         cluster: None,
     };
-    process_log::start(who, &args.log);
+    process_log::start(who.clone(), &args.log);
+    trace::start(&who, &[], &args.trace);
     let ended = Box::pin(run(args)).await;
     if let Err(error) = &ended {
         tracing::error!(
@@ -165,6 +168,7 @@ pub async fn run_logged(args: Args) -> bool {
             "the publisher ended"
         );
     }
+    trace::finish().await;
     ended.is_ok()
 }
 
@@ -191,6 +195,7 @@ pub(crate) async fn run_until(
     let client = config.connect().await?;
 
     let alarms = Alarms::new(meters.clone());
+    let traces = Traces::default();
     let tracking = Tracking::new(Duration::from_secs(config.args.pulse_period_s));
     let (view_sender, view_receiver) = watch::channel(Arc::new(View::default()));
     let trusted = Trusted::new(config.trust.clone());
@@ -231,6 +236,7 @@ pub(crate) async fn run_until(
         alarms: alarms.clone(),
         meters: meters.clone(),
         behind,
+        traces: traces.clone(),
         own_name: config.args.name.clone(),
     };
     // After the log: an ack is checked under the key of its cluster's registry entry.
@@ -282,7 +288,7 @@ pub(crate) async fn run_until(
         signer.clone(),
         trusted.clone(),
         views.clone(),
-        (alarms, meters.clone()),
+        (alarms, meters.clone(), traces),
         administrators.clone(),
     );
     tasks.spawn(async move {

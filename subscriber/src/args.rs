@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::registry::CLUSTER_MIRRORS_MAX;
 use writ_core::name::{ClusterName, Region, Stage};
-use writ_telemetry::{AdminArgs, LogArgs};
+use writ_telemetry::{AdminArgs, LogArgs, TraceArgs};
 
 /// Arguments of `writ-subscriber`.
 #[derive(Debug, Clone, clap::Args)]
@@ -67,4 +67,7 @@ pub struct Args {
     /// The log
     #[command(flatten)]
     pub log: LogArgs,
+    /// Traces
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }

@@ -55,6 +55,7 @@ mod settle;
 pub mod simulation;
 pub mod slot;
 pub mod state;
+mod traces;
 mod trust;
 mod unmade;
 mod verify;

@@ -21,6 +21,7 @@ use writ_proto::{log::OpenError, trust::Trust};
 use writ_telemetry::{
     Admin, Part, Readiness,
     log::{self, Who},
+    trace,
 };
 
 use crate::{
@@ -40,6 +41,7 @@ use crate::{
     receive::Reads,
     report::Reporter,
     state::{self, StateStore},
+    traces::Traces,
     trust::{self, Trustee},
     verify::Gate,
     work::Works,
@@ -106,7 +108,13 @@ pub async fn run_logged(args: Args) -> bool {
         instance: args.identity.clone(),
         cluster: Some(args.cluster.to_string()),
     };
-    log::start(who, &args.log);
+    log::start(who.clone(), &args.log);
+    let about = [
+        ("k8s.cluster.name", args.cluster.as_str()),
+        ("deployment.environment.name", args.stage.as_str()),
+        ("writ.region", args.region.as_str()),
+    ];
+    trace::start(&who, &about, &args.trace);
     let ended = Box::pin(run(args)).await;
     if let Err(error) = &ended {
         tracing::error!(
@@ -114,6 +122,7 @@ pub async fn run_logged(args: Args) -> bool {
             "the subscriber ended"
         );
     }
+    trace::finish().await;
     ended.is_ok()
 }
 
@@ -357,6 +366,7 @@ impl Start {
             let _ = acks_in.try_send(Outgoing {
                 state,
                 ack: Some(ack),
+                spans: Vec::new(),
             });
         }
         let (kept_in, kept_now) = watch::channel(outbox::KeptNow::of(kept.clone()));
@@ -396,6 +406,7 @@ impl Start {
             verdicts,
             permitted: None,
             meters,
+            traces: Traces::default(),
         }
         .run(run.clone())
         .await;

@@ -63,7 +63,7 @@ impl Responder {
         let mut rates = Rates::new();
         while let Some(signal) = live.next().await {
             let (subject, bytes) = match signal {
-                Signal::Message { subject, bytes } => (subject, bytes),
+                Signal::Message { subject, bytes, .. } => (subject, bytes),
                 // Whoever asked asks again.
                 Signal::Gap => continue,
                 Signal::Denied(denied) => {

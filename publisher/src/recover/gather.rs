@@ -216,7 +216,7 @@ impl Gathered {
             let Ok(Some(signal)) = timeout_at(wake, live.next()).await else {
                 return;
             };
-            let Signal::Message { subject, bytes } = signal else {
+            let Signal::Message { subject, bytes, .. } = signal else {
                 continue;
             };
             match &subject {
