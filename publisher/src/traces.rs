@@ -22,11 +22,13 @@ const EDITS_MAX: usize = 1_024;
 #[derive(Clone, Default)]
 pub(crate) struct Traces(Arc<Mutex<BTreeMap<Revision, TraceParent>>>);
 
-/// The way of an edit through this publisher.
+/// The way of an edit through this publisher. A dry run has none: nothing comes of it.
 pub(crate) fn edit(submission: &Submission) -> Span {
+    if submission.dry_run {
+        return Span::none();
+    }
     let span = Span::start("edit", SpanKind::Server, Parent::Caller);
     span.set("writ.request_id", || submission.request_id.clone());
-    span.set("writ.dry_run", || submission.dry_run);
     span
 }
 

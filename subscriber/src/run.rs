@@ -140,8 +140,9 @@ pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Er
     }
     let (meters, metrics) = Meters::declare();
     let readiness = Readiness::default();
-    // A subscriber that waits for the lease is alive, and not ready.
-    let follows = readiness.await_part("lease and log");
+    // One that stands by is ready: a rollout waits for it, and then ends the one that is active.
+    let knows_lease = readiness.await_part("lease");
+    let parts = readiness.clone();
     let admin = Admin::new(metrics, readiness);
     meters.show(&admin);
     let stopped = CancellationToken::new();
@@ -158,11 +159,16 @@ pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Er
         identity: args.identity.clone(),
         duration: Duration::from_secs(args.lease_s.max(LEASE_MIN_S)),
     };
-    let lease = match lease::acquire(api.clone(), options, &shutdown).await {
+    let acquired = lease::acquire(api.clone(), options, &shutdown, |is_known| {
+        knows_lease.set(is_known);
+    });
+    let lease = match acquired.await {
         Ok(lease) => lease,
         Err(lease::Error::Ended) => return Ok(()),
         Err(error) => return Err(Error::Lease(error)),
     };
+    // Whoever is active has work to do.
+    let follows = parts.await_part("log");
     let start = Start {
         args,
         trust,

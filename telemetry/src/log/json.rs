@@ -269,6 +269,29 @@ mod tests {
     }
 
     #[test]
+    fn what_happens_within_a_span_names_it() {
+        let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        let lines = logged(None, || {
+            let place = opentelemetry::trace::SpanContext::new(
+                opentelemetry::trace::TraceId::from_hex(trace).unwrap(),
+                opentelemetry::trace::SpanId::from_hex(span).unwrap(),
+                Default::default(),
+                true,
+                Default::default(),
+            );
+            let _within = Context::new().with_remote_span_context(place).attach();
+            tracing::info!("within");
+        });
+        assert_eq!(lines[0]["trace_id"], trace);
+        assert_eq!(lines[0]["span_id"], span);
+        assert!(
+            logged(None, || tracing::info!("without"))[0]
+                .get("trace_id")
+                .is_none()
+        );
+    }
+
+    #[test]
     fn a_field_has_one_type_in_all_lines() {
         let lines = logged(None, || {
             tracing::info!(revision = 7_u64, generation = "seven", "one");

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path};
 use serde_json::Value;
 use writ_tests::http::{self, Page};
 
-use crate::harness::{PROD, run, wait_for};
+use crate::harness::{run, wait_for};
 
 async fn put(file: &Path, path: &str, body: &str) -> Page {
     http::put(address(file), path, body).await
@@ -25,11 +25,13 @@ fn address(file: &Path) -> SocketAddr {
 #[test]
 fn the_filter_of_a_process_is_exchanged_and_falls_back_and_a_bad_one_is_refused() {
     run(async |fleet| {
+        // One whose subscriber no other test ends.
+        let cluster = fleet.join().await;
         for (admin, log) in [
             ("publisher/admin".to_owned(), "publisher-1.log".to_owned()),
             (
-                format!("clusters/{PROD}/admin"),
-                format!("{PROD}.subscriber.log"),
+                format!("clusters/{cluster}/admin"),
+                format!("{cluster}.subscriber.log"),
             ),
         ] {
             let (admin, log) = (fleet.dir.join(admin), fleet.dir.join("logs").join(log));

@@ -76,6 +76,8 @@ async fn no_secret_of_a_fleet_is_in_any_log_when_everything_is_logged() {
         let (path, text) = texts.iter().find(|(path, _)| path.ends_with(name)).unwrap();
         let read = text.lines().map(|line| read_line(path, line));
         let lines: Vec<Value> = read.collect();
+        // Nothing was said of a collector, and so there is none.
+        assert!(!text.contains("spans are recorded"));
         assert!(lines.len() > 100, "{name} has {} lines", lines.len());
         for line in &lines {
             assert_eq!(line["component"], component, "{line}");
