@@ -377,7 +377,9 @@ mod tests {
         let (tell, mut known) = tokio::sync::watch::channel(None);
         let own = api.clone();
         let standing_by = tokio::spawn(async move {
-            let known = |is_known| drop(tell.send_replace(Some(is_known)));
+            let known = |is_known| {
+                let _ = tell.send_replace(Some(is_known));
+            };
             acquire(own, options, &CancellationToken::new(), known).await
         });
         let mut until = async |wanted| {

@@ -30,7 +30,11 @@ use writ_sandbox::{
 };
 use writ_tests::wait::within;
 
-use crate::collector::Collector;
+use self::collector::Collector;
+
+// Below this one, so that whoever uses the harness has it.
+#[path = "collector.rs"]
+pub(crate) mod collector;
 
 /// How long anything may take; these machines are shared.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);

@@ -5,7 +5,6 @@ mod api;
 mod apply;
 mod bad_input;
 mod bulk;
-mod collector;
 mod drift;
 mod events;
 mod forged;

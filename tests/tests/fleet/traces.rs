@@ -7,10 +7,7 @@ use tokio::time::Instant;
 use tonic::{Request, metadata::MetadataValue};
 use writ_proto::v1::ApplyRequest;
 
-use crate::{
-    collector::Seen,
-    harness::{LIMIT, Shared, policy, role, run, wait_for},
-};
+use crate::harness::{LIMIT, Shared, collector::Seen, policy, role, run, wait_for};
 
 /// Two clusters that no other test does anything to.
 type Two = [String; 2];
@@ -122,7 +119,7 @@ fn an_edit_is_one_trace_from_the_call_to_the_ack() {
         begins_where_nobody_has_one(fleet, two).await;
         goes_on_in_the_callers(fleet, two).await;
         is_not_made_of_garbage(fleet, two).await;
-        is_linked_where_it_was_read_later(fleet, two).await;
+        Box::pin(is_linked_where_it_was_read_later(fleet, two)).await;
         costs_nothing_without_a_collector(fleet, two).await;
     });
 }

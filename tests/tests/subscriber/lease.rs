@@ -32,7 +32,9 @@ async fn a_second_subscriber_stands_by_until_the_first_ends_or_falls_silent() {
     let (tell, known) = watch::channel(false);
     let mut second = tokio::spawn(async move {
         let never = CancellationToken::new();
-        let known = |is_known| drop(tell.send_replace(is_known));
+        let known = |is_known| {
+            let _ = tell.send_replace(is_known);
+        };
         lease::acquire(api, candidate("b"), &never, known).await
     });
     // Longer than the lease lasts: only renewals keep the second one out.
