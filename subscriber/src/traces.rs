@@ -45,10 +45,41 @@ pub(crate) enum Came {
 /// The traces of edits that are on their way through this cluster.
 #[derive(Debug, Default)]
 pub(crate) struct Traces {
-    received: BTreeMap<Revision, Span>,
+    received: BTreeMap<Revision, Received>,
     under_way: BTreeMap<Key, Span>,
     /// Ended, and not acked.
     unsaid: VecDeque<Span>,
+}
+
+/// How an edit came here. A span is made of it when something is done for it: every cluster of a scope hears of every
+/// policy of the scope, and most may not be for it.
+#[derive(Debug)]
+struct Received {
+    generation: Generation,
+    came: Came,
+    subject: BusSubject,
+    place: TraceParent,
+    since: SystemTime,
+    until: SystemTime,
+    span: Option<Span>,
+}
+
+impl Received {
+    fn span(&mut self, revision: Revision) -> &Span {
+        self.span.get_or_insert_with(|| {
+            let parent = match self.came {
+                Came::Live => Parent::Remote(self.place),
+                Came::Read => Parent::Long(self.place),
+            };
+            let span = Span::start_at("receive", SpanKind::Consumer, parent, Some(self.since));
+            span.set("messaging.system", || "nats");
+            span.set("messaging.destination.name", || self.subject.to_string());
+            span.set("writ.revision", || revision.to_string());
+            span.set("writ.generation", || number(self.generation.0));
+            span.end_at(self.until);
+            span
+        })
+    }
 }
 
 impl Traces {
@@ -63,23 +94,17 @@ impl Traces {
             return;
         };
         // Of several scopes, the first event that brings an edit.
-        if self.received.contains_key(&taken.revision) {
-            return;
-        }
-        let parent = match came {
-            Came::Live => Parent::Remote(*place),
-            Came::Read => Parent::Long(*place),
-        };
-        let span = Span::start_at("receive", SpanKind::Consumer, parent, Some(since));
-        span.set("messaging.system", || "nats");
-        span.set("messaging.destination.name", || subject.to_string());
-        span.set("writ.revision", || taken.revision.to_string());
-        span.set("writ.generation", || number(taken.generation.0));
-        span.end();
-        if !span.is_traced() {
-            return;
-        }
-        self.received.insert(taken.revision, span);
+        self.received
+            .entry(taken.revision)
+            .or_insert_with(|| Received {
+                generation: taken.generation,
+                came,
+                subject: subject.clone(),
+                place: *place,
+                since,
+                until: SystemTime::now(),
+                span: None,
+            });
         if self.received.len() > EDITS_REMEMBERED_MAX {
             self.received.pop_first();
         }
@@ -90,9 +115,13 @@ impl Traces {
         let (Action::Apply { key, past, .. } | Action::Remove { key, past }) = action else {
             return Span::none();
         };
-        let Some(received) = self.received.get(&past.word) else {
+        let Some(received) = self.received.get_mut(&past.word) else {
             return Span::none();
         };
+        let received = received.span(past.word);
+        if !received.is_traced() {
+            return Span::none();
+        }
         let span = Span::start("apply", SpanKind::Internal, Parent::Span(received));
         span.set("writ.kind", || key.0.to_string());
         span.set("writ.name", || key.1.to_string());

@@ -102,7 +102,8 @@ async fn garbage_is_no_place_and_the_message_is_what_it_is() {
         String::new(),
         good.to_uppercase(),
         good.replace("00-07", "01-07"),
-        "0".repeat(500_000),
+        // The server stores no headers above 64 KiB.
+        "0".repeat(60_000),
     ] {
         let mut headers = HeaderMap::new();
         headers.insert(HEADER, garbage.as_str());

@@ -124,6 +124,13 @@ impl Span {
         }
     }
 
+    /// Ended then.
+    pub fn end_at(&self, ended: SystemTime) {
+        if let Some(context) = &self.0 {
+            context.span().end_with_timestamp(ended);
+        }
+    }
+
     /// Does something within it, so that what is logged meanwhile names it.
     pub async fn within<F: Future>(&self, work: F) -> F::Output {
         match &self.0 {
