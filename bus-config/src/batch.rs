@@ -17,11 +17,12 @@ use async_nats::HeaderMap;
 use bytes::Bytes;
 use serde::Deserialize;
 use uuid::Uuid;
-use writ_core::subject::BusSubject;
+use writ_core::{subject::BusSubject, trace::TraceParent};
 
 use crate::{
     api::{self, ApiError, code},
     connection::{Client, Error, Part},
+    places,
 };
 
 /// Most messages in a batch; the server's own limit (`streamMaxAtomicBatchSize`).
@@ -83,6 +84,8 @@ pub struct Batch {
     messages: Vec<Message>,
     /// Nothing: a batch without a root.
     root_expected: Option<u64>,
+    /// Of each message the step of a trace that it comes from; empty where none has one.
+    places: Vec<Option<TraceParent>>,
 }
 
 /// What became of a batch.
@@ -130,6 +133,7 @@ impl Batch {
         Ok(Batch {
             messages,
             root_expected: Some(root_expected),
+            places: Vec::new(),
         })
     }
 
@@ -143,7 +147,15 @@ impl Batch {
         Ok(Batch {
             messages,
             root_expected: None,
+            places: Vec::new(),
         })
+    }
+
+    /// The same messages, each with the step of a trace that it comes from, in their order: a header, beside what
+    /// is signed.
+    #[must_use]
+    pub fn traced(self, places: Vec<Option<TraceParent>>) -> Batch {
+        Batch { places, ..self }
     }
 
     /// `parts` are all but the root.
@@ -191,6 +203,8 @@ impl Batch {
             let mut headers = HeaderMap::new();
             headers.insert("Nats-Batch-Id", id.as_str());
             headers.insert("Nats-Batch-Sequence", (position + 1).to_string());
+            let place = self.places.get(position).copied().flatten();
+            places::write(&mut headers, place.as_slice());
             if position == last {
                 headers.insert("Nats-Batch-Commit", "1");
                 if let Some(expected) = self.root_expected {

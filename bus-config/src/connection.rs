@@ -49,10 +49,6 @@ const SUBSCRIPTION_MESSAGES_MAX: usize = 2 * crate::batch::MESSAGES_MAX;
 /// Most violations that wait for a reader of [`Client::denials`]; older ones are then dropped.
 const DENIALS_WAITING_MAX: usize = 64;
 
-/// What a program of Writ logs where nobody says otherwise: the library beneath has a line for every
-/// message that a reader is too slow for, which is told here once a second.
-pub const LOG_FILTER: &str = "info,async_nats=warn";
-
 /// Time between two lines about a reader that is too slow.
 const SLOW_LOG_PERIOD: Duration = Duration::from_secs(1);
 
@@ -311,9 +307,19 @@ impl Client {
 
     /// Sends and waits for the one answer.
     pub(crate) async fn request(&self, subject: &str, payload: Bytes) -> Result<Message, Error> {
+        self.request_with(subject, HeaderMap::new(), payload).await
+    }
+
+    /// The same, with headers.
+    pub(crate) async fn request_with(
+        &self,
+        subject: &str,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<Message, Error> {
         let parts = vec![Part {
             subject: subject.to_owned(),
-            headers: HeaderMap::new(),
+            headers,
             payload,
         }];
         self.exchange(parts, false, REQUEST_TIME_MAX).await

@@ -14,6 +14,7 @@ use writ_core::subject::BusSubject;
 use crate::{
     api,
     connection::{Client, Error},
+    places,
     read::Stored,
     streams::Stream,
 };
@@ -242,6 +243,7 @@ impl Consumer {
                     subject,
                     sequence,
                     bytes: message.payload.clone(),
+                    places: places::read(message.headers.as_ref()),
                 },
                 pending,
             },

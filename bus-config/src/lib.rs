@@ -31,6 +31,7 @@ mod consumer;
 mod denial;
 mod error;
 mod login;
+mod places;
 mod requests;
 
 pub use connection::{Client, Options, connect};

@@ -6,6 +6,7 @@
 //! slow) is reported as [`Signal::Gap`]; what waits for a slow reader is bounded.
 //! Never: promises that a message arrives. Whoever listens compares with the log.
 
+use async_nats::HeaderMap;
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, stream::SelectAll};
 use serde::Deserialize;
@@ -14,11 +15,13 @@ use writ_core::{
     name::{Region, Stage},
     scope::Feed,
     subject::{BusSubject, Sender},
+    trace::TraceParent,
 };
 
 use crate::{
     api,
     connection::{Action, Client, Denied, Error},
+    places,
 };
 
 /// What a live subscription has to say.
@@ -30,6 +33,8 @@ pub enum Signal {
         subject: BusSubject,
         /// Its payload.
         bytes: Bytes,
+        /// The steps of traces that it comes from, as whoever sent it says.
+        places: Vec<TraceParent>,
     },
     /// Messages may have been lost before this point.
     Gap,
@@ -139,8 +144,13 @@ impl Live {
         self.since_gap = self.since_gap.saturating_add(1);
         match BusSubject::parse(&message.subject) {
             Ok(subject) => {
+                let places = places::read(message.headers.as_ref());
                 let bytes = message.payload;
-                Some(Signal::Message { subject, bytes })
+                Some(Signal::Message {
+                    subject,
+                    bytes,
+                    places,
+                })
             }
             Err(error) => {
                 tracing::debug!("a live message is passed over: {error}");
@@ -186,8 +196,20 @@ struct AckStored {
 /// Stores an acknowledgement and returns its place in the stream. After an error it may be stored or
 /// not; sending the same bytes again is harmless.
 pub async fn publish_ack(client: &Client, sender: &Sender, bytes: Bytes) -> Result<u64, Error> {
+    publish_traced_ack(client, sender, bytes, &[]).await
+}
+
+/// The same; `places` are the steps of traces that it comes from.
+pub async fn publish_traced_ack(
+    client: &Client,
+    sender: &Sender,
+    bytes: Bytes,
+    places: &[TraceParent],
+) -> Result<u64, Error> {
     let subject = BusSubject::Ack(sender.clone()).to_string();
-    let answer = client.request(&subject, bytes).await?;
+    let mut headers = HeaderMap::new();
+    places::write(&mut headers, places);
+    let answer = client.request_with(&subject, headers, bytes).await?;
     let stored: AckStored = api::read_answer(&subject, &answer.payload)?.map_err(Error::from)?;
     Ok(stored.seq)
 }

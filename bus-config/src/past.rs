@@ -182,6 +182,7 @@ fn read_stored(message: &async_nats::Message) -> Result<Stored, Error> {
             .parse()
             .map_err(|_| unreadable("the sequence is not a number".to_owned()))?,
         bytes: Bytes::clone(&message.payload),
+        places: Vec::new(),
     })
 }
 

@@ -10,11 +10,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
-use writ_core::subject::BusSubject;
+use writ_core::{subject::BusSubject, trace::TraceParent};
 
 use crate::{
     api::{self, code},
     connection::{Client, Error},
+    places,
     streams::{LOG, Stream},
 };
 
@@ -40,6 +41,9 @@ pub struct Stored {
     pub sequence: u64,
     /// Its payload.
     pub bytes: Bytes,
+    /// The steps of traces that it comes from, as whoever sent it says; of what the stream's leader was asked
+    /// for, none.
+    pub places: Vec<TraceParent>,
 }
 
 /// Reads the newest message of a subject of the log; `None` where the server that answered has none.
@@ -82,6 +86,7 @@ pub async fn get(client: &Client, subject: &BusSubject, via: Via) -> Result<Opti
     Ok(Some(Stored {
         subject: subject.clone(),
         sequence,
+        places: places::read(answer.headers.as_ref()),
         bytes: answer.payload,
     }))
 }
@@ -234,5 +239,6 @@ fn read_message(
         subject,
         sequence: message.seq,
         bytes: bytes.into(),
+        places: Vec::new(),
     })
 }

@@ -130,7 +130,7 @@ pub(crate) async fn run(
         Command::Sandbox(Sandbox::Down(args)) => sandbox::down(args, console).await,
         Command::Demo(args) => Box::pin(sandbox::demo(args, console, interrupt)).await,
         Command::Recover(args) => {
-            log_to_stderr();
+            args.start_log();
             match Box::pin(writ_publisher::recover::run(*args)).await {
                 Ok(report) => {
                     console.write(&report.text());
@@ -158,18 +158,21 @@ pub(crate) async fn run(
         }
         Command::Keys(command) => keys::run(command, global, console, interrupt).await,
         Command::Publisher(args) => {
-            log_to_stderr();
-            Box::pin(writ_publisher::run(*args))
-                .await
-                .map_err(|error| failed("the publisher ended", error))?;
-            Ok(Exit::Done)
+            // The log says why it ended, in the form that was asked for.
+            let is_in_order = Box::pin(writ_publisher::run_logged(*args)).await;
+            Ok(if is_in_order {
+                Exit::Done
+            } else {
+                Exit::Failed
+            })
         }
         Command::Subscriber(args) => {
-            log_to_stderr();
-            Box::pin(writ_subscriber::run::run(*args))
-                .await
-                .map_err(|error| failed("the subscriber ended", error))?;
-            Ok(Exit::Done)
+            let is_in_order = Box::pin(writ_subscriber::run::run_logged(*args)).await;
+            Ok(if is_in_order {
+                Exit::Done
+            } else {
+                Exit::Failed
+            })
         }
     }
 }
@@ -179,16 +182,4 @@ fn failed(what: &'static str, error: impl std::error::Error + Send + Sync + 'sta
         what,
         source: Box::new(error),
     }
-}
-
-/// A child's log is its standard error, which the fleet keeps in a file.
-fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("WRIT_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(writ_publisher::LOG_FILTER));
-    // Only a second call in one process fails, and then logs are written already.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(false)
-        .with_writer(std::io::stderr)
-        .try_init();
 }

@@ -41,6 +41,7 @@ mod send;
 mod status;
 mod submit;
 mod tokens;
+mod trace;
 mod wait;
 mod whoami;
 mod why;
@@ -126,7 +127,7 @@ async fn dispatch(
         Command::Cluster(args) => cluster::run(args, global, console, interrupt).await,
         Command::History(args) => history::run(args, global, console, interrupt).await,
         Command::Diff(args) => diff::run(args, global, console, interrupt).await,
-        Command::Rollback(args) => rollback::run(args, global, console, interrupt).await,
+        Command::Rollback(args) => Box::pin(rollback::run(args, global, console, interrupt)).await,
         Command::Render(args) => render::run(args, global, console, interrupt).await,
         Command::Import(args) => import::run(args, console, interrupt).await,
         Command::Login(args) => login::login(&args, global, console, interrupt).await,

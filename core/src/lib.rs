@@ -31,5 +31,6 @@ pub mod root;
 pub mod scope;
 pub mod secret_file;
 pub mod subject;
+pub mod trace;
 pub mod tracker;
 pub mod trust;

@@ -14,9 +14,9 @@ use writ_core::{
     edit::Kind,
     tracker::{Liveness, Now, Tracker},
 };
+use writ_telemetry::describe;
 
 use crate::{
-    alarm::describe,
     follow,
     metrics::{BusStream, Meters},
     view::View,

@@ -9,6 +9,7 @@ use std::{
 };
 
 use writ_core::subject::BusSubject;
+use writ_telemetry::describe;
 
 use crate::metrics::Meters;
 
@@ -72,18 +73,6 @@ impl Alarms {
             tracing::error!(alarm = category, %subject, total, "a message is not believed: {causes}");
         }
     }
-}
-
-/// An error with its causes, for one line of the log.
-pub(crate) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

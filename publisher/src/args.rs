@@ -7,7 +7,7 @@ use writ_core::{
     name::Name,
 };
 
-use writ_telemetry::AdminArgs;
+use writ_telemetry::{AdminArgs, LogArgs, TraceArgs};
 
 use crate::{DashboardArgs, GateArgs};
 
@@ -79,6 +79,12 @@ pub struct Args {
     /// Metrics and probes
     #[command(flatten)]
     pub admin: AdminArgs,
+    /// The log
+    #[command(flatten)]
+    pub log: LogArgs,
+    /// Traces
+    #[command(flatten)]
+    pub trace: TraceArgs,
     /// The dashboard
     #[command(flatten)]
     pub dashboard: DashboardArgs,

@@ -13,8 +13,9 @@ use tokio::{
 use writ_bus::{Client, live};
 use writ_core::{beat::Beat, name::Name};
 use writ_proto::log;
+use writ_telemetry::describe;
 
-use crate::{alarm::describe, hear::HeardBeat, track, trust::Signer, view::Views};
+use crate::{hear::HeardBeat, track, trust::Signer, view::Views};
 
 /// What beats.
 pub(crate) struct Heart {

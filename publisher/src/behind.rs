@@ -19,8 +19,9 @@ use writ_core::{
     subject::BusSubject,
 };
 use writ_proto::log;
+use writ_telemetry::describe;
 
-use crate::{alarm::describe, trust::Trusted, view::Broken};
+use crate::{trust::Trusted, view::Broken};
 
 /// The watch over the log's end. Clones share it.
 #[derive(Clone)]

@@ -17,9 +17,9 @@ use writ_proto::{
     log::{self, OpenError},
     trust::{Trust, TrustBundle},
 };
+use writ_telemetry::describe;
 
 use crate::{
-    alarm::describe,
     trust::{Signer, Trusted},
     view::{Broken, View, Views},
 };

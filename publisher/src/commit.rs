@@ -8,7 +8,11 @@
 //! [`EditError::CutOff`] means that it is not. A batch that is refused as a whole is taken apart, so that
 //! the one edit that does not fit is refused alone.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{StreamExt as _, stream};
 use tokio::{
@@ -17,10 +21,14 @@ use tokio::{
 };
 use writ_bus::Client;
 use writ_core::{access::Administrators, edit::Intent, revision::Revision};
+use writ_telemetry::{
+    describe,
+    trace::{self, Span},
+};
 
 use crate::{
     accept::Submission,
-    alarm::{Alarms, describe},
+    alarm::Alarms,
     answer::Answer,
     current::Leader,
     draft::{Draft, Verdict, judge_dry_run},
@@ -30,6 +38,7 @@ use crate::{
     metrics::Meters,
     seal,
     send::{Fate, RETRY_DELAY_MAX, Sender, pause},
+    traces::{self, Traces},
     track,
     trust::{Signer, Trusted},
     validate::{self, Validated},
@@ -71,6 +80,8 @@ pub(crate) struct Committer {
 /// An edit that waits for its answer.
 struct Waiting {
     validated: Validated,
+    /// Its way through this publisher.
+    span: Span,
     until: Instant,
     /// A batch that held it was refused as a whole: it is tried without others.
     alone: bool,
@@ -92,7 +103,7 @@ impl Committer {
         signer: Signer,
         trusted: Trusted,
         views: Views,
-        (alarms, meters): (Alarms, Meters),
+        (alarms, meters, traces): (Alarms, Meters, Traces),
         administrators: Arc<Administrators>,
     ) -> (Committer, Rounds) {
         let histories = Arc::new(Histories::new(client.clone(), trusted.clone(), alarms));
@@ -123,6 +134,7 @@ impl Committer {
             },
             views,
             meters,
+            traces,
             conflicts: 0,
             last_won: None,
         };
@@ -132,7 +144,9 @@ impl Committer {
     /// Validates and commits. Goes on when the caller goes away: an edit that was begun is ended.
     pub(crate) async fn submit(&self, submission: Submission) -> Result<Answer, EditError> {
         let is_dry_run = submission.dry_run;
-        let result = self.queue(submission).await;
+        let span = traces::edit(&submission);
+        let result = span.within(self.queue(submission, &span)).await;
+        traces::edited(&span, &result);
         self.meters.edit(is_dry_run, &result);
         result
     }
@@ -142,7 +156,7 @@ impl Committer {
         EDITS_WAITING_MAX - self.places.available_permits()
     }
 
-    async fn queue(&self, submission: Submission) -> Result<Answer, EditError> {
+    async fn queue(&self, submission: Submission, span: &Span) -> Result<Answer, EditError> {
         let limit = EDITS_WAITING_MAX;
         let place = self.places.clone().try_acquire_owned();
         let place = place.map_err(|_| EditError::TooMany { limit })?;
@@ -154,6 +168,7 @@ impl Committer {
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting {
             validated,
+            span: span.clone(),
             until: Instant::now() + EDIT_TIME_MAX,
             alone: false,
             answer,
@@ -202,6 +217,19 @@ async fn find_past(
     }
 }
 
+/// The spans of the edits of a batch, by revision; of those that are traced.
+fn spans(decided: &[Decided]) -> BTreeMap<Revision, Span> {
+    let stored = |(edit, answer): &'_ Decided| {
+        let answer = answer.as_ref().ok().filter(|answer| !answer.unchanged)?;
+        let span = traces::commit(&edit.span, answer, decided.len());
+        span.place().map(|_| (answer.revision, span))
+    };
+    match trace::is_on() {
+        true => decided.iter().filter_map(stored).collect(),
+        false => BTreeMap::new(),
+    }
+}
+
 /// Makes a batch of what waits, over and over.
 pub(crate) struct Rounds {
     signer: Signer,
@@ -213,6 +241,7 @@ pub(crate) struct Rounds {
     sender: Sender,
     views: Views,
     meters: Meters,
+    traces: Traces,
     /// Batches in a row that lost against another publisher's.
     conflicts: u32,
     /// The last batch that won.
@@ -272,8 +301,16 @@ impl Rounds {
         let Some(group) = draft.into_group() else {
             return self.answer_if_current(decided, &view).await;
         };
-        match seal::seal(group, view.revision(), view.root_sequence, &key) {
-            Ok(sealed) => self.commit(sealed, decided, &view).await,
+        let spans = spans(&decided);
+        let place = |revision| spans.get(&revision).and_then(Span::place);
+        match seal::seal(group, view.revision(), view.root_sequence, &key, place) {
+            Ok(sealed) => {
+                for (revision, span) in &spans {
+                    span.place()
+                        .inspect(|place| self.traces.open(*revision, *place));
+                }
+                self.commit(sealed, decided, &view, spans).await;
+            }
             Err(invalid) => self.refuse(EditError::TooLarge(invalid), decided),
         }
     }
@@ -345,7 +382,13 @@ impl Rounds {
             .await
     }
 
-    async fn commit(&mut self, sealed: seal::Sealed, decided: Vec<Decided>, built_on: &View) {
+    async fn commit(
+        &mut self,
+        sealed: seal::Sealed,
+        decided: Vec<Decided>,
+        built_on: &View,
+        spans: BTreeMap<Revision, Span>,
+    ) {
         failpoint::hit(Step::Sealed);
         let now = Instant::now();
         let earliest = decided.iter().map(|(edit, _)| edit.until).min();
@@ -353,6 +396,9 @@ impl Rounds {
         let revision = sealed.revision;
         let fate = self.sender.send(sealed, built_on, deadline).await;
         self.meters.batch(&fate, decided.len(), now.elapsed());
+        for span in spans.values() {
+            traces::committed(span, &fate);
+        }
         match fate {
             Fate::Committed => {
                 failpoint::hit(Step::Stored);

@@ -14,9 +14,9 @@ use writ_bus::{
     streams::Stream,
 };
 use writ_core::subject::BusSubject;
+use writ_telemetry::describe;
 
 use crate::{
-    alarm::describe,
     error::EditError,
     send::{RETRY_DELAY_MAX, pause},
     view::{READ_WAIT_MAX, View, Views},

@@ -25,9 +25,10 @@ use writ_core::{
     tracker::{Committed, read_manifest},
 };
 use writ_proto::log;
+use writ_telemetry::describe;
 
 use crate::{
-    alarm::{Alarms, describe},
+    alarm::Alarms,
     behind::Behind,
     track::Tracking,
     trust::Trusted,

@@ -10,7 +10,7 @@ use writ_bus::{
     Client,
     live::{self, Live, Signal},
     log::{self as bus_log, Entry},
-    read,
+    read::{self, Stored},
     streams::Stream,
 };
 use writ_core::{
@@ -30,6 +30,7 @@ use crate::{
     behind::Behind,
     follow::Error,
     metrics::{AckOutcome, Meters},
+    traces::Traces,
     track::{Tracking, wall_ms},
     trust::Trusted,
 };
@@ -58,6 +59,7 @@ pub(crate) struct Ear {
     pub(crate) alarms: Alarms,
     pub(crate) meters: Meters,
     pub(crate) behind: Behind,
+    pub(crate) traces: Traces,
     pub(crate) own_name: Name,
 }
 
@@ -91,7 +93,7 @@ impl Ear {
             match entry? {
                 Entry::Message(stored) => {
                     let is_live = *caught_up.borrow();
-                    self.take_ack(&stored.subject, &stored.bytes, is_live);
+                    self.take_ack(&stored, is_live);
                 }
                 Entry::CaughtUp => {
                     caught_up.send_replace(true);
@@ -113,7 +115,7 @@ impl Ear {
         let mut last = LastBeats::default();
         while let Some(signal) = live.next().await {
             match signal {
-                Signal::Message { subject, bytes } => match &subject {
+                Signal::Message { subject, bytes, .. } => match &subject {
                     BusSubject::Pulse(sender) => self.take_pulse(&subject, sender, &bytes).await,
                     BusSubject::Beat => self.take_beat(&bytes, &mut last, &beats),
                     _ => {}
@@ -126,7 +128,8 @@ impl Ear {
         Err(Error::Ended)
     }
 
-    fn take_ack(&self, subject: &BusSubject, bytes: &[u8], is_live: bool) {
+    fn take_ack(&self, stored: &Stored, is_live: bool) {
+        let (subject, bytes) = (&stored.subject, &*stored.bytes);
         let BusSubject::Ack(sender) = subject else {
             return;
         };
@@ -148,6 +151,8 @@ impl Ear {
                     self.tracking
                         .ask(|tracker, _| (tracker.progress(ack), tracker.drift(ack)))
                 });
+                let traced = is_live && self.traces.concern(&stored.places);
+                let edits = traced.then(|| opened.value.edits.clone());
                 let taken = self.tracking.ack(opened.value, is_live);
                 if is_live {
                     self.meters.ack(outcome(&taken));
@@ -157,6 +162,10 @@ impl Ear {
                     if taken.is_ok() {
                         self.tracking.journal.ack(sender, progress, drift);
                     }
+                }
+                if let (Some(edits), Ok(_)) = (edits, &taken) {
+                    let cluster = &sender.cluster;
+                    self.traces.acknowledged(cluster, &edits, &stored.places);
                 }
                 if let Err(refused) = taken {
                     tracing::debug!(
@@ -228,7 +237,7 @@ impl Ear {
         let subject = BusSubject::Ack(sender.clone());
         let read = read::last_by_subject(&self.client, Stream::Acks, &subject);
         match tokio::time::timeout(REREAD_TIME_MAX, read).await {
-            Ok(Ok(Some(stored))) => self.take_ack(&subject, &stored.bytes, true),
+            Ok(Ok(Some(stored))) => self.take_ack(&stored, true),
             Ok(Ok(None)) | Err(_) => {}
             Ok(Err(error)) => tracing::debug!("an ack can't be read again: {error}"),
         }

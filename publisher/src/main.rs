@@ -1,5 +1,7 @@
 //! The publisher as a program of its own.
 
+use std::process::ExitCode;
+
 use clap::Parser as _;
 
 /// Takes edits of policies and clusters, and carries them to the fleet
@@ -11,11 +13,9 @@ struct Command {
 }
 
 #[tokio::main]
-async fn main() -> std::process::ExitCode {
-    let args = Command::parse().args;
-    let filter = tracing_subscriber::EnvFilter::try_from_env("WRIT_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(writ_publisher::LOG_FILTER));
-    let log = tracing_subscriber::fmt().with_env_filter(filter);
-    log.with_writer(std::io::stderr).init();
-    writ_publisher::run_to_exit(args).await
+async fn main() -> ExitCode {
+    match writ_publisher::run_logged(Command::parse().args).await {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
 }

@@ -1,9 +1,6 @@
 //! The publisher from start to end: config, connect, follow until caught up, serve, beat.
 
-use std::{
-    future::Future, io, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -21,11 +18,15 @@ use writ_proto::{
     log::{self, OpenError},
     trust::Trust,
 };
-use writ_telemetry::{Admin, Readiness};
+use writ_telemetry::{
+    Admin, Readiness, describe,
+    log::{self as process_log, Who},
+    trace,
+};
 
 use crate::{
     Args, admin,
-    alarm::{Alarms, describe},
+    alarm::Alarms,
     api::{self, Api},
     audit::{self, Audit},
     beat::Heart,
@@ -40,6 +41,7 @@ use crate::{
     metrics::Meters,
     past::Past,
     registrar,
+    traces::Traces,
     track::{self, Tracking},
     trust::{Signer, Trusted},
     view::{View, Views},
@@ -149,15 +151,25 @@ pub async fn run(args: Args) -> Result<(), Error> {
     run_until(args, ended).await
 }
 
-/// Runs a publisher as [`run`] does, and logs why it ended, with all causes.
-pub async fn run_to_exit(args: Args) -> ExitCode {
-    match run(args).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{}", describe(&error));
-            ExitCode::FAILURE
-        }
+/// Begins to log and runs a publisher as [`run`] does. Answers whether it ended in order; why it did not is
+/// logged, with all causes.
+pub async fn run_logged(args: Args) -> bool {
+    let who = Who {
+        component: "publisher",
+        instance: args.name.to_string(),
+        cluster: None,
+    };
+    process_log::start(who.clone(), &args.log);
+    trace::start(&who, &[], &args.trace);
+    let ended = Box::pin(run(args)).await;
+    if let Err(error) = &ended {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "the publisher ended"
+        );
     }
+    trace::finish().await;
+    ended.is_ok()
 }
 
 /// Runs a publisher until `ended` resolves.
@@ -183,6 +195,7 @@ pub(crate) async fn run_until(
     let client = config.connect().await?;
 
     let alarms = Alarms::new(meters.clone());
+    let traces = Traces::default();
     let tracking = Tracking::new(Duration::from_secs(config.args.pulse_period_s));
     let (view_sender, view_receiver) = watch::channel(Arc::new(View::default()));
     let trusted = Trusted::new(config.trust.clone());
@@ -223,6 +236,7 @@ pub(crate) async fn run_until(
         alarms: alarms.clone(),
         meters: meters.clone(),
         behind,
+        traces: traces.clone(),
         own_name: config.args.name.clone(),
     };
     // After the log: an ack is checked under the key of its cluster's registry entry.
@@ -274,7 +288,7 @@ pub(crate) async fn run_until(
         signer.clone(),
         trusted.clone(),
         views.clone(),
-        (alarms, meters.clone()),
+        (alarms, meters.clone(), traces),
         administrators.clone(),
     );
     tasks.spawn(async move {

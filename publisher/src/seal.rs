@@ -7,6 +7,7 @@ use writ_core::{
     envelope::SigningKey,
     hash::Hash,
     revision::Revision,
+    trace::TraceParent,
 };
 use writ_proto::log;
 
@@ -21,7 +22,7 @@ pub(crate) struct Sealed {
 }
 
 /// Builds and signs the batch of a group on a state whose root, at `built_on`, is at `root_sequence` of
-/// the stream.
+/// the stream. `place`: the step of a trace that an edit's events come from.
 ///
 /// # Errors
 /// [`Invalid`] where it does not fit: a message over 1 MB, or more than 1,000 messages.
@@ -30,6 +31,7 @@ pub(crate) fn seal(
     built_on: Revision,
     root_sequence: u64,
     key: &SigningKey,
+    place: impl Fn(Revision) -> Option<TraceParent>,
 ) -> Result<Sealed, Invalid> {
     let built = group.finish();
     // Before the signatures, which take time.
@@ -37,6 +39,12 @@ pub(crate) fn seal(
         return Err(Invalid::Messages(built.messages.len()));
     }
     let (mut messages, mut claims, mut root) = (Vec::new(), Vec::new(), Hash([0; 32]));
+    // Of events alone: nobody goes on from what the others say.
+    let of_event = |message: &Message| match message {
+        Message::Event(event) => place(event.revision),
+        _ => None,
+    };
+    let places: Vec<_> = built.messages.iter().map(of_event).collect();
     for message in &built.messages {
         let sealed = log::seal_message(message, key);
         match message {
@@ -55,7 +63,10 @@ pub(crate) fn seal(
         });
     }
     Ok(Sealed {
-        batch: batch::Batch::new(messages, root_sequence)?,
+        batch: match places.iter().any(Option::is_some) {
+            true => batch::Batch::new(messages, root_sequence)?.traced(places),
+            false => batch::Batch::new(messages, root_sequence)?,
+        },
         revision: built.next.revision(),
         attempt: Attempt::new(built_on, root, claims),
     })

@@ -16,9 +16,9 @@ use writ_core::{
     subject::BusSubject,
 };
 use writ_proto::log;
+use writ_telemetry::describe;
 
 use crate::{
-    alarm::describe,
     current,
     error::EditError,
     failpoint::{self, Step},

@@ -13,8 +13,9 @@ use writ_core::{
     subject::BusSubject,
 };
 use writ_proto::{log::OpenError, trust::Trust};
+use writ_telemetry::describe;
 
-use crate::{alarm::describe, keys, view::Broken};
+use crate::{keys, view::Broken};
 
 /// How often the file of the signing key is looked at: whoever rotates waits for that.
 const LOOK_PERIOD: Duration = Duration::from_millis(500);

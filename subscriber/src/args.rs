@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::registry::CLUSTER_MIRRORS_MAX;
 use writ_core::name::{ClusterName, Region, Stage};
-use writ_telemetry::AdminArgs;
+use writ_telemetry::{AdminArgs, LogArgs, TraceArgs};
 
 /// Arguments of `writ-subscriber`.
 #[derive(Debug, Clone, clap::Args)]
@@ -64,4 +64,10 @@ pub struct Args {
     /// Metrics and probes
     #[command(flatten)]
     pub admin: AdminArgs,
+    /// The log
+    #[command(flatten)]
+    pub log: LogArgs,
+    /// Traces
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }

@@ -16,7 +16,23 @@ use writ_core::{
     subject::BusSubject,
 };
 
-use crate::{evidence::Evidence, verify::Gate};
+use crate::{evidence::Evidence, traces::Taken, verify::Gate};
+
+/// What an answer was, where whoever asked goes on from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// A root, which states this version of the trust bundle.
+    Trust(u64),
+    /// An event.
+    Event(Taken),
+}
+
+fn taken(event: &Event) -> Taken {
+    Taken {
+        revision: event.revision,
+        generation: event.generation,
+    }
+}
 
 /// Whom messages concern.
 pub(crate) struct Intake<'a> {
@@ -28,7 +44,7 @@ pub(crate) struct Intake<'a> {
 }
 
 impl Intake<'_> {
-    /// Takes a beat or a live event.
+    /// Takes a beat or a live event. Answers which event it was.
     ///
     /// # Errors
     /// [`Ignored`]: it was believed, and changed nothing.
@@ -37,19 +53,19 @@ impl Intake<'_> {
         subject: &BusSubject,
         bytes: &[u8],
         now_ms: u64,
-    ) -> Result<(), Ignored> {
+    ) -> Result<Option<Taken>, Ignored> {
         let told = if *subject == BusSubject::Beat {
             let Some((beat, signed)) = self.gate.open::<Beat>(subject, bytes) else {
-                return Ok(());
+                return Ok(None);
             };
             let told = self.follower.on_beat(&beat.value, now_ms);
             if told.is_ok() {
                 self.evidence.saw(beat.value.revision, &signed);
             }
-            told
+            told.map(|()| None)
         } else {
             let Some((event, signed)) = self.gate.open::<Event>(subject, bytes) else {
-                return Ok(());
+                return Ok(None);
             };
             tracing::debug!(%subject, revision = %event.value.revision, "heard");
             let told = self.follower.on_event(&event.value, &signed, now_ms);
@@ -58,20 +74,19 @@ impl Intake<'_> {
                 self.evidence.saw(*revision, &signed);
                 self.evidence.saw_event(feed, *revision, &signed);
             }
-            told
+            told.map(|()| Some(taken(&event.value)))
         };
         told.inspect_err(|why| self.gate.ignore(subject, *why))
     }
 
     /// Takes what a read found, and the subject that it stood under. It is verified like anything else: a
-    /// log may hold what no publisher wrote. Answers which version of the trust bundle a root states that
-    /// is believed.
+    /// log may hold what no publisher wrote. Answers what was believed.
     pub(crate) fn take(
         self,
         read: &Read,
         found: Option<(&BusSubject, &[u8])>,
         now_ms: u64,
-    ) -> Option<u64> {
+    ) -> Option<Answered> {
         let Some((subject, bytes)) = found else {
             self.follower.on_nothing(read);
             return None;
@@ -81,7 +96,7 @@ impl Intake<'_> {
                 let (root, signed) = self.gate.open::<Root>(subject, bytes)?;
                 let stated = root.value.trust;
                 self.root(root.value, root.hash, &signed);
-                return Some(stated);
+                return Some(Answered::Trust(stated));
             }
             Read::Index(_) => {
                 let index = self.gate.open::<Index>(subject, bytes);
@@ -95,6 +110,7 @@ impl Intake<'_> {
             Read::Body(..) => {
                 if let Some((event, signed)) = self.gate.open::<Event>(subject, bytes) {
                     self.follower.on_body(Some(&event.value), &signed, now_ms);
+                    return Some(Answered::Event(taken(&event.value)));
                 }
             }
         }

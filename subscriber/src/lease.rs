@@ -142,7 +142,8 @@ pub struct Held<C> {
     fence: Fence,
 }
 
-/// Waits until the lease is ours.
+/// Waits until the lease is ours. `known` is told whether it could be had: it was read, and not longer ago than its
+/// duration. A subscriber that stands by so is as ready as one can be that is not active.
 ///
 /// # Errors
 /// [`Error::Missing`], [`Error::Ended`]; an API server that does not answer is asked again.
@@ -150,14 +151,18 @@ pub async fn acquire<C: ClusterApi>(
     api: C,
     options: Options,
     shutdown: &CancellationToken,
+    mut known: impl FnMut(bool),
 ) -> Result<Held<C>, Error> {
     let fence = Fence::closed();
     let mut seen: Option<Seen> = None;
+    let mut read_at: Option<Instant> = None;
     loop {
         let sent = Instant::now();
         match api.get(&reference()).await {
             Ok(None) => return Err(Error::Missing),
             Ok(Some(lease)) => {
+                read_at = Some(sent);
+                known(true);
                 let now = Seen::read(&lease, seen.as_ref(), options.duration, sent);
                 if now.is_free(&options.identity, sent) {
                     let taken = api
@@ -183,7 +188,10 @@ pub async fn acquire<C: ClusterApi>(
                 }
                 seen = Some(now);
             }
-            Err(error) => warn(&error),
+            Err(error) => {
+                warn(&error);
+                known(read_at.is_some_and(|at| at.elapsed() < options.duration));
+            }
         }
         tokio::select! {
             () = shutdown.cancelled() => return Err(Error::Ended),
@@ -300,6 +308,7 @@ fn warn(error: &cluster::Error) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::Fake;
 
     fn lease(version: &str, holder: &str) -> Value {
         json!({
@@ -351,5 +360,38 @@ mod tests {
         assert!(fence.is_open());
         fence.open_until(sent);
         assert!(!fence.is_open());
+    }
+
+    #[tokio::test]
+    async fn who_stands_by_is_ready_while_the_lease_can_be_read_and_no_longer() {
+        let api = Fake::default();
+        let held = json!({
+            "metadata": {},
+            "spec": {"holderIdentity": "a", "leaseDurationSeconds": 600},
+        });
+        api.put(&reference(), held);
+        let options = Options {
+            identity: "b".to_owned(),
+            duration: Duration::from_millis(300),
+        };
+        let (tell, mut known) = tokio::sync::watch::channel(None);
+        let own = api.clone();
+        let standing_by = tokio::spawn(async move {
+            let known = |is_known| {
+                let _ = tell.send_replace(Some(is_known));
+            };
+            acquire(own, options, &CancellationToken::new(), known).await
+        });
+        let mut until = async |wanted| {
+            let told = known.wait_for(|known| *known == Some(wanted));
+            let told = tokio::time::timeout(Duration::from_secs(30), told).await;
+            told.unwrap().unwrap();
+        };
+        until(true).await;
+        api.set_away(true);
+        until(false).await;
+        api.set_away(false);
+        until(true).await;
+        standing_by.abort();
     }
 }

@@ -55,6 +55,7 @@ mod settle;
 pub mod simulation;
 pub mod slot;
 pub mod state;
+mod traces;
 mod trust;
 mod unmade;
 mod verify;
@@ -62,4 +63,3 @@ mod waiting;
 mod work;
 
 pub use metrics::metric_names;
-pub use writ_bus::connection::LOG_FILTER;

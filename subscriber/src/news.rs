@@ -148,5 +148,6 @@ pub(crate) fn next_ack(
     Some(Outgoing {
         state,
         ack: Some(ack),
+        spans: Vec::new(),
     })
 }

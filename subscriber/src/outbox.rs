@@ -13,6 +13,7 @@ use tokio::{
 use writ_bus::{connection::Client, live};
 use writ_core::{revision::Revision, scope::Feed, subject::Sender};
 use writ_proto::log::Sealed;
+use writ_telemetry::trace::Span;
 
 use crate::cluster::{ClusterApi, Disposition, ErrorKind};
 use crate::state::{Error, State, StateStore};
@@ -29,6 +30,8 @@ const FORBIDDEN_TIME_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct Outgoing {
     pub(crate) state: State,
     pub(crate) ack: Option<Sealed>,
+    /// Of the edits that the ack tells of for the first time; end when it is stored.
+    pub(crate) spans: Vec<Span>,
 }
 
 /// What the cluster keeps by now, for whoever must not say more than a restart would remember.
@@ -57,14 +60,20 @@ pub(crate) async fn run<C: ClusterApi>(
     mut waiting: mpsc::Receiver<Outgoing>,
     kept: watch::Sender<KeptNow>,
 ) -> Result<(), Error> {
-    while let Some(Outgoing { state, ack }) = waiting.recv().await {
+    while let Some(Outgoing { state, ack, spans }) = waiting.recv().await {
         keep(&mut store, &state).await?;
         kept.send_replace(KeptNow::of(state));
         let Some(ack) = ack else { continue };
-        while let Err(error) = live::publish_ack(&client, &sender, ack.bytes.clone().into()).await {
+        let places: Vec<_> = spans.iter().filter_map(Span::place).collect();
+        let send = || {
+            let bytes = ack.bytes.clone().into();
+            live::publish_traced_ack(&client, &sender, bytes, &places)
+        };
+        while let Err(error) = send().await {
             tracing::warn!("ack not stored yet, sending it again: {error}");
             tokio::time::sleep(RETRY_DELAY).await;
         }
+        spans.iter().for_each(Span::end);
         tracing::debug!(bytes = ack.bytes.len(), "ack stored");
     }
     Ok(())

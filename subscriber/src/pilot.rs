@@ -4,7 +4,10 @@
 //! Owns no rule: those are the follower's. Promises that nothing here waits while a message could be
 //! taken: reads, work and reports run side by side.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{
     sync::{Mutex, mpsc, watch},
@@ -31,7 +34,7 @@ use crate::{
     cut, drift,
     engine::Engine,
     evidence::{Answer as Asked, Evidence},
-    intake::Intake,
+    intake::{Answered, Intake},
     metrics::Meters,
     news::{News, next_ack, observes},
     outbox::{KeptNow, Outgoing},
@@ -41,6 +44,7 @@ use crate::{
     report::{Health, Reporter},
     run::Error,
     state::{self, State as Kept},
+    traces::{Came, Traces},
     trust::{self, Taken, Trustee},
     verify::Gate,
     work::Works,
@@ -89,6 +93,7 @@ pub(crate) struct Pilot<C> {
     /// What the engine was last permitted: by which ceiling, in which mode.
     pub(crate) permitted: Option<(Verdict, Option<Mode>)>,
     pub(crate) meters: Meters,
+    pub(crate) traces: Traces,
 }
 
 impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
@@ -102,7 +107,8 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
             self.permit(&repairs_in);
             self.ask();
             let actions = self.follower.decide();
-            for key in self.works.start(actions) {
+            let traces = &mut self.traces;
+            for key in self.works.start(actions, |action| traces.begin(action)) {
                 self.follower.on_begun(key);
             }
             let acks_waiting = self.acks.max_capacity() - self.acks.capacity();
@@ -142,6 +148,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
                     let word = self.follower.word(&done.key);
                     let received_ms = word.map_or(0, |word| word.received_ms);
                     self.meters.done(&done, received_ms);
+                    self.traces.done(&done);
                     self.news().done(done);
                 }
                 Some(event) = self.drift.recv() => self.look(event, repairs_in.clone()),
@@ -266,14 +273,24 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
             Signal::Message {
                 subject: BusSubject::Recall,
                 bytes,
+                ..
             } => return self.on_recall(&bytes),
             Signal::Message {
                 subject: BusSubject::LiveTrust,
                 bytes,
+                ..
             } => self.on_trust(&bytes),
-            Signal::Message { subject, bytes } => {
+            Signal::Message {
+                subject,
+                bytes,
+                places,
+            } => {
+                let since = SystemTime::now();
                 // What was ignored is counted already.
-                let _ = self.intake().hear(&subject, &bytes, now_ms);
+                if let Ok(Some(taken)) = self.intake().hear(&subject, &bytes, now_ms) {
+                    let came = (Came::Live, &subject, places.as_slice());
+                    self.traces.received(taken, came, since);
+                }
             }
         }
         false
@@ -336,8 +353,14 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
                 let found = stored
                     .as_ref()
                     .map(|stored| (&stored.subject, &*stored.bytes));
-                if let Some(stated) = self.intake().take(&read, found, now_ms) {
-                    self.trustee.on_stated(stated);
+                let since = SystemTime::now();
+                match (self.intake().take(&read, found, now_ms), &stored) {
+                    (Some(Answered::Trust(stated)), _) => self.trustee.on_stated(stated),
+                    (Some(Answered::Event(taken)), Some(stored)) => {
+                        let came = (Came::Read, &stored.subject, stored.places.as_slice());
+                        self.traces.received(taken, came, since);
+                    }
+                    _ => {}
                 }
             }
             Err(error) => {
@@ -405,10 +428,14 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Pilot<C> {
             self.is_trust_unkept.then(|| Outgoing {
                 state: self.kept.clone(),
                 ack: None,
+                spans: Vec::new(),
             })
         });
-        if let Some(outgoing) = next {
+        if let Some(mut outgoing) = next {
             self.is_trust_unkept = false;
+            if outgoing.ack.is_some() {
+                outgoing.spans = self.traces.ack();
+            }
             place.send(outgoing);
         }
     }

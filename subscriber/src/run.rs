@@ -18,7 +18,11 @@ use writ_core::{
     subject::{BusSubject, Sender},
 };
 use writ_proto::{log::OpenError, trust::Trust};
-use writ_telemetry::{Admin, Part, Readiness};
+use writ_telemetry::{
+    Admin, Part, Readiness,
+    log::{self, Who},
+    trace,
+};
 
 use crate::{
     args::Args,
@@ -37,6 +41,7 @@ use crate::{
     receive::Reads,
     report::Reporter,
     state::{self, StateStore},
+    traces::Traces,
     trust::{self, Trustee},
     verify::Gate,
     work::Works,
@@ -95,6 +100,32 @@ pub async fn run(args: Args) -> Result<(), Error> {
     run_until(args, shutdown).await
 }
 
+/// Begins to log and runs a subscriber as [`run`] does. Answers whether it ended in order; why it did not is
+/// logged, with all causes.
+pub async fn run_logged(args: Args) -> bool {
+    let who = Who {
+        component: "subscriber",
+        instance: args.identity.clone(),
+        cluster: Some(args.cluster.to_string()),
+    };
+    log::start(who.clone(), &args.log);
+    let about = [
+        ("k8s.cluster.name", args.cluster.as_str()),
+        ("deployment.environment.name", args.stage.as_str()),
+        ("writ.region", args.region.as_str()),
+    ];
+    trace::start(&who, &about, &args.trace);
+    let ended = Box::pin(run(args)).await;
+    if let Err(error) = &ended {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "the subscriber ended"
+        );
+    }
+    trace::finish().await;
+    ended.is_ok()
+}
+
 /// Runs a subscriber until it is told to end.
 ///
 /// # Errors
@@ -109,8 +140,9 @@ pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Er
     }
     let (meters, metrics) = Meters::declare();
     let readiness = Readiness::default();
-    // A subscriber that waits for the lease is alive, and not ready.
-    let follows = readiness.await_part("lease and log");
+    // One that stands by is ready: a rollout waits for it, and then ends the one that is active.
+    let knows_lease = readiness.await_part("lease");
+    let parts = readiness.clone();
     let admin = Admin::new(metrics, readiness);
     meters.show(&admin);
     let stopped = CancellationToken::new();
@@ -127,11 +159,16 @@ pub async fn run_until(args: Args, shutdown: CancellationToken) -> Result<(), Er
         identity: args.identity.clone(),
         duration: Duration::from_secs(args.lease_s.max(LEASE_MIN_S)),
     };
-    let lease = match lease::acquire(api.clone(), options, &shutdown).await {
+    let acquired = lease::acquire(api.clone(), options, &shutdown, |is_known| {
+        knows_lease.set(is_known);
+    });
+    let lease = match acquired.await {
         Ok(lease) => lease,
         Err(lease::Error::Ended) => return Ok(()),
         Err(error) => return Err(Error::Lease(error)),
     };
+    // Whoever is active has work to do.
+    let follows = parts.await_part("log");
     let start = Start {
         args,
         trust,
@@ -335,6 +372,7 @@ impl Start {
             let _ = acks_in.try_send(Outgoing {
                 state,
                 ack: Some(ack),
+                spans: Vec::new(),
             });
         }
         let (kept_in, kept_now) = watch::channel(outbox::KeptNow::of(kept.clone()));
@@ -374,6 +412,7 @@ impl Start {
             verdicts,
             permitted: None,
             meters,
+            traces: Traces::default(),
         }
         .run(run.clone())
         .await;

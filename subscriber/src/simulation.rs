@@ -25,6 +25,8 @@ use writ_core::{
     subject::{BusSubject, Sender},
 };
 
+use writ_telemetry::trace::Span;
+
 use crate::{
     cluster::ClusterApi,
     cut, drift,
@@ -129,7 +131,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         }
         let (kept_in, kept_now) = watch::channel(KeptNow::of(kept.clone()));
         tokio::spawn(async move {
-            while let Some(Outgoing { state, ack }) = waiting.recv().await {
+            while let Some(Outgoing { state, ack, .. }) = waiting.recv().await {
                 if outbox::keep(&mut store, &state).await.is_err() {
                     return;
                 }
@@ -181,7 +183,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
 
     /// A live message came.
     pub fn hear(&mut self, subject: &BusSubject, bytes: &[u8], now_ms: u64) -> Result<(), Ignored> {
-        self.intake().hear(subject, bytes, now_ms)
+        self.intake().hear(subject, bytes, now_ms).map(drop)
     }
 
     fn intake(&mut self) -> Intake<'_> {
@@ -240,7 +242,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         self.follower
             .on_kept(&self.kept_now.borrow_and_update().seen);
         let actions = self.follower.decide();
-        for key in self.works.start(actions) {
+        for key in self.works.start(actions, |_| Span::none()) {
             self.follower.on_begun(key);
         }
         self.busy_since = self

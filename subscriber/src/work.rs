@@ -14,6 +14,7 @@ use writ_core::{
     plan::Record,
     scope::Kind,
 };
+use writ_telemetry::trace::Span;
 
 use crate::{
     clock::unix_ms,
@@ -68,8 +69,12 @@ impl<C: ClusterApi + Send + Sync + 'static> Works<C> {
 
     /// Starts what is decided, not under way, and not waiting for its next attempt, as far as there
     /// is room. The rest is decided again when something has ended. Answers the names that are begun to be
-    /// brought to another state.
-    pub(crate) fn start(&mut self, actions: Vec<Action>) -> Vec<Key> {
+    /// brought to another state. `begin` makes the span that an action is carried out within.
+    pub(crate) fn start(
+        &mut self,
+        actions: Vec<Action>,
+        mut begin: impl FnMut(&Action) -> Span,
+    ) -> Vec<Key> {
         let now = Instant::now();
         let mut due: Vec<Action> = Vec::new();
         for action in actions {
@@ -86,7 +91,12 @@ impl<C: ClusterApi + Send + Sync + 'static> Works<C> {
                 begun.push(action.key().clone());
             }
             let (engine, registry) = (self.engine.clone(), self.registry.clone());
-            self.under_way.spawn(carry_out(engine, registry, action));
+            let span = begin(&action);
+            let work = carry_out(engine, registry, action);
+            match span.is_traced() {
+                true => self.under_way.spawn(async move { span.within(work).await }),
+                false => self.under_way.spawn(work),
+            };
         }
         begun
     }

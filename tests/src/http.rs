@@ -23,9 +23,24 @@ pub struct Page {
 /// # Panics
 /// Where nobody answers, or not by HTTP.
 pub async fn get(address: SocketAddr, path: &str) -> Page {
+    ask(address, "GET", path, "").await
+}
+
+/// Sends something to be put in place.
+///
+/// # Panics
+/// As [`get`].
+pub async fn put(address: SocketAddr, path: &str, body: &str) -> Page {
+    ask(address, "PUT", path, body).await
+}
+
+async fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> Page {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
     // Version 1.0, so that the body comes in one piece and ends with the connection.
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.expect("answered");

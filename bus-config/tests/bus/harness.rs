@@ -448,7 +448,7 @@ pub(crate) async fn next_message(live: &mut Live) -> (String, String) {
         .expect("no live message")
         .unwrap()
     {
-        Signal::Message { subject, bytes } => (
+        Signal::Message { subject, bytes, .. } => (
             subject.to_string(),
             String::from_utf8(bytes.to_vec()).unwrap(),
         ),

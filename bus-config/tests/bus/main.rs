@@ -12,6 +12,7 @@ mod live;
 mod log;
 mod nonce;
 mod past;
+mod places;
 mod read;
 mod revocation;
 mod rotation;

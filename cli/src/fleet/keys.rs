@@ -138,7 +138,7 @@ pub(crate) async fn run(
         }
         Keys::Sign(args) => sign(&args, console),
         Keys::Revoke(args) => {
-            super::log_to_stderr();
+            args.tool.start_log();
             match Box::pin(recover::revoke(*args)).await {
                 Ok(report) => {
                     console.write(&report.text());

@@ -7,9 +7,10 @@ use tonic::{Request, Response, Status};
 use writ_bus::audit::{self, Entry};
 use writ_core::access::Identity;
 use writ_proto::v1::{self, audit_service_server::AuditService};
+use writ_telemetry::describe;
 
 use super::Api;
-use crate::{access, alarm::describe, caller::caller};
+use crate::{access, caller::caller};
 
 /// Readers at once: each asks the stream's leader for one message after the other.
 pub(super) const READERS_MAX: usize = 8;

@@ -11,6 +11,7 @@ use writ_core::{
     scope::Scope,
 };
 use writ_proto::v1::{self, cluster_service_server::ClusterService};
+use writ_telemetry::describe;
 
 use super::{
     Api,
@@ -21,7 +22,6 @@ use super::{
 };
 use crate::{
     accept::{self, About, Submission},
-    alarm::describe,
     caller::caller,
     error::EditError,
     track,

@@ -6,8 +6,9 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt as _};
 use writ_core::{access::NotApproved, model::Violation};
 use writ_proto::LOG_SUBJECT;
+use writ_telemetry::describe;
 
-use crate::{alarm::describe, error::EditError, view::Behind, words};
+use crate::{error::EditError, view::Behind, words};
 
 /// After what time a client may ask again where too many edits wait: a few batches.
 const TOO_MANY_DELAY: Duration = Duration::from_millis(100);

@@ -8,6 +8,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tonic::Status;
 use writ_core::{edit::Intent, edit::Kind, model::Document, name::Name, tracker::read_manifest};
 use writ_proto::v1;
+use writ_telemetry::describe;
 
 use super::{
     Api,
@@ -16,7 +17,6 @@ use super::{
     policy::{Filter, Page},
 };
 use crate::{
-    alarm::describe,
     past::{CHUNK_NAMES_MAX, Found, Moment, Place, Then, Unknown},
     track,
     view::View,

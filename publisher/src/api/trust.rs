@@ -6,9 +6,10 @@ use writ_core::{
     trust::{Key, Standing},
 };
 use writ_proto::v1::{self, trust_service_server::TrustService};
+use writ_telemetry::describe;
 
 use super::{Api, convert};
-use crate::{alarm::describe, bundle::Error, caller::caller};
+use crate::{bundle::Error, caller::caller};
 
 /// A trust file of as many keys as a bundle may have is a tenth of that.
 pub(super) const FILE_SIZE_MAX_BYTES: usize = 64 * 1024;

@@ -11,9 +11,10 @@ use writ_bus::{
 };
 use writ_core::{envelope::SigningKey, name::Name};
 use writ_proto::audit::{Link, hash, sign};
+use writ_telemetry::describe;
 
 use super::{Record, Rest};
-use crate::{alarm::describe, trust::Signer};
+use crate::trust::Signer;
 
 /// Records of one message: 300 B each come to a tenth of what the bus takes.
 const RECORDS_MAX: usize = 256;

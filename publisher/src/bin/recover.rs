@@ -15,8 +15,6 @@ struct Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Command::parse().args;
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
+    args.start_log();
     writ_publisher::recover::run_to_exit(args).await
 }

@@ -7,10 +7,10 @@ use writ_core::{
     name::{ClusterName, Name},
     revision::Revision,
 };
+use writ_telemetry::describe;
 
 use crate::{
     accept::{self, Wish},
-    alarm::describe,
     commit::Committer,
     follow::Error,
     track::Tracking,

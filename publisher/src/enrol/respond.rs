@@ -15,11 +15,11 @@ use writ_core::{
     subject::BusSubject,
 };
 use writ_proto::log;
+use writ_telemetry::describe;
 
 use super::{Desk, Minter, rate::Rates};
 use crate::{
     accept::{self, Wish},
-    alarm::describe,
     commit::Committer,
     error::EditError,
     follow::Error,
@@ -63,7 +63,7 @@ impl Responder {
         let mut rates = Rates::new();
         while let Some(signal) = live.next().await {
             let (subject, bytes) = match signal {
-                Signal::Message { subject, bytes } => (subject, bytes),
+                Signal::Message { subject, bytes, .. } => (subject, bytes),
                 // Whoever asked asks again.
                 Signal::Gap => continue,
                 Signal::Denied(denied) => {

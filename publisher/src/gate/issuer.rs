@@ -11,6 +11,7 @@ use std::{
 
 use serde::Deserialize;
 use writ_connect::{https, tls};
+use writ_telemetry::describe;
 
 use super::{
     config::Issuer as Config,
@@ -18,7 +19,6 @@ use super::{
     rate::Bucket,
     token::{Refused, Token},
 };
-use crate::alarm::describe;
 
 /// After what time keys are fetched again.
 const KEYS_FRESH_TIME: Duration = Duration::from_secs(600);

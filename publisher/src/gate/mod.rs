@@ -37,6 +37,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 use writ_core::access::{Identity, Inlet};
 use writ_proto::{VIA_DASHBOARD, VIA_HEADER};
+use writ_telemetry::trace::{self, Caller};
 
 pub use args::Args;
 use body::TimedBody;
@@ -215,13 +216,15 @@ where
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let (path, since) = (request.uri().path().to_owned(), Instant::now());
+            let caller = Caller::read(request.headers());
             let (answer, code) = match shared.admit(request).await {
                 Ok((request, None)) => {
                     return Ok(within(CALL_TIME_MAX, inner.call(request)).await);
                 }
                 Ok((request, Some((recording, standing)))) => {
                     let notes = recording.notes();
-                    let answer = notes.of(within(CALL_TIME_MAX, inner.call(request))).await;
+                    let answer = within(CALL_TIME_MAX, inner.call(request));
+                    let answer = notes.of(trace::serve(caller, answer)).await;
                     let status = Status::from_header_map(answer.headers());
                     recording.end(status.as_ref());
                     let code = status.map_or(Code::Ok, |status| status.code());

@@ -8,9 +8,9 @@ use std::{
 
 use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
 use writ_connect::{pem, tls};
+use writ_telemetry::describe;
 
 use super::{Args, Error};
-use crate::alarm::describe;
 
 /// How often the files are looked at; a certificate is replaced days before it ends.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);

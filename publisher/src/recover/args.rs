@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use writ_core::{name::Name, revision::Revision};
+use writ_telemetry::{LogArgs, log};
 
 /// Rebuild a log that was lost or restored from what the clusters hold. Shows what it would do; with
 /// --confirm opens a new epoch.
@@ -39,4 +40,19 @@ pub struct Args {
     /// How long to listen for who is there: longer than the clusters' pulse period.
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub listen_s: u64,
+    /// The log.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+impl Args {
+    /// Begins to log what is passed over and what is done.
+    pub fn start_log(&self) {
+        let who = log::Who {
+            component: "recover",
+            instance: self.name.to_string(),
+            cluster: None,
+        };
+        log::start(who, &self.log);
+    }
 }

@@ -27,9 +27,10 @@ use writ_proto::{
     log::{self, claimed_state},
     offer::Offer,
 };
+use writ_telemetry::describe;
 
 use super::{Error, Tool};
-use crate::{alarm::describe, track::wall_ms};
+use crate::track::wall_ms;
 
 /// Longest wait for the offers to one recall.
 const OFFERS_TIME_MAX: Duration = Duration::from_secs(10);
@@ -215,7 +216,7 @@ impl Gathered {
             let Ok(Some(signal)) = timeout_at(wake, live.next()).await else {
                 return;
             };
-            let Signal::Message { subject, bytes } = signal else {
+            let Signal::Message { subject, bytes, .. } = signal else {
                 continue;
             };
             match &subject {

@@ -35,13 +35,14 @@ use writ_proto::{
     log::{self, OpenError},
     trust::Trust,
 };
+use writ_telemetry::describe;
 
 pub use self::{
     args::Args,
     report::Report,
     revoke::{RevokeArgs, Revoked, revoke},
 };
-use crate::{alarm::describe, keys, track::wall_ms};
+use crate::{keys, track::wall_ms};
 
 /// Why a recovery was not made.
 #[derive(Debug, thiserror::Error)]

@@ -7,9 +7,9 @@ use tokio::time::sleep;
 use writ_bus::batch::{self, BATCH_BYTES_MAX, Batch, MESSAGES_MAX, Message, Outcome};
 use writ_core::{edit, recover::Recovery, revision::Revision, root::Root, subject::BusSubject};
 use writ_proto::log;
+use writ_telemetry::describe;
 
 use super::{Error, Tool};
-use crate::alarm::describe;
 
 /// How often a batch whose outcome is unknown is repeated; a killed leader stops writes for 5 to 7 s,
 /// and a try takes up to 5 s.

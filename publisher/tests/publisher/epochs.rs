@@ -69,6 +69,7 @@ async fn no_cluster_can_stop_edits_by_what_it_claims_forges_or_replays() {
         Signal::Message {
             subject: BusSubject::Beat,
             bytes,
+            ..
         } => Some(bytes.to_vec()),
         _ => None,
     })

@@ -245,6 +245,7 @@ async fn clusters_hear_a_signed_beat_of_the_log() {
             if let Some(Signal::Message {
                 subject: BusSubject::Beat,
                 bytes,
+                ..
             }) = heard.next().await
             {
                 return log::open::<Beat>(&BusSubject::Beat, &bytes, &trusted)

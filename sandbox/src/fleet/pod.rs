@@ -26,6 +26,10 @@ const ROOT_CA: &str = "kube-root-ca.crt";
 /// How a pod names its cluster's API server; there is no DNS here.
 const API_SERVER: &str = "https://kubernetes.default.svc";
 
+/// What a container listens on, and what it does here.
+const ANY_ADDRESS: &str = "0.0.0.0";
+const OWN_ADDRESS: &str = "127.0.0.1:0";
+
 /// Between two looks at what is mounted; a kubelet takes up to a minute.
 const MOUNT_PERIOD: Duration = Duration::from_secs(2);
 
@@ -98,6 +102,7 @@ impl Pod {
                     arg.replace(&format!("$({name})"), value)
                 });
                 let arg = arg.replace(API_SERVER, &endpoint);
+                let arg = listen_here(&container, arg);
                 reader.locate(&container, &arg)
             })
             .collect();
@@ -121,6 +126,19 @@ impl Pod {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+/// Every pod has an address of its own, and here all share this machine's: a port of the container becomes a free
+/// one of loopback. Nobody probes it here; where it is, is said by its file.
+fn listen_here(container: &Container, arg: String) -> String {
+    let ports = container.ports.iter().flatten();
+    ports.fold(arg, |arg, port| {
+        let there = format!("={ANY_ADDRESS}:{}", port.container_port);
+        match arg.strip_suffix(&there) {
+            Some(name) => format!("{name}={OWN_ADDRESS}"),
+            None => arg,
+        }
+    })
 }
 
 fn read(what: String, source: kube::Error) -> Error {

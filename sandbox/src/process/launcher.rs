@@ -68,6 +68,8 @@ pub struct Launcher {
     wrapper: PathBuf,
     wrapper_args: Vec<OsString>,
     writ: Option<PathBuf>,
+    /// Of publishers and subscribers, beside those of this process.
+    variables: Vec<(OsString, OsString)>,
 }
 
 impl Launcher {
@@ -82,6 +84,7 @@ impl Launcher {
             wrapper: path.clone(),
             wrapper_args: vec!["__exec".into()],
             writ: Some(path),
+            variables: Vec::new(),
         }
     }
 
@@ -91,7 +94,15 @@ impl Launcher {
             wrapper,
             wrapper_args: Vec::new(),
             writ: None,
+            variables: Vec::new(),
         }
+    }
+
+    /// Publishers and subscribers are started with one variable more.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
     }
 
     /// The executable that has the publisher and the subscriber in it, where it is known.
@@ -124,11 +135,14 @@ impl Launcher {
 
     fn command(&self, spec: &Spec) -> std::io::Result<tokio::process::Command> {
         let output = log::open(&spec.log)?;
+        let is_writ = self.writ.as_ref() == Some(&spec.program);
+        let own = self.variables.iter().filter(|_| is_writ);
         let mut command = tokio::process::Command::new(&self.wrapper);
         command
             .args(&self.wrapper_args)
             .arg(&spec.program)
             .args(&spec.args)
+            .envs(own.map(|(name, value)| (name, value)))
             .envs(spec.envs.iter().map(|(name, value)| (name, value)))
             .env(wrapper::PARENT_VARIABLE, std::process::id().to_string())
             .stdin(Stdio::null())

@@ -65,7 +65,7 @@ impl Asker {
         };
         while let Ok(Some(signal)) = timeout_at(deadline, answers.next()).await {
             let (subject, bytes) = match signal {
-                Signal::Message { subject, bytes } => (subject, bytes),
+                Signal::Message { subject, bytes, .. } => (subject, bytes),
                 Signal::Gap => continue,
                 Signal::Denied(denied) => {
                     tracing::warn!("answers can't be heard: {denied}");

@@ -69,7 +69,7 @@ async fn a_server_with_an_old_copy_of_the_log_brings_nothing_back_and_enforcemen
     let forwarder = thief.client().await;
     let forwarding = tokio::spawn(async move {
         while let Some(signal) = beats.next().await {
-            if let Signal::Message { subject, bytes } = signal
+            if let Signal::Message { subject, bytes, .. } = signal
                 && subject == BusSubject::Beat
             {
                 let _ = live::publish_beat(&forwarder, bytes).await;
@@ -197,7 +197,7 @@ async fn lead(scene: &mut Scene, url: Option<String>) {
 pub(crate) async fn hear_beat(client: &writ_bus::Client) -> Vec<u8> {
     let mut beats = live::listen_as_publisher(client).await.unwrap();
     loop {
-        if let Some(Signal::Message { subject, bytes }) = beats.next().await
+        if let Some(Signal::Message { subject, bytes, .. }) = beats.next().await
             && subject == BusSubject::Beat
         {
             return bytes.to_vec();

@@ -227,7 +227,7 @@ pub(crate) async fn send(
     };
     let deadline = tokio::time::Instant::now() + time;
     while let Ok(Some(signal)) = tokio::time::timeout_at(deadline, answers.next()).await {
-        if let Signal::Message { subject, bytes } = signal
+        if let Signal::Message { subject, bytes, .. } = signal
             && subject == wanted
         {
             let opened = log::open::<Answer>(&wanted, &bytes, &hub.trusted());

@@ -30,6 +30,12 @@ use writ_sandbox::{
 };
 use writ_tests::wait::within;
 
+use self::collector::Collector;
+
+// Below this one, so that whoever uses the harness has it.
+#[path = "collector.rs"]
+pub(crate) mod collector;
+
 /// How long anything may take; these machines are shared.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 const POLL_PERIOD: Duration = Duration::from_millis(20);
@@ -47,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) fleet: Mutex<Fleet>,
     pub(crate) dir: PathBuf,
     pub(crate) bus_url: String,
+    /// Where the spans of all processes go.
+    pub(crate) collector: Collector,
     channel: Channel,
     clients: std::sync::Mutex<Vec<(String, Client)>>,
 }
@@ -62,7 +70,10 @@ pub(crate) fn run<F: Future<Output = ()>>(test: impl FnOnce(&'static Shared) -> 
 }
 
 async fn start() -> Shared {
-    let launcher = Launcher::writ(PathBuf::from(env!("CARGO_BIN_EXE_writ-under-test")));
+    let collector = Collector::start().await;
+    let launcher = Launcher::writ(PathBuf::from(env!("CARGO_BIN_EXE_writ-under-test")))
+        .variable("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())
+        .variable("OTEL_BSP_SCHEDULE_DELAY", "200");
     let region = vec!["eu".parse().unwrap()];
     let stages = vec!["prod".parse().unwrap(), "stage".parse().unwrap()];
     let fleet = Fleet::start(FleetOptions::new(launcher, region, stages))
@@ -71,6 +82,7 @@ async fn start() -> Shared {
     Shared {
         dir: fleet.dir().to_owned(),
         bus_url: fleet.bus_url().to_owned(),
+        collector,
         channel: fleet.channel().unwrap(),
         clients: std::sync::Mutex::new(
             fleet
@@ -170,6 +182,7 @@ impl Shared {
             .args(line)
             .env("KUBECONFIG", kubeconfig)
             .env("WRIT_FLEET", fleet_file)
+            .env_remove("TRACEPARENT")
             .env("PATH", format!("{}:{path}", programs.display()))
             .stdin(Stdio::null())
             .kill_on_drop(true);

@@ -1,4 +1,4 @@
-//! No secret ever gets into a log.
+//! No secret ever gets into a log, and every line of a log in the form `json` has the fields that are documented.
 
 use std::{
     fs,
@@ -9,6 +9,7 @@ use std::{
 use data_encoding::BASE64;
 use serde_json::Value;
 use tokio::process::Command;
+use writ_telemetry::log::FIELDS;
 
 use crate::scene::{apply_in, writ_in};
 
@@ -30,6 +31,7 @@ async fn no_secret_of_a_fleet_is_in_any_log_when_everything_is_logged() {
         ])
         .arg(&dir)
         .env("WRIT_LOG", "trace")
+        .env("WRIT_LOG_FORMAT", "json")
         .stdin(Stdio::null())
         .output()
         .await
@@ -67,6 +69,24 @@ async fn no_secret_of_a_fleet_is_in_any_log_when_everything_is_logged() {
         log.is_some_and(|(_, text)| text.contains("TRACE"))
     };
     assert!(is_trace("publisher-1.log") && is_trace("eu-prod-1.subscriber.log"));
+    for (name, component, cluster) in [
+        ("publisher-1.log", "publisher", None),
+        ("eu-prod-1.subscriber.log", "subscriber", Some("eu-prod-1")),
+    ] {
+        let (path, text) = texts.iter().find(|(path, _)| path.ends_with(name)).unwrap();
+        let read = text.lines().map(|line| read_line(path, line));
+        let lines: Vec<Value> = read.collect();
+        // Nothing was said of a collector, and so there is none.
+        assert!(!text.contains("spans are recorded"));
+        assert!(lines.len() > 100, "{name} has {} lines", lines.len());
+        for line in &lines {
+            assert_eq!(line["component"], component, "{line}");
+            assert_eq!(
+                line.get("cluster").and_then(Value::as_str),
+                cluster.or(line["cluster"].as_str())
+            );
+        }
+    }
     // Offline, publisher (twice), bus, installer, what the cluster keeps, its token, and more.
     assert!(secrets.len() >= 8, "{}", secrets.len());
     for (path, text) in &texts {
@@ -79,6 +99,26 @@ async fn no_secret_of_a_fleet_is_in_any_log_when_everything_is_logged() {
             );
         }
     }
+}
+
+/// A line, which is an object without other fields than the documented ones, each of its type.
+fn read_line(path: &Path, line: &str) -> Value {
+    let read = serde_json::from_str::<Value>(line);
+    let value = read.unwrap_or_else(|error| panic!("{}: {error} in {line}", path.display()));
+    let object = value.as_object().unwrap();
+    for (name, field) in object {
+        assert!(FIELDS.contains(&name.as_str()), "{name} in {line}");
+        let is_of_type = match name.as_str() {
+            "generation" => field.is_u64(),
+            "fields" => field.is_object(),
+            _ => field.is_string(),
+        };
+        assert!(is_of_type, "{name} in {line}");
+    }
+    for name in &FIELDS[..6] {
+        assert!(object.contains_key(*name), "no {name} in {line}");
+    }
+    value
 }
 
 /// What the cluster keeps in Secrets: its keys, and the token that it enrolled with. What publishers and

@@ -33,6 +33,7 @@ async fn count(live: &mut Live, trusted: &Keyring) -> (BTreeMap<String, u32>, Du
         let Some(Signal::Message {
             subject: BusSubject::Beat,
             bytes,
+            ..
         }) = signal
         else {
             continue;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use writ_subscriber::cluster::{ClusterApi, ErrorKind, Expect};
 use writ_subscriber::fenced::Fenced;
@@ -20,7 +21,7 @@ fn candidate(identity: &str) -> Options {
 async fn a_second_subscriber_stands_by_until_the_first_ends_or_falls_silent() {
     let fixture = Fixture::start().await;
     let never = CancellationToken::new();
-    let first = lease::acquire(fixture.api.clone(), candidate("a"), &never)
+    let first = lease::acquire(fixture.api.clone(), candidate("a"), &never, |_| {})
         .await
         .unwrap();
     assert!(first.fence().is_open());
@@ -28,12 +29,18 @@ async fn a_second_subscriber_stands_by_until_the_first_ends_or_falls_silent() {
     let ended = CancellationToken::new();
     let keeping = tokio::spawn(first.keep(ended.clone()));
     let api = fixture.api.clone();
+    let (tell, known) = watch::channel(false);
     let mut second = tokio::spawn(async move {
-        lease::acquire(api, candidate("b"), &CancellationToken::new()).await
+        let never = CancellationToken::new();
+        let known = |is_known| {
+            let _ = tell.send_replace(is_known);
+        };
+        lease::acquire(api, candidate("b"), &never, known).await
     });
     // Longer than the lease lasts: only renewals keep the second one out.
     let early = tokio::time::timeout(Duration::from_secs(5), &mut second).await;
     assert!(early.is_err(), "both hold the lease");
+    assert!(*known.borrow(), "it could take over, and does not say so");
     ended.cancel();
     keeping.await.unwrap().unwrap();
     let second = tokio::time::timeout(LIMIT, second)
@@ -46,7 +53,7 @@ async fn a_second_subscriber_stands_by_until_the_first_ends_or_falls_silent() {
     // to write is stopped at its own fence.
     let fence = second.fence();
     let fenced = Fenced::new(fixture.api.clone(), fence.clone());
-    let third = lease::acquire(fixture.api.clone(), candidate("c"), &never)
+    let third = lease::acquire(fixture.api.clone(), candidate("c"), &never, |_| {})
         .await
         .unwrap();
     assert!(third.fence().is_open() && !fence.is_open());
