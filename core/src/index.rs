@@ -19,6 +19,25 @@ pub const TAIL_LENGTH_MAX: usize = 128;
 /// from a newer index to the root that it holds.
 pub const TAIL_LENGTH_KEPT: usize = 64;
 
+/// How long the tails of a log's indexes become. The digests know nothing of it, so that those who write
+/// one log need not agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TailLengths {
+    /// More changes make the base be rewritten; at most [`TAIL_LENGTH_MAX`].
+    pub max: usize,
+    /// The newest of them, which stay in the tail then.
+    pub kept: usize,
+}
+
+impl Default for TailLengths {
+    fn default() -> TailLengths {
+        TailLengths {
+            max: TAIL_LENGTH_MAX,
+            kept: TAIL_LENGTH_KEPT,
+        }
+    }
+}
+
 /// What is in force of one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
@@ -158,17 +177,17 @@ impl Index {
     /// Rewrites the base where the tail is too long: the index over the new base, and that base. The
     /// changes after the revision `since`, where the last root stood, stay in the tail however many
     /// they are, so that a reader who holds that root can go back to it.
-    pub fn fold(&self, base: &Base, since: Revision) -> Option<(Index, Base)> {
-        if self.tail.len() <= TAIL_LENGTH_MAX {
+    pub fn fold(
+        &self,
+        base: &Base,
+        since: Revision,
+        lengths: TailLengths,
+    ) -> Option<(Index, Base)> {
+        if self.tail.len() <= lengths.max {
             return None;
         }
         let is_new = |step: &&Change| step.revision > since;
-        let kept = self
-            .tail
-            .iter()
-            .filter(is_new)
-            .count()
-            .max(TAIL_LENGTH_KEPT);
+        let kept = self.tail.iter().filter(is_new).count().max(lengths.kept);
         let (folded, tail) = self.tail.split_at(self.tail.len().saturating_sub(kept));
         let mut base = base.clone();
         for step in folded {
@@ -213,7 +232,7 @@ mod tests {
         for number in 1..=500 {
             change(&mut entries, &step(number));
             index.push(step(number));
-            if let Some(folded) = index.fold(&base, at(number - 1)) {
+            if let Some(folded) = index.fold(&base, at(number - 1), TailLengths::default()) {
                 rewritten += 1;
                 (index, base) = folded;
             }
@@ -253,7 +272,7 @@ mod tests {
             index.push(step(root.0.number + number));
         }
         let newest = index.newest(&base);
-        let (index, base) = index.fold(&base, root.0).unwrap();
+        let (index, base) = index.fold(&base, root.0, TailLengths::default()).unwrap();
         assert!(index.tail.len() <= TAIL_LENGTH_MAX && index.continues(&base));
         assert_eq!(index.newest(&base), newest);
         assert!(index.states(&base).contains(&root));

@@ -11,7 +11,9 @@ use serde_json::Value;
 use writ_core::hash::Hash;
 use writ_core::model::ObjectRef;
 use writ_core::name::PolicyName;
-use writ_core::plan::{Action, ObservedObject, Plan, Step, content_hash, temporary_reference};
+use writ_core::plan::{
+    self, Action, ObservedObject, Plan, Step, content_hash, temporary_reference,
+};
 
 use crate::cluster::{ClusterApi, Deletion, Error, ErrorKind, Expect, Identity, Written};
 use crate::observe::CALLS_AT_ONCE_MAX;
@@ -123,7 +125,13 @@ async fn carry_out<C: ClusterApi>(api: &C, policy: &PolicyName, step: Step) -> R
             uid,
             resource_version,
             remarked,
-        } => take_away(api, reference, uid, resource_version, remarked.as_ref()).await,
+        } => {
+            let found = Identity {
+                uid,
+                resource_version,
+            };
+            take_away(api, policy, reference, found, remarked.as_ref()).await
+        }
         Action::Release {
             uid,
             resource_version,
@@ -179,16 +187,19 @@ async fn write<C: ClusterApi>(
 /// Deletes an object that left its policy, with our marks put back on it first where they are gone.
 async fn take_away<C: ClusterApi>(
     api: &C,
+    policy: &PolicyName,
     reference: &ObjectRef,
-    uid: &str,
-    resource_version: &str,
+    found: Identity<'_>,
     remarked: Option<&Value>,
 ) -> Result<Effect, Error> {
-    let mut version = resource_version.to_owned();
-    if let Some(content) = remarked {
-        let written = api.apply(reference, content, Expect::Existing(uid)).await?;
-        version = written.resource_version;
-    }
+    let uid = found.uid;
+    let version = match remarked {
+        None => found.resource_version.to_owned(),
+        Some(content) => match remark(api, policy, reference, found, content).await? {
+            Some(version) => version,
+            None => return Ok(absent(uid)),
+        },
+    };
     let effect = delete(api, reference, uid, &version).await?;
     // A Namespace is answered as deleted while what is in it still goes away.
     if reference.kind == "Namespace" && api.get(reference).await?.is_some() {
@@ -196,6 +207,38 @@ async fn take_away<C: ClusterApi>(
         return Err(Error::new(kind, "delete", reference, message));
     }
     Ok(effect)
+}
+
+/// Puts our marks back on an object and changes nothing else of it: the rest of what is sent was read, and
+/// would put back what others changed since. Answers its state then; nothing where it is gone.
+async fn remark<C: ClusterApi>(
+    api: &C,
+    policy: &PolicyName,
+    reference: &ObjectRef,
+    found: Identity<'_>,
+    remarked: &Value,
+) -> Result<Option<String>, Error> {
+    let (mut version, mut content) = (found.resource_version.to_owned(), remarked.clone());
+    for attempt in 1.. {
+        let state = Identity {
+            uid: found.uid,
+            resource_version: &version,
+        };
+        match api.apply(reference, &content, Expect::State(state)).await {
+            Ok(written) => return Ok(Some(written.resource_version)),
+            Err(error) if error.kind == ErrorKind::Conflict && attempt < DELETE_ATTEMPTS_MAX => {
+                match api.get(reference).await?.and_then(ObservedObject::read) {
+                    Some(now) if now.uid == found.uid => {
+                        content = plan::remarked(policy, &now.content);
+                        version = now.resource_version;
+                    }
+                    _ => break,
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// Deletes an object of ours, in whichever state it is by now, but never another of its name.

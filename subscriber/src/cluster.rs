@@ -76,6 +76,9 @@ pub enum Expect<'a> {
     New,
     /// The object of that uid; any other, or none, is a [`ErrorKind::Conflict`].
     Existing(&'a str),
+    /// That very state of that object; any other, or none, is a [`ErrorKind::Conflict`]. For content that
+    /// was made from what was read.
+    State(Identity<'a>),
     /// Either: the kind is the subscriber's own (mirrors).
     Own,
 }

@@ -135,10 +135,19 @@ impl ClusterApi for Fake {
         expect: Expect<'_>,
     ) -> Result<Written, Error> {
         self.answer("apply", at)?;
-        let uid = self.peek(at).map(|found| found["metadata"]["uid"].clone());
+        let metadata = self.peek(at).map(|mut found| found["metadata"].take());
+        let is = |key: &str, wanted: &str| {
+            let found = metadata.as_ref();
+            found.is_some_and(|found| found[key] == wanted)
+        };
         let refused = match expect {
-            Expect::New if uid.is_some() => Some(ErrorKind::Foreign),
-            Expect::Existing(wanted) if uid != Some(wanted.into()) => Some(ErrorKind::Conflict),
+            Expect::New if metadata.is_some() => Some(ErrorKind::Foreign),
+            Expect::Existing(uid) if !is("uid", uid) => Some(ErrorKind::Conflict),
+            Expect::State(state)
+                if !is("uid", state.uid) || !is("resourceVersion", state.resource_version) =>
+            {
+                Some(ErrorKind::Conflict)
+            }
             _ => None,
         };
         match refused {

@@ -198,6 +198,13 @@ impl ClusterApi for KubeApi {
                 self.patch(reference, &content, Patch::Apply { force: true })
                     .await
             }
+            Expect::State(state) => {
+                let mut content = content.clone();
+                content["metadata"]["uid"] = state.uid.into();
+                content["metadata"]["resourceVersion"] = state.resource_version.into();
+                self.patch(reference, &content, Patch::Apply { force: true })
+                    .await
+            }
             // Without force, so that a value of somebody else is a conflict and stays.
             Expect::New => {
                 let written = self

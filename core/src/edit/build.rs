@@ -187,7 +187,10 @@ impl<'a> Group<'a> {
             let Some(log) = self.next.feeds.get_mut(feed) else {
                 continue;
             };
-            if let Some((index, base)) = log.index.fold(&log.base, self.before.revision) {
+            if let Some((index, base)) =
+                log.index
+                    .fold(&log.base, self.before.revision, self.before.tails)
+            {
                 log.index = Arc::new(index);
                 log.base = Arc::new(base);
             }

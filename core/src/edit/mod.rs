@@ -29,7 +29,7 @@ use crate::{
     envelope::PayloadType,
     epoch::{self, Opening},
     event::Event,
-    index::{Base, Entries, Index},
+    index::{Base, Entries, Index, TailLengths},
     name::{Name, Region, Stage},
     revision::Revision,
     root::{FeedState, Root, RootEdit},
@@ -54,6 +54,8 @@ pub struct State {
     opening: Option<Arc<[u8]>>,
     /// The trust bundle that is in force, which every root carries on.
     trust: u64,
+    /// When bases are rewritten.
+    tails: TailLengths,
 }
 
 /// One feed as the log holds it.
@@ -179,6 +181,15 @@ pub struct Batch {
 }
 
 impl State {
+    /// An empty log whose bases are rewritten after other numbers of changes than usual: what 128 do in a
+    /// year, few do in a short history.
+    pub fn with_tails(tails: TailLengths) -> State {
+        State {
+            tails,
+            ..State::default()
+        }
+    }
+
     /// The last root's revision; [`Revision::ZERO`] for an empty log.
     pub fn revision(&self) -> Revision {
         self.revision

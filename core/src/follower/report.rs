@@ -109,7 +109,9 @@ impl Follower {
             return waits.then(|| pending("Waiting", "not applied yet"));
         };
         let current = self.is_as_wanted(key, past);
-        match self.standings.get(key) {
+        let standing = self.standings.get(key);
+        let is_good = past.done || standing.is_some_and(|it| it.state == State::Applied);
+        match standing {
             // Whoever is told how far that feed is held would take it for gone, and a cut may still keep it.
             _ if !past.removed && self.is_unlisted_in_its_feed(key) => {
                 Some(pending("Waiting", "its feed does not list it any more"))
@@ -117,11 +119,13 @@ impl Follower {
             _ if !current => Some(pending("Waiting", "a newer generation is not applied yet")),
             Some(standing) if standing.state == State::Refused => Some(standing.clone()),
             // An attempt at what was wanted before may have written or deleted something already.
-            _ if past.done && self.under_way.contains(key) => {
+            _ if is_good && self.under_way.contains(key) => {
                 Some(pending("Waiting", "an attempt is under way"))
             }
             _ if past.done && past.removed => None,
             _ if past.done => Some(Standing::applied()),
+            // A repair that ended while another attempt was under way, so that its word is not the last one.
+            _ if is_good => Some(pending("Waiting", "not confirmed yet")),
             Some(standing) => Some(standing.clone()),
             None => Some(pending("Waiting", "not confirmed since the start")),
         }

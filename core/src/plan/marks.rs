@@ -52,7 +52,7 @@ pub fn marked(policy: &PolicyName, content: &Value) -> Value {
 }
 
 /// What an object says, with our marks and without what the server owns.
-pub(super) fn remarked(policy: &PolicyName, observed: &Value) -> Value {
+pub fn remarked(policy: &PolicyName, observed: &Value) -> Value {
     let mut content = observed.clone();
     if let Some(object) = content.as_object_mut() {
         object.remove("status");

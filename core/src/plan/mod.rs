@@ -29,7 +29,7 @@ pub use contention::{
 };
 pub use marks::{
     ADOPTABLE, FIELD_MANAGER, MANAGED, MANAGED_BY, POLICY, RELEASED, REMOVAL, is_deletable, marked,
-    released_value,
+    released_value, remarked,
 };
 pub use observed::{NamespaceState, Observed, ObservedObject};
 pub use order::Phase;

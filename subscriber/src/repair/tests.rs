@@ -1,6 +1,6 @@
 //! What a watch saw, and what becomes of it, against an API in memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use writ_core::hash::Hash;
@@ -154,6 +154,42 @@ async fn an_attempt_begins_no_further_write_once_nothing_may_be_written() {
     let outcome = engine.bring(target("one", 1, "a")).await;
     assert!(!outcome.is_applied(), "{outcome:?}");
     assert_eq!(api.peek(&binding("one")), None);
+}
+
+#[tokio::test]
+async fn a_removal_puts_the_marks_back_and_nothing_that_others_took_out_meanwhile() {
+    let api = Fake::default();
+    let engine = listed(&api).await;
+    engine.handle(label(&api, "a")).await;
+    assert!(engine.bring(target("one", 1, "a")).await.is_applied());
+    let at = binding("one");
+    let mut unmarked = api.peek(&at).unwrap();
+    unmarked["metadata"]["labels"] = json!({});
+    unmarked["metadata"]["managedFields"] = json!([{"manager": "writ", "operation": "Apply"}]);
+    let unmarked = api.put(&at, unmarked);
+    engine.inner.confirmed.doubt(&at);
+    // Read by then: the first write is that of the mirror. The next one meets another state.
+    let (person, met) = (api.clone(), Arc::new(Mutex::new(Vec::new())));
+    let notes = Arc::clone(&met);
+    api.on_write(Arc::new(move || {
+        let mut notes = notes.lock().unwrap();
+        if notes.is_empty() {
+            let mut emptied = unmarked.clone();
+            emptied["subjects"] = json!([]);
+            person.put(&binding("one"), emptied);
+        }
+        let found = person.peek(&binding("one"));
+        notes.push(found.map(|mut found| found["subjects"].take()));
+    }));
+    let gone = Target {
+        content: None,
+        ..target("one", 2, "a")
+    };
+    let outcome = engine.bring(gone).await;
+    assert!(outcome.is_applied(), "{outcome:?}");
+    assert_eq!(api.peek(&at), None);
+    let met = met.lock().unwrap();
+    assert_eq!(*met, [Some(json!([])), Some(json!([]))]);
 }
 
 #[tokio::test]

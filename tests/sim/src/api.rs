@@ -40,6 +40,9 @@ const CALLS_MAX: usize = 8 * 16 + 16;
 
 /// What the name of a stand-in ends with.
 const STAND_IN: &str = ":replacing";
+/// Of so many of a thousand writes of the last cut nothing comes, so that more processes are killed between
+/// what they did and the cut that tells of it.
+const CUT_NOT_KEPT_PERMILLE: usize = 500;
 
 /// Whose an object is, which no API server knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,6 +242,14 @@ impl Api {
         };
         if self.lock().away {
             return fail(Fault::ApiAway, ErrorKind::Unavailable);
+        }
+        if at.name == "writ-cut"
+            && writes
+            && self
+                .shared
+                .strikes(Fault::ApiServerError, CUT_NOT_KEPT_PERMILLE)
+        {
+            return Err(Error::new(ErrorKind::Server, action, at, "not kept"));
         }
         match fault {
             0..2 => {
@@ -483,13 +494,19 @@ impl ClusterApi for Api {
         {
             return Err(Error::new(kind, "apply", at, "the namespace takes nothing"));
         }
-        let uid = before
-            .as_ref()
-            .map(|found| found.content["metadata"]["uid"].clone());
+        let is = |key: &str, wanted: &str| {
+            let found = before.as_ref();
+            found.is_some_and(|found| found.content["metadata"][key] == wanted)
+        };
         let refused = match expect {
             _ if self.shared.is_out(Mutation::ApplyPreconditions) => None,
-            Expect::New if uid.is_some() => Some(ErrorKind::Foreign),
-            Expect::Existing(wanted) if uid != Some(wanted.into()) => Some(ErrorKind::Conflict),
+            Expect::New if before.is_some() => Some(ErrorKind::Foreign),
+            Expect::Existing(uid) if !is("uid", uid) => Some(ErrorKind::Conflict),
+            Expect::State(state)
+                if !is("uid", state.uid) || !is("resourceVersion", state.resource_version) =>
+            {
+                Some(ErrorKind::Conflict)
+            }
             _ => None,
         };
         if let Some(kind) = refused {

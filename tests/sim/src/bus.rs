@@ -7,11 +7,15 @@ use writ_core::{
     edit::Message,
     envelope::Keyring,
     hash::Hash,
+    index::TailLengths,
     model::Document,
     subject::BusSubject,
     tracker::{Committed, read_manifest},
 };
 use writ_proto::log;
+
+/// Bases are rewritten after so few changes, so that a history has many of each feed.
+pub(super) const TAILS: TailLengths = TailLengths { max: 6, kept: 3 };
 
 /// A stored message.
 #[derive(Debug, Clone)]

@@ -38,6 +38,11 @@ const LIVE_MAX: usize = 400;
 /// Longest pause before a read is repeated: a fifth of the beat, as a second is of the beat's five.
 const READ_PAUSE_MAX_MS: u64 = BEAT_PERIOD_MS / 5;
 
+/// Of a thousand answers of replicas that lag, so many are of one that lags by much.
+const FAR_BEHIND_PERMILLE: usize = 200;
+/// Of a thousand processes that are killed, so many stay away for seconds, in which edits go on.
+const AWAY_PERMILLE: usize = 200;
+
 /// An answer on its way.
 struct Answer {
     due_ms: u64,
@@ -197,7 +202,13 @@ impl Cluster {
             self.repeats.clear();
             self.watch.clear();
             self.outgoing.clear();
-            let wait_ms = self.shared.lock().chance.between(20, 600);
+            let wait_ms = {
+                let mut shared = self.shared.lock();
+                match shared.faulty && shared.chance.permille(AWAY_PERMILLE) {
+                    true => shared.chance.between(500, 4_000),
+                    false => shared.chance.between(20, 600),
+                }
+            };
             self.down_until_ms = self.down_until_ms.max(now_ms + wait_ms);
         }
         if self.run.is_none() && self.starting.is_none() && now_ms >= self.down_until_ms {
@@ -366,10 +377,13 @@ impl Cluster {
             if shared.faulty && shared.chance.permille(80) {
                 due_ms += shared.chance.between(50, 600);
             }
-            let behind = if shared.strikes(Fault::ReadStale, 250) {
-                shared.chance.between(1, 60)
-            } else {
-                0
+            let behind = match shared.strikes(Fault::ReadStale, 250) {
+                // A mirror behind a link: what it still holds may have come, gone and come again since.
+                true if shared.chance.permille(FAR_BEHIND_PERMILLE) => {
+                    shared.chance.between(60, 400)
+                }
+                true => shared.chance.between(1, 60),
+                false => 0,
             };
             let subject = subject(&read);
             let mut length = log.len().saturating_sub(behind);

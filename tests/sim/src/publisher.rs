@@ -24,7 +24,7 @@ use writ_core::{
 use writ_proto::log;
 
 use super::{
-    bus::{Batch, Log, Opened, Stored},
+    bus::{Batch, Log, Opened, Stored, TAILS},
     documents::{Made, Says},
 };
 
@@ -100,7 +100,7 @@ impl Publisher {
             name,
             key,
             trusted,
-            state: State::default(),
+            state: State::with_tails(TAILS),
             root_hash: None,
             root_sequence: 0,
             roots: VecDeque::new(),

@@ -23,7 +23,7 @@ use writ_core::{
 
 use super::{
     auditor::Auditor,
-    bus::{Batch, Log},
+    bus::{Batch, Log, TAILS},
     cluster::Cluster,
     documents::{self, CLUSTERS, Made},
     promises::{Mutation, Promise},
@@ -115,7 +115,7 @@ impl World {
             clusters: clusters.collect(),
             log: Log::default(),
             acks: Vec::new(),
-            witness: State::default(),
+            witness: State::with_tails(TAILS),
             events: Vec::new(),
             beats: Vec::new(),
             attacker: SigningKey::from_seed(&[66; 32]),

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use writ_core::plan::{Reason, marked};
-use writ_subscriber::cluster::{ClusterApi, ErrorKind, Expect};
+use writ_subscriber::cluster::{ClusterApi, ErrorKind, Expect, Identity};
 use writ_subscriber::outcome::State;
 
 use crate::fixture::{Compiled, Fixture, RBAC, at, compile, mirror, policy, target};
@@ -101,4 +101,32 @@ async fn an_object_that_came_in_between_is_left_as_it_is() {
         .await;
     assert_eq!(error.unwrap_err().kind, ErrorKind::Conflict);
     assert!(fixture.get(&role).await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_from_what_was_read_is_not_applied_to_another_state_of_it() {
+    let fixture = Fixture::start().await;
+    let role = at("ClusterRole", None, "reader");
+    let content = marked(&policy("first"), &reader("get"));
+    let written = fixture.api.apply(&role, &content, Expect::New).await;
+    let written = written.unwrap();
+    fixture
+        .edit(
+            &role,
+            json!({"metadata": {"annotations": {"theirs": "now"}}}),
+        )
+        .await;
+    let state = Identity {
+        uid: &written.uid,
+        resource_version: &written.resource_version,
+    };
+    let error = fixture.api.apply(&role, &content, Expect::State(state));
+    assert_eq!(error.await.unwrap_err().kind, ErrorKind::Conflict);
+    let now = fixture.get(&role).await.unwrap()["metadata"].take();
+    let state = Identity {
+        resource_version: now["resourceVersion"].as_str().unwrap(),
+        ..state
+    };
+    let written = fixture.api.apply(&role, &content, Expect::State(state));
+    assert_eq!(written.await.unwrap().uid, state.uid);
 }

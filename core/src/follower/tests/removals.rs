@@ -293,6 +293,30 @@ fn while_an_attempt_is_under_way_nothing_is_said_to_be_applied_or_gone() {
 }
 
 #[test]
+fn a_repair_that_was_overtaken_says_nothing_of_the_attempt_that_is_under_way() {
+    let mut scene = Scene::holding(&[local("a")]);
+    // The removal goes on in a repair, while the policy comes back and an attempt at that begins.
+    scene.edit_live(&documents::delete(Kind::Policy, "a"));
+    let decided = scene.follower.decide();
+    let [super::super::Action::Remove { key, past }] = &decided[..] else {
+        panic!("{decided:?}");
+    };
+    scene.edit_live(&local("a"));
+    assert_eq!(scene.follower.decide().len(), 1);
+    scene.follower.on_begun(policy("a"));
+    // It ends, and what the other attempt comes to is not known.
+    let open = past.clone();
+    scene.follower.on_brought(key, open, Standing::applied());
+    // The policy goes again. Half of it may be there.
+    scene.edit_live(&documents::delete(Kind::Policy, "a"));
+    assert_eq!(scene.exceptions(), ["a@4 Received Waiting"]);
+    scene.follower.on_ended(&policy("a"));
+    assert_eq!(scene.exceptions(), ["a@4 Received Waiting"]);
+    assert_eq!(scene.act(), ["remove a"]);
+    assert!(scene.exceptions().is_empty());
+}
+
+#[test]
 fn what_its_feed_does_not_list_any_more_is_not_said_to_be_as_it_should_until_it_is_gone() {
     let mut scene = Scene::holding(&[local("a")]);
     scene.commit(&documents::delete(Kind::Policy, "a"));

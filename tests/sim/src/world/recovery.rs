@@ -17,7 +17,7 @@ use writ_proto::{log, offer::Offer};
 
 use super::{World, publisher_key};
 use crate::{
-    bus::{Batch, Stored},
+    bus::{Batch, Stored, TAILS},
     shared::Fault,
 };
 
@@ -120,7 +120,7 @@ impl World {
 
     /// The witness reads the log from its beginning.
     fn follow_anew(&mut self) {
-        self.witness = State::default();
+        self.witness = State::with_tails(TAILS);
         for at in 1..=self.log.len() {
             let Some(opened) = self.log.open(at, &self.trusted.publishers) else {
                 continue;
