@@ -21,7 +21,7 @@ use crate::interrupt::{Interrupt, unless};
 use crate::login;
 
 /// How often the token that is shown is looked at: one that ends is renewed a minute before.
-const LOOK_PERIOD: Duration = Duration::from_secs(15);
+const LOOK_PERIOD: Duration = Duration::from_secs(5);
 
 /// Runs the command until Ctrl-C.
 pub(crate) async fn run(

@@ -20,7 +20,7 @@ use crate::{
     login::{self, session::Session},
     page::{self, Concern},
     route::Route,
-    serve::Shared,
+    serve::{Asked, Shared, too_many},
     squares::Tab,
     viewer::Viewer,
 };
@@ -53,8 +53,9 @@ pub(crate) async fn tab(State(shared): State<Shared>, headers: HeaderMap, uri: U
     let (sender, receiver) = mpsc::channel(EVENTS_WAITING_MAX);
     match shared.viewer(&headers) {
         // Not an error, after which a browser would give up and the page would stay.
-        None => drop(sender.try_send(Ok(over(&way_in)))),
-        Some((viewer, session)) => {
+        Asked::Nobody => drop(sender.try_send(Ok(over(&way_in)))),
+        Asked::TooMany => return too_many(),
+        Asked::Viewer(viewer, session) => {
             let Ok(place) = shared.tabs.clone().try_acquire_owned() else {
                 let full = (StatusCode::SERVICE_UNAVAILABLE, "too many tabs are open\n");
                 return full.into_response();
@@ -101,7 +102,8 @@ async fn follow(viewer: &Viewer, route: &Route, sender: &mpsc::Sender<Result<Eve
     let mut change = 0;
     loop {
         let begun = Instant::now();
-        let now: Arc<_> = fleet.borrow_and_update().clone();
+        fleet.mark_unchanged();
+        let now = viewer.now();
         change += 1;
         let concern = Concern::of(route, &now, change);
         // What is asked of the API for a page is asked again where that may be another answer now.

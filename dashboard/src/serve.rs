@@ -154,6 +154,22 @@ enum Looks {
     SignedIn(Arc<Door>),
 }
 
+/// Who sends a request.
+pub(crate) enum Asked {
+    /// Somebody who may look, and their session where they have one.
+    Viewer(Viewer, Option<Arc<Session>>),
+    /// Somebody who has to sign in first.
+    Nobody,
+    /// Somebody who is signed in, while as many look as there may be.
+    TooMany,
+}
+
+/// What is said to one too many.
+pub(crate) fn too_many() -> Response {
+    let said = "too many people look at the fleet now; try again in a minute\n";
+    (StatusCode::SERVICE_UNAVAILABLE, said).into_response()
+}
+
 /// What all requests share.
 #[derive(Clone)]
 pub(crate) struct Shared {
@@ -171,13 +187,18 @@ impl Shared {
         }
     }
 
-    /// Who sends a request, and their session where they have one; nothing where they have to sign in first.
-    pub(crate) fn viewer(&self, headers: &HeaderMap) -> Option<(Viewer, Option<Arc<Session>>)> {
+    /// Who sends a request, and their session where they have one.
+    pub(crate) fn viewer(&self, headers: &HeaderMap) -> Asked {
         match &self.looks {
-            Looks::Everybody(viewer) => Some((viewer.clone(), None)),
+            Looks::Everybody(viewer) => Asked::Viewer(viewer.clone(), None),
             Looks::SignedIn(door) => {
-                let session = door.session(headers)?;
-                Some((session.viewer(), Some(session)))
+                let Some(session) = door.session(headers) else {
+                    return Asked::Nobody;
+                };
+                match session.viewer() {
+                    Some(viewer) => Asked::Viewer(viewer, Some(session)),
+                    None => Asked::TooMany,
+                }
             }
         }
     }
@@ -251,20 +272,22 @@ async fn asset(kind: &'static str, text: String) -> Response {
 }
 
 async fn show(State(shared): State<Shared>, headers: HeaderMap, uri: Uri) -> Response {
-    let Some((viewer, _)) = shared.viewer(&headers) else {
-        return login::shut(&uri);
+    let viewer = match shared.viewer(&headers) {
+        Asked::Viewer(viewer, _) => viewer,
+        Asked::Nobody => return login::shut(&uri),
+        Asked::TooMany => return too_many(),
     };
     viewer.ready().await;
     let page = match Route::of(uri.path(), uri.query().unwrap_or_default()) {
         Some(route) => page::make(&route, &viewer).await,
         None => page::missing("There is no such page."),
     };
-    let fleet = viewer.fleet.borrow().clone();
+    let fleet = viewer.now();
     let text = page::frame(&page, &fleet, &viewer.about().await).into_string();
     // What it saw may have been over while the page was made.
     match shared.viewer(&headers) {
-        Some(_) => (page.status, Html(text)).into_response(),
-        None => login::shut(&uri),
+        Asked::Nobody => login::shut(&uri),
+        _ => (page.status, Html(text)).into_response(),
     }
 }
 

@@ -77,6 +77,16 @@ impl Viewer {
         let _ = timeout(FIRST_WORDS_TIME_MAX, either).await;
     }
 
+    /// The fleet as they may see it now: nothing of it where the API lets them see nothing any more.
+    pub(crate) fn now(&self) -> Arc<Fleet> {
+        let refusal = self.source.0.refusal();
+        let is_barred = refusal.borrow().as_ref().is_some_and(|of| !of.is_unknown);
+        match is_barred {
+            true => Arc::default(),
+            false => self.fleet.borrow().clone(),
+        }
+    }
+
     /// Whether anybody but its keeper has it.
     pub(crate) fn is_watched(&self) -> bool {
         Arc::strong_count(&self.who) > 1
@@ -139,9 +149,13 @@ impl About {
         html! {
             @if let Some(refusal) = &self.refusal {
                 p.refused role="alert" {
-                    @if refusal.is_unknown { "What is shown is old: you are not signed in any more. " }
-                    @else { "There is nothing to show: " }
-                    (refusal.message)
+                    @if refusal.is_unknown {
+                        "What is shown is old: you are not signed in any more (" (refusal.message) "). "
+                        // Where people sign in on the page itself, it leads them there.
+                        @if self.form_word.is_none() { code { "writ login" } ", or another token in its file: this page goes on by itself." }
+                    } @else {
+                        "There is nothing to show: " (refusal.message)
+                    }
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! no page, part or stream is made for somebody who is not signed in, that tokens stay in this process, that nobody is
 //! sent to another site than an issuer that was configured, and that a session's word is new at each sign-in.
 
+mod form;
 mod limit;
 mod oidc;
 mod page;
@@ -21,23 +22,15 @@ use axum::{
     Extension, Router,
     body::Body,
     extract::State,
-    http::{
-        HeaderMap, HeaderValue, StatusCode, Uri,
-        header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE},
-    },
+    http::{HeaderMap, StatusCode, Uri, header::SET_COOKIE},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use tokio::time::timeout;
 use writ_connect::tls;
 
-use crate::{
-    incoming::Visitor,
-    line::Line,
-    route::{self, Route, encode},
-    serve::Shared,
-    source::Source,
-};
+use crate::{incoming::Visitor, line::Line, route::encode, serve::Shared, source::Source};
+use form::{Query, back, check_form, cookie, given, read_form, sent, taken};
 use limit::{Errands, Tries};
 use oidc::Provider;
 use session::{Session, Sessions};
@@ -55,17 +48,8 @@ const CALLBACK: &str = "/sign-in/callback";
 /// Where somebody is sent who signed out.
 pub(crate) const WAY_OUT: &str = "/sign-in?out=1";
 
-/// Largest form: a token of 16 KiB and the little beside it, encoded.
-const FORM_SIZE_MAX_BYTES: usize = 64 * 1024;
-
-/// Time for a form to come in.
-const FORM_TIME_MAX: Duration = Duration::from_secs(10);
-
 /// Time for the API to say who somebody is.
 const WHO_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// Longest address that is gone back to.
-const BACK_CHARS_MAX: usize = 2_000;
 
 /// How a break-glass token begins: for a terminal in an emergency, and for no browser.
 const BREAK_GLASS_PREFIX: &str = "writ_bg_";
@@ -284,7 +268,7 @@ async fn with_token(
 ) -> Result<Response, NotIn> {
     let door = shared.door().ok_or_else(nowhere)?;
     door.may_try(address)?;
-    let form = read_form(door, &headers, body).await?;
+    let form = read_form(&door.url, &headers, body).await?;
     let cookie = cookie(&headers, SIGN_IN);
     check_form(
         &form,
@@ -305,7 +289,7 @@ async fn sign_out(
     body: Body,
 ) -> Result<Response, NotIn> {
     let door = shared.door().ok_or_else(nowhere)?;
-    let form = read_form(door, &headers, body).await?;
+    let form = read_form(&door.url, &headers, body).await?;
     if let Some(session) = door.session(&headers) {
         check_form(&form, Some(&session.form_word))?;
         session.sign_out();
@@ -313,124 +297,11 @@ async fn sign_out(
     Ok(sent(WAY_OUT, [taken(SESSION)]))
 }
 
-/// A form that a page of this very site sent.
-async fn read_form(door: &Door, headers: &HeaderMap, body: Body) -> Result<Query, NotIn> {
-    let foreign = || {
-        NotIn(
-            StatusCode::FORBIDDEN,
-            "This form is another site's.".to_owned(),
-        )
-    };
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    // Browsers without the first say the second; and each form has a word that only this site's pages know.
-    let is_own = match (text("sec-fetch-site"), text(ORIGIN.as_str())) {
-        (Some(site), _) => site == "same-origin",
-        (None, Some(origin)) => origin == door.url.as_str(),
-        (None, None) => true,
-    };
-    if !is_own {
-        return Err(foreign());
-    }
-    let read = timeout(
-        FORM_TIME_MAX,
-        axum::body::to_bytes(body, FORM_SIZE_MAX_BYTES),
-    )
-    .await;
-    let bytes = read
-        .ok()
-        .and_then(Result::ok)
-        .ok_or_else(|| NotIn::of("This is no form."))?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| NotIn::of("This is no form."))?;
-    Ok(Query::of(Some(text)))
-}
-
-fn check_form(form: &Query, expected: Option<&str>) -> Result<(), NotIn> {
-    let is_it = |word: &str| {
-        form.get("form")
-            .is_some_and(|sent| secret::hash("", sent) == secret::hash("", word))
-    };
-    match expected.is_some_and(is_it) {
-        true => Ok(()),
-        false => Err(NotIn(
-            StatusCode::FORBIDDEN,
-            "This form is old or another browser's: open the page again.".to_owned(),
-        )),
-    }
-}
-
-/// The fields of a query or a form.
-struct Query(Vec<(String, String)>);
-
-impl Query {
-    fn of(text: Option<&str>) -> Query {
-        Query(route::pairs(text.unwrap_or_default()))
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        let mut found = self.0.iter().filter(|(known, _)| known == name);
-        found.next().map(|(_, value)| value.as_str())
-    }
-}
-
-/// Where to go once signed in: a page of this dashboard, whatever was asked for.
-fn back(query: &Query) -> String {
-    let is_page = |back: &&str| {
-        let (path, query) = back.split_once('?').unwrap_or((back, ""));
-        let is_local = path.starts_with('/') && !path.starts_with("//");
-        let is_plain = back
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
-        is_local && is_plain && back.len() <= BACK_CHARS_MAX && Route::of(path, query).is_some()
-    };
-    query
-        .get("return")
-        .filter(is_page)
-        .unwrap_or("/")
-        .to_owned()
-}
-
 /// How long a token says that it lasts. The API judges it all the same.
 fn lasts(token: &str) -> Option<Duration> {
     let ends_s = oidc::claims(token)?.get("exp")?.as_f64()?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
     Some(Duration::try_from_secs_f64(ends_s - now.as_secs_f64()).unwrap_or_default())
-}
-
-/// A cookie's value.
-fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
-    let all = headers.get_all(COOKIE).iter();
-    let mut pairs = all
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|text| text.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='));
-    let found = pairs.find(|(known, _)| *known == name)?;
-    Some(found.1.to_owned())
-}
-
-/// Gives a browser a cookie until it is closed. Lax: a link from elsewhere may lead to a page, and the way back from an
-/// issuer is one.
-fn given(name: &str, word: &str) -> HeaderValue {
-    let text = format!("{name}={word}; Path=/; Secure; HttpOnly; SameSite=Lax");
-    let mut value = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
-    value.set_sensitive(true);
-    value
-}
-
-fn taken(name: &str) -> HeaderValue {
-    let text = format!("{name}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
-}
-
-/// Sends a browser somewhere.
-fn sent<const N: usize>(place: &str, cookies: [HeaderValue; N]) -> Response {
-    let Ok(place) = HeaderValue::try_from(place) else {
-        return StatusCode::BAD_GATEWAY.into_response();
-    };
-    let mut answer = (StatusCode::SEE_OTHER, [(LOCATION, place)]).into_response();
-    for cookie in cookies {
-        answer.headers_mut().append(SET_COOKIE, cookie);
-    }
-    answer
 }
 
 fn nowhere() -> NotIn {
@@ -450,54 +321,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nobody_is_sent_to_another_site() {
-        let back = |text: &str| back(&Query(vec![("return".to_owned(), text.to_owned())]));
-        for own in [
-            "/",
-            "/policies/payments",
-            "/?region=eu&life=silent",
-            "/edits/2:7?policy=a&generation=1",
-        ] {
-            assert_eq!(back(own), own);
-        }
-        for other in [
-            "//evil.example",
-            "/\\evil.example",
-            "https://evil.example/",
-            "evil.example",
-            "/%0d%0aSet-Cookie:a=b\r\n",
-            "javascript:alert(1)",
-            "/\t/evil.example",
-            "/sign-in",
-            "/sign-out",
-            "/live/",
-            "",
-            "/policies//evil.example/x",
-        ] {
-            assert_eq!(back(other), "/", "{other}");
-        }
-    }
-
-    #[test]
-    fn a_cookie_is_for_this_host_by_tls_and_no_script_reads_it() {
-        let cookie = given(SESSION, "word");
-        assert_eq!(
-            cookie.to_str().unwrap(),
-            "__Host-writ-session=word; Path=/; Secure; HttpOnly; SameSite=Lax"
-        );
-        let mut headers = HeaderMap::new();
-        headers.append(
-            COOKIE,
-            HeaderValue::from_static("a=b; __Host-writ-session=word"),
-        );
-        assert_eq!(super::cookie(&headers, SESSION).as_deref(), Some("word"));
-        assert_eq!(super::cookie(&headers, SIGN_IN), None);
-    }
 }

@@ -21,7 +21,6 @@ pub(super) fn door(
         @if let Some(said) = said { p role="status" { (said) } }
         @for (place, issuer) in issuers.iter().enumerate() {
             section {
-                p { "As " (host(&issuer.issuer)) " knows you:" }
                 a.way href={"/sign-in/start?issuer=" (place) "&return=" (encode(back))} {
                     "Sign in with " (host(&issuer.issuer))
                 }
@@ -31,7 +30,7 @@ pub(super) fn door(
             form method="post" action="/sign-in/token" autocomplete="off" {
                 input type="hidden" name="form" value=(form_word);
                 input type="hidden" name="return" value=(back);
-                label for="token" { "With a token, such as `writ token create` prints" }
+                label for="token" { "With a token, such as " code { "writ token create" } " prints" }
                 input #token name="token" type="password" required autocomplete="off" spellcheck="false";
                 button type="submit" { "Sign in" }
             }

@@ -15,7 +15,10 @@ use std::{
 };
 
 use http::HeaderValue;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::secret::{self, Hash};
@@ -32,6 +35,10 @@ const SESSION_TIME_MAX: Duration = Duration::from_secs(12 * 3600);
 
 /// How long one lasts that nobody uses; an open page uses it.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(2 * 3600);
+
+/// Sessions whose part of the fleet is followed at once: each is two of the API's 256 streams, and a copy of what its
+/// bearer may see.
+const FEEDS_MAX: usize = 64;
 
 /// How long what a session sees is followed while no page of it is open.
 const FEED_IDLE_TIME: Duration = Duration::from_secs(60);
@@ -50,17 +57,31 @@ pub(crate) struct Session {
     is_signed_out: AtomicBool,
     identity: String,
     line: Line,
+    feeds: Arc<Semaphore>,
     state: Mutex<State>,
 }
 
 struct State {
     used: Instant,
-    viewer: Option<Viewer>,
+    /// What is followed, and its place among the others.
+    seen: Option<(Viewer, OwnedSemaphorePermit)>,
 }
 
 /// All of them. Clones share them.
-#[derive(Clone, Default)]
-pub(crate) struct Sessions(Arc<Mutex<HashMap<Hash, Arc<Session>>>>);
+#[derive(Clone)]
+pub(crate) struct Sessions {
+    held: Arc<Mutex<HashMap<Hash, Arc<Session>>>>,
+    feeds: Arc<Semaphore>,
+}
+
+impl Default for Sessions {
+    fn default() -> Sessions {
+        Sessions {
+            held: Arc::default(),
+            feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
+        }
+    }
+}
 
 /// There is no room for one more.
 #[derive(Debug, thiserror::Error)]
@@ -72,15 +93,19 @@ pub(super) enum Error {
 }
 
 impl Session {
-    /// What its bearer sees, over their own line. It is followed from the first page on.
-    pub(crate) fn viewer(self: &Arc<Self>) -> Viewer {
+    /// What its bearer sees, over their own line, from the first page on. Nothing where too many look already.
+    pub(crate) fn viewer(&self) -> Option<Viewer> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.used = Instant::now();
         let make = || {
             let fleet = feed::follow(Source(self.line.clone()));
             Viewer::new(self.line.clone(), fleet, Some(self.form_word.clone()))
         };
-        state.viewer.get_or_insert_with(make).clone()
+        if state.seen.is_none() {
+            let place = Arc::clone(&self.feeds).try_acquire_owned().ok()?;
+            state.seen = Some((make(), place));
+        }
+        state.seen.as_ref().map(|(viewer, _)| viewer.clone())
     }
 
     /// Its bearer leaves.
@@ -97,12 +122,16 @@ impl Session {
     /// Lets go of what nobody looks at; whether anybody has used it lately.
     fn look(&self) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.viewer.as_ref().is_some_and(Viewer::is_watched) {
+        if state
+            .seen
+            .as_ref()
+            .is_some_and(|(viewer, _)| viewer.is_watched())
+        {
             state.used = Instant::now();
         }
         let idle = state.used.elapsed();
         if idle >= FEED_IDLE_TIME {
-            state.viewer = None;
+            state.seen = None;
         }
         idle < IDLE_TIME_MAX
     }
@@ -146,12 +175,13 @@ impl Sessions {
             is_signed_out: AtomicBool::new(false),
             identity,
             line: line.with(bearer, address),
+            feeds: Arc::clone(&self.feeds),
             state: Mutex::new(State {
                 used: Instant::now(),
-                viewer: None,
+                seen: None,
             }),
         });
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let mut own: Vec<&Arc<Session>> = held
             .values()
             .filter(|other| other.identity == session.identity)
@@ -175,7 +205,7 @@ impl Sessions {
                 .state
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .viewer = None;
+                .seen = None;
         });
         Ok(word)
     }
@@ -187,7 +217,7 @@ impl Sessions {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Hash, Arc<Session>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -196,4 +226,85 @@ pub(super) fn bearer(token: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+    use tonic::transport::Endpoint;
+
+    use super::*;
+
+    fn line() -> Line {
+        let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        Line::new(channel, watch::channel(None).1)
+    }
+
+    fn begin(sessions: &Sessions, user: &str, lasts: Option<Duration>) -> Option<String> {
+        let begun = (user.to_owned(), ([127, 0, 0, 1], 1).into());
+        let begun = sessions.begin(&line(), bearer("t").unwrap(), begun, lasts);
+        begun.ok()
+    }
+
+    /// Has every task have its turn.
+    async fn settle() {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_ends_with_its_token_unused_and_after_a_day_at_the_latest() {
+        let sessions = Sessions::default();
+        let minute = begin(&sessions, "a", Some(Duration::from_secs(60))).unwrap();
+        let unused = begin(&sessions, "b", None).unwrap();
+        let used = begin(&sessions, "c", Some(Duration::from_secs(90 * 3600))).unwrap();
+        let (mut lasted, step) = (Duration::ZERO, Duration::from_secs(600));
+        assert!(sessions.find(&minute).is_some());
+        while let Some(session) = sessions.find(&used) {
+            session.viewer().unwrap();
+            tokio::time::sleep(step).await;
+            settle().await;
+            lasted += step;
+            assert!(sessions.find(&minute).is_none());
+            assert!(sessions.find(&unused).is_none() || lasted < IDLE_TIME_MAX + step);
+        }
+        assert!(lasted.abs_diff(SESSION_TIME_MAX) <= step, "{lasted:?}");
+        assert!(sessions.lock().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn there_are_only_so_many_in_all_of_one_and_at_once() {
+        let sessions = Sessions::default();
+        let first = begin(&sessions, "one", None).unwrap();
+        for _ in 0..SESSIONS_OF_ONE_MAX {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            begin(&sessions, "one", None).unwrap();
+        }
+        settle().await;
+        assert!(sessions.find(&first).is_none());
+        assert_eq!(sessions.lock().len(), SESSIONS_OF_ONE_MAX);
+
+        let user = |number: usize| format!("user-{number}");
+        let others = SESSIONS_OF_ONE_MAX..SESSIONS_MAX;
+        let words: Vec<String> = others
+            .map(|number| begin(&sessions, &user(number), None).unwrap())
+            .collect();
+        assert!(begin(&sessions, "late", None).is_none());
+        // Who is in already may come in anew.
+        assert!(begin(&sessions, "one", None).is_some());
+
+        let found: Vec<Arc<Session>> = words
+            .iter()
+            .take(FEEDS_MAX + 1)
+            .filter_map(|word| sessions.find(word))
+            .collect();
+        for session in &found[..FEEDS_MAX] {
+            assert!(session.viewer().is_some());
+        }
+        assert!(found[FEEDS_MAX].viewer().is_none());
+        found[0].sign_out();
+        settle().await;
+        assert!(found[FEEDS_MAX].viewer().is_some());
+    }
 }

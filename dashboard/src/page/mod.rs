@@ -61,7 +61,7 @@ impl Page {
 
 /// Makes a page of what is known now.
 pub(crate) async fn make(route: &Route, viewer: &Viewer) -> Page {
-    let fleet = viewer.fleet.borrow().clone();
+    let fleet = viewer.now();
     let made = match route {
         Route::Fleet(filter) => Ok(fleet::page(&fleet, filter)),
         Route::Policies { search, page } => Ok(policy::list(&fleet, search, *page)),

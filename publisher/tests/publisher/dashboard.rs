@@ -8,13 +8,12 @@ use writ_proto::v1::{
     self, access_service_client::AccessServiceClient, ack_service_client::AckServiceClient,
     token_service_client::TokenServiceClient,
 };
-use writ_sandbox::process::free_port;
 
 use crate::{
     audit::{of, read_until},
     fake::{add, apply, cluster, policy},
     fleet::{Fleet, until},
-    issuer::{Issuer, Key, now_s},
+    issuer::{Issuer, Key, now_s, quiet_port},
     web::{Answer, Web},
 };
 
@@ -51,7 +50,7 @@ impl Site {
             issuer.url
         );
         std::fs::write(&path, text).unwrap();
-        let port = free_port().unwrap();
+        let port = quiet_port();
         fleet.further_args.extend([
             format!("--authentication-file={}", path.display()),
             format!("--dashboard=127.0.0.1:{port}"),
@@ -274,6 +273,23 @@ async fn whoever_signs_in_sees_what_they_may_see_and_nothing_of_anybody_else() {
         assert!(!hers.heard.contains(name), "{name}: {}", hers.heard);
     }
 
+    // A right that is taken away is gone from pages that are open, and from the next ones.
+    let mut access = AccessServiceClient::new(site.fleet.channel());
+    let gone = v1::DeleteRequest {
+        name: "us".to_owned(),
+        ..Default::default()
+    };
+    let mut open = ursula.follow("/live/").await;
+    open.until("us-prod-1").await;
+    access.delete(gone).await.unwrap();
+    open.until("no access rule is for them").await;
+    let page = ursula.get("/").await;
+    assert!(
+        page.body.contains("no access rule is for them") && !page.body.contains("us-prod-1"),
+        "{}",
+        page.body
+    );
+
     // Whom no rule is for is told so.
     let mut stranger = site.sign_in("stranger").await;
     let page = stranger.get("/").await;
@@ -370,11 +386,11 @@ async fn a_sign_in_counts_once_for_the_browser_that_began_it() {
 
     // Tokens that are not for this client or this sign-in, or that the API does not take.
     for (name, value, why) in [
-        ("nonce", json!("other"), "nonce"),
-        ("nonce", Value::Null, "nonce"),
-        ("aud", json!("writ"), "aud"),
-        ("aud", json!(["writ-dashboard", "elsewhere"]), "aud"),
-        ("iss", json!("https://evil.example"), "iss"),
+        ("nonce", json!("other"), "its `nonce`"),
+        ("nonce", Value::Null, "its `nonce`"),
+        ("aud", json!("writ"), "its `aud`"),
+        ("aud", json!(["writ-dashboard", "elsewhere"]), "its `aud`"),
+        ("iss", json!("https://evil.example"), "its `iss`"),
         ("exp", json!(now_s() - 60), "expired"),
         ("sub", json!(""), "sub"),
     ] {

@@ -118,6 +118,17 @@ pub(crate) fn unsigned(header: &Value, claims: &Value) -> String {
     format!("{}.{}", encode(header), encode(claims))
 }
 
+/// A port that nobody listens on, of those that the system gives to nobody who asks for any: an address that has to be
+/// known before it is listened on is still free then.
+pub(crate) fn quiet_port() -> u16 {
+    loop {
+        let port = rand::random_range(20_000..30_000);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// Seconds since 1970.
 pub(crate) fn now_s() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);

@@ -1,18 +1,24 @@
 //! Sign-in in a real browser, at an issuer of the test's own: what somebody sees, how they leave, and what becomes of a
 //! page whose session is over.
 
+use std::{os::unix::fs::PermissionsExt, path::Path, process::Stdio};
+
 use serde_json::{Value, json};
-use writ_proto::v1::{
-    AddClusterRequest, ApplyRequest, access_service_client::AccessServiceClient,
-    cluster_service_client::ClusterServiceClient, policy_service_client::PolicyServiceClient,
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
 };
-use writ_sandbox::process::free_port;
+use writ_proto::v1::{
+    AddClusterRequest, ApplyRequest, CreateTokenRequest, RevokeTokenRequest,
+    access_service_client::AccessServiceClient, cluster_service_client::ClusterServiceClient,
+    policy_service_client::PolicyServiceClient, token_service_client::TokenServiceClient,
+};
 use writ_tests::hub::{self, Hub, Size};
 
 use crate::{
     NARROW, WIDE,
     browser::Browser,
-    issuer::{Issuer, Key},
+    issuer::{Issuer, Key, quiet_port},
     says,
 };
 
@@ -48,6 +54,95 @@ async fn fill(hub: &Hub) {
     access.apply(manifest(&rule)).await.unwrap();
 }
 
+/// `writ dashboard` of somebody with a token: when it is over the pages say so, and with another one they go on.
+async fn alone(hub: &Hub, browser: &Browser, folder: &Path) {
+    let mut tokens = TokenServiceClient::new(hub.channel(0));
+    let mut create = async |name: &str| {
+        let request = CreateTokenRequest {
+            name: name.to_owned(),
+            lifetime_s: 600,
+            ..CreateTokenRequest::default()
+        };
+        tokens
+            .create_token(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .token
+    };
+    let (first, second) = (create("first").await, create("second").await);
+    let file = folder.join("token");
+    let keep = |token: &str| {
+        std::fs::write(&file, token).unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    keep(&first);
+    let fleet = hub.api().nobody(&hub.address(0));
+    let fleet_file = folder.join("fleet.yaml");
+    std::fs::write(&fleet_file, fleet.to_text()).unwrap();
+    let mut access = AccessServiceClient::new(hub.channel(0));
+    let subjects = json!([{"user": "token:first"}, {"user": "token:second"}]);
+    let rule = json!({
+        "apiVersion": "writ.dev/v1alpha1", "kind": "AccessRule", "metadata": {"name": "us"},
+        "spec": {"subjects": subjects, "role": "viewer", "regions": ["us"]},
+    });
+    access.apply(manifest(&rule)).await.unwrap();
+
+    let mut served = Command::new(env!("CARGO_BIN_EXE_writ-under-test"))
+        .args(["dashboard", "--listen", "127.0.0.1:0", "--fleet"])
+        .arg(&fleet_file)
+        .arg("--token-file")
+        .arg(&file)
+        .env("WRIT_CONFIG_DIR", folder.join("config"))
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(served.stdout.take().unwrap()).lines();
+    let own = lines.next_line().await.unwrap().expect("its address");
+    browser.client.goto(&own).await.unwrap();
+    let sees = |name: &str| {
+        format!("return document.getElementById('main').textContent.includes({name:?})")
+    };
+    browser
+        .waits_for("it says who looks", &says("who", "token:first"))
+        .await;
+    browser
+        .waits_for("and shows their part", &sees("us-prod-1"))
+        .await;
+    assert_eq!(browser.ask(&sees("eu-prod-1")).await, json!(false));
+
+    let revoke = RevokeTokenRequest {
+        name: "first".to_owned(),
+        ..RevokeTokenRequest::default()
+    };
+    let mut tokens = TokenServiceClient::new(hub.channel(0));
+    tokens.revoke_token(revoke).await.unwrap();
+    browser
+        .waits_for(
+            "it says that its time is over",
+            &says("refused", "not signed in any more"),
+        )
+        .await;
+    browser.picture("over-1280-light").await;
+    keep(&second);
+    browser
+        .waits_for(
+            "it goes on with the next one",
+            "return document.getElementById('refused').textContent === ''",
+        )
+        .await;
+    browser
+        .waits_for(
+            "and is live",
+            "return !!document.querySelector('#asof .is-live')",
+        )
+        .await;
+    served.kill().await.unwrap();
+    browser.client.goto("about:blank").await.unwrap();
+    browser.complaints().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_signs_in_sees_their_part_signs_out_and_is_led_back_when_their_time_is_over() {
     let issuer = Issuer::start().await;
@@ -59,7 +154,7 @@ async fn somebody_signs_in_sees_their_part_signs_out_and_is_led_back_when_their_
         issuer.url
     );
     std::fs::write(&path, text).unwrap();
-    let port = free_port().unwrap();
+    let port = quiet_port();
     let base = format!("https://localhost:{port}");
     let mut size = Size::of(1, 1);
     size.publisher_flags = vec![
@@ -199,5 +294,6 @@ async fn somebody_signs_in_sees_their_part_signs_out_and_is_led_back_when_their_
         .filter(|line| !line["message"].as_str().unwrap_or_default().contains("404"))
         .collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
+    alone(&hub, &browser, folder.path()).await;
     browser.client.clone().close().await.unwrap();
 }
