@@ -1,7 +1,11 @@
 //! What a kubelet would ask of the applied Deployment, asked of its process. The sandbox has no kubelet: it runs the
 //! process, on a free port, and probes nothing.
 
-use std::{net::SocketAddr, path::Path, process::Stdio};
+use std::{
+    net::{SocketAddr, UdpSocket},
+    path::Path,
+    process::Stdio,
+};
 
 use k8s_openapi::{
     api::{
@@ -39,7 +43,25 @@ fn path_of(probe: Option<&Probe>, container: &Container) -> String {
 async fn ask(file: &Path, path: &str) -> Option<Page> {
     let address = std::fs::read_to_string(file).ok()?;
     let address: SocketAddr = address.trim().parse().ok()?;
-    Some(http::get(address, path).await)
+    Some(http::get(reached(address), path).await)
+}
+
+/// Where somebody on this machine reaches what listens on all its addresses.
+fn reached(address: SocketAddr) -> SocketAddr {
+    match address.ip().is_unspecified() {
+        true => SocketAddr::from(([127, 0, 0, 1], address.port())),
+        false => address,
+    }
+}
+
+/// As others reach it, where this machine has an address for them. Nothing is sent.
+fn from_outside(file: &Path) -> Option<SocketAddr> {
+    let address = std::fs::read_to_string(file).unwrap();
+    let address: SocketAddr = address.trim().parse().unwrap();
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let own = socket.local_addr().ok()?.ip();
+    (!own.is_loopback()).then_some(SocketAddr::new(own, address.port()))
 }
 
 /// The arguments of a cluster's subscriber, as the system has them.
@@ -77,6 +99,8 @@ fn the_probes_of_the_applied_deployment_are_answered_and_who_stands_by_is_ready(
         let arguments = arguments(&fleet.dir, cluster).into_iter();
         let arguments = arguments.map(|argument| match argument.split_once('=') {
             Some((name @ "--identity", _)) => format!("{name}=second"),
+            // As in a pod, to which others have a way.
+            Some((name @ "--admin-addr", _)) => format!("{name}=0.0.0.0:0"),
             Some((name @ "--admin-address-file", _)) => format!("{name}={}", second.display()),
             _ => argument,
         });
@@ -98,8 +122,22 @@ fn the_probes_of_the_applied_deployment_are_answered_and_who_stands_by_is_ready(
         }
         // It is not what it is ready for.
         assert!(said("following the log").is_none());
-        let metrics = ask(&second, "/metrics").await.unwrap();
-        assert_eq!(metrics.status, 200);
+        match from_outside(&second) {
+            Some(outside) => {
+                for path in [live.as_str(), ready.as_str(), "/metrics"] {
+                    assert_eq!(http::get(outside, path).await.status, 200, "{path}");
+                }
+                let read = http::get(outside, "/debug/log").await;
+                let written = http::put(outside, "/debug/log", "trace").await;
+                let state = http::get(outside, "/debug/state").await;
+                for page in [read, written, state] {
+                    assert_eq!(page.status, 403, "{}", page.body);
+                }
+            }
+            None => eprintln!("this machine has no address for others: their way was not tried"),
+        }
+        let log = ask(&second, "/debug/log").await.unwrap();
+        assert!(!log.body.contains("trace"), "{}", log.body);
 
         let name = cluster.parse().unwrap();
         fleet
