@@ -6,6 +6,7 @@
 //! Promises: how a policy stands and whether a cluster is heard are never one mark; a silent cluster is hatched, has its
 //! age, and is never green; every page says as of when it is, and that it is not live any more once it is not.
 
+mod activity;
 mod clusters;
 mod feed;
 mod incoming;

@@ -53,10 +53,11 @@ const PIPE_BYTES: usize = 256 * 1024;
 const CONNECTIONS_WAITING_MAX: usize = 4;
 
 /// Everything that may be asked through here.
-const READS: [&str; 8] = [
+const READS: [&str; 9] = [
     "/writ.v1.AckService/GetStatus",
     "/writ.v1.AckService/WatchStatus",
     "/writ.v1.AckService/WatchFleet",
+    "/writ.v1.AckService/WatchHappenings",
     "/writ.v1.PolicyService/List",
     "/writ.v1.HistoryService/ListEdits",
     "/writ.v1.HistoryService/GetEdit",

@@ -2,64 +2,91 @@
 
 use maud::{Markup, html};
 
+use writ_proto::v1::{self, HappeningKind as Kind};
+
 use crate::{
-    feed::{Fleet, What},
+    activity::Entry,
+    feed::Fleet,
     page::reason,
     route, when,
+    words::{Life, State},
 };
 
-/// Happenings that are shown.
+/// Entries that are shown.
 const SHOWN_MAX: usize = 60;
 
 pub(super) fn list(fleet: &Fleet) -> Markup {
-    if fleet.activity.is_empty() {
-        return html! { p.quiet { "Nothing has happened since this dashboard was started." } };
+    let activity = &fleet.activity;
+    if activity.entries.is_empty() {
+        let said = match activity.is_read {
+            true => "Nothing has happened since this publisher was started.",
+            false => "What happened is being read …",
+        };
+        return html! { p.quiet { (said) } };
     }
     html! {
         ol.activity {
-            @for one in fleet.activity.iter().take(SHOWN_MAX) {
+            @for one in activity.entries.iter().take(SHOWN_MAX) {
                 li {
                     time { (when::clock(one.at_ms)) }
-                    span { (said(&one.what)) }
+                    span { (said(one)) }
                 }
             }
         }
     }
 }
 
-fn said(what: &What) -> Markup {
-    match what {
-        What::Edited {
-            policy,
-            generation,
-            revision,
-            deleted,
-        } => html! {
-            a href=(route::edit(revision, policy, *generation)) { (policy) "@" (generation) }
-            @if *deleted { " was deleted" } @else { " was committed" }
-        },
-        What::Heard { cluster, life } => html! {
-            a href=(route::cluster(cluster)) { (cluster) } " is " (life.mark(None))
-        },
-        What::Stands {
-            cluster,
-            state,
-            reason: why,
-        } => html! {
-            a href=(route::cluster(cluster)) { (cluster) } " has " (state.mark()) " " (reason(why))
-        },
-        What::Many { count, what } => {
-            let what = match what.as_ref() {
-                What::Heard { life, .. } => html! { " are " (life.mark(None)) },
-                What::Stands { state, .. } => html! { " have " (state.mark()) },
-                What::Registered { is_there: true, .. } => html! { " joined the registry" },
-                _ => html! { " left the registry" },
-            };
-            html! { b { (count) } " clusters" (what) }
+fn said(entry: &Entry) -> Markup {
+    let what = &entry.what;
+    let is_many = entry.count > 1;
+    let who = match (is_many, what.cluster.as_str()) {
+        (true, _) => html! { b { (entry.count) } " clusters" },
+        (false, "") => html! {},
+        (false, name) => html! { a href=(route::cluster(name)) { (name) } },
+    };
+    let (has, is) = match is_many {
+        true => (" have ", " are "),
+        false => (" has ", " is "),
+    };
+    let edit = || edit(what);
+    match what.kind() {
+        Kind::Edited => html! { (edit()) " was committed" },
+        Kind::Deleted => html! { (edit()) " was deleted" },
+        Kind::Applied => html! { (who) (has) (State::Applied.mark()) " " (edit()) (after(entry)) },
+        Kind::Removed => html! { (who) (has) " nothing of " (edit()) " any more" (after(entry)) },
+        Kind::Refused => {
+            html! { (who) (has) (State::Refused.mark()) " " (edit()) " " (reason(&what.reason)) }
         }
-        What::Registered { cluster, is_there } => html! {
-            a href=(route::cluster(cluster)) { (cluster) }
-            @if *is_there { " joined the registry" } @else { " left the registry" }
-        },
+        Kind::Drifted => {
+            html! { (who) (has) (State::Drifted.mark()) " from " (edit()) (objects(what)) }
+        }
+        Kind::Repaired => {
+            html! { (who) (has) " what was changed by others put back, of " (edit()) (objects(what)) }
+        }
+        Kind::PulsesLost => html! { (who) ": " (what.count) " pulses did not come" },
+        Kind::Silent => html! { (who) (is) (Life::Silent.mark(None)) },
+        Kind::Heard | Kind::NotStale => html! { (who) (is) (Life::Live.mark(None)) },
+        Kind::Stale => html! { (who) (is) (Life::Stale.mark(None)) },
+        Kind::Forked => html! { (who) (is) (Life::TwoVoices.mark(None)) },
+        Kind::Registered => html! { (who) (is) " registered, " (what.message) },
+        Kind::Unregistered => html! { (who) (has) " left the registry" },
+        Kind::Received | Kind::Unspecified => html! { (who) },
     }
+}
+
+fn edit(what: &v1::Happening) -> Markup {
+    let revision = what.revision.unwrap_or_default();
+    html! {
+        a href=(route::edit(&revision, &what.policy, what.generation)) { (what.policy) "@" (what.generation) }
+    }
+}
+
+/// Of many it would be the first one's alone.
+fn after(entry: &Entry) -> Markup {
+    let after_ms = entry.what.after_ms.filter(|_| entry.count == 1);
+    html! { @if let Some(ms) = after_ms { span.quiet { " after " (when::took(i64::try_from(ms).unwrap_or(i64::MAX))) } } }
+}
+
+fn objects(what: &v1::Happening) -> Markup {
+    html! { @if let Some(first) = what.objects.first() { span.quiet { ": " (first.object) } } }
 }

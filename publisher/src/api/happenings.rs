@@ -1,8 +1,11 @@
 //! The stream of what happens, one by one.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::sleep,
+};
 use tonic::Status;
 use writ_core::{access::Identity, revision::Generation};
 use writ_proto::v1;
@@ -13,6 +16,9 @@ use super::{
     convert,
 };
 use crate::journal::{Edit, Happening, Kind, Place};
+
+/// Happenings within this time come as one message, but for the first: a fleet answers at once.
+const HAPPENINGS_JOINED: Duration = Duration::from_millis(10);
 
 /// Happenings in one message: some hundred kilobytes.
 const HAPPENINGS_MAX: usize = 500;
@@ -54,6 +60,7 @@ impl Api {
                 return;
             }
             is_first = false;
+            sleep(HAPPENINGS_JOINED).await;
             if self.woken(&mut changes, &sender).await.is_none() {
                 return;
             }

@@ -69,8 +69,8 @@ const PROBE_PERIOD: Duration = Duration::from_secs(20);
 /// After what time a connection takes no more calls, so that its client certificate is looked at again.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(1800);
 
-/// Streams of status that are open at once: each makes its whole status at every change.
-const WATCHES_MAX: usize = 256;
+/// Streams that are open at once; a session of the dashboard has three.
+const WATCHES_MAX: usize = 384;
 
 /// What the services ask.
 pub(crate) struct Parts {
