@@ -135,6 +135,13 @@ where
     }
 }
 
+fn delay_after(status: &Status) -> Duration {
+    match status.code() {
+        Code::Unauthenticated | Code::PermissionDenied => REFUSED_RETRY_DELAY,
+        _ => RETRY_DELAY,
+    }
+}
+
 async fn keep_always<T, O, F>(
     held: Held,
     place: usize,
@@ -146,26 +153,23 @@ async fn keep_always<T, O, F>(
 {
     loop {
         let ended = async {
-            let mut stream = open().await?.into_inner();
-            let quiet = |_| Status::unavailable("nothing was said");
-            while let Some(told) = timeout(QUIET_MAX, stream.message())
-                .await
-                .map_err(quiet)??
-            {
-                take(held.clone(), told).await;
+            let mut stream = match open().await {
+                Ok(opened) => opened.into_inner(),
+                Err(status) => return (delay_after(&status), status),
+            };
+            // Whoever is not to read on learns it when they ask again, which is at once.
+            let cut = |status| (RETRY_DELAY, status);
+            loop {
+                match timeout(QUIET_MAX, stream.message()).await {
+                    Ok(Ok(Some(told))) => take(held.clone(), told).await,
+                    Ok(Ok(None)) => return cut(Status::unavailable("the stream ended")),
+                    Ok(Err(status)) => return cut(status),
+                    Err(_) => return cut(Status::unavailable("nothing was said")),
+                }
             }
-            Err::<(), Status>(Status::unavailable("the stream ended"))
         };
-        let mut delay = RETRY_DELAY;
-        if let Err(status) = ended.await {
-            tracing::debug!("a stream of the dashboard was cut: {status}");
-            if matches!(
-                status.code(),
-                Code::Unauthenticated | Code::PermissionDenied
-            ) {
-                delay = REFUSED_RETRY_DELAY;
-            }
-        }
+        let (delay, status) = ended.await;
+        tracing::debug!("a stream of the dashboard was cut: {status}");
         change(&held, |fleet| {
             fleet.cut[place].get_or_insert_with(when::now_ms);
         });

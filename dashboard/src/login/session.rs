@@ -36,7 +36,7 @@ const SESSION_TIME_MAX: Duration = Duration::from_secs(12 * 3600);
 /// How long one lasts that nobody uses; an open page uses it.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(2 * 3600);
 
-/// Sessions whose part of the fleet is followed at once: each is two of the API's 256 streams, and a copy of what its
+/// Sessions whose part of the fleet is followed at once: each is three of the API's 384 streams, and a copy of what its
 /// bearer may see.
 const FEEDS_MAX: usize = 64;
 
