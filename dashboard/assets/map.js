@@ -62,7 +62,7 @@
   // Where each box is, and how large a square.
   function lay() {
     const width = canvas.parentElement.clientWidth;
-    const filled = boxes.filter((box) => box.squares.length);
+    const filled = boxes.filter((box) => box.squares.length).sort((one, other) => (one.name.join() < other.name.join() ? -1 : 1));
     const columns = Math.max(1, Math.min(filled.length, Math.floor((width + GAP) / (BOX_MIN + GAP))));
     const wide = Math.floor((width + GAP) / columns) - GAP;
     const arrange = (size) => {

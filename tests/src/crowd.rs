@@ -107,16 +107,17 @@ fn wall_ms() -> u64 {
 impl Crowd {
     /// Registers clusters as an administrator does, one edit each, connects each of them, and has them pulse.
     pub async fn gather(hub: &Hub, count: usize) -> Crowd {
+        let clusters = hub.clusters(0);
         let members = stream::iter(0..count).map(async |number| {
             let sender = sender(number);
             let identity = hub.identity_of(&sender);
-            let request = v1::ApplyRequest {
+            let request = v1::AddClusterRequest {
                 manifest: entry(&sender, &identity).to_string(),
                 request_id: format!("crowd-{number}"),
                 ..Default::default()
             };
-            let mut clusters = hub.clusters(0);
-            clusters.apply(request).await.expect("it is registered");
+            let mut clusters = clusters.clone();
+            clusters.add(request).await.expect("it is registered");
             let client = hub.client_of(&sender, identity).await;
             let name = sender.cluster.to_string();
             let key = ack_key(&sender.cluster);

@@ -78,7 +78,7 @@ async fn measure(clusters: usize) {
     );
     let mut edit = None;
     for number in 1..=POLICIES {
-        edit = Some(apply(&hub, &format!("policy-{number}"), "first").await);
+        edit = Some(apply(&hub, clusters, &format!("policy-{number}"), "first").await);
     }
     let edit = edit.expect("policies");
     crowd
@@ -110,7 +110,7 @@ async fn measure(clusters: usize) {
     for number in 0..EDITS {
         let name = format!("policy-{}", number + 1);
         let sent = Instant::now();
-        newest = apply(&hub, &name, &format!("again-{number}")).await;
+        newest = apply(&hub, clusters, &name, &format!("again-{number}")).await;
         said.push(sent.elapsed().as_secs_f64() * 1_000.0);
         let answered = wall_ms();
         let text = format!("{}@{}", newest.policy, newest.generation);
@@ -175,13 +175,14 @@ async fn measure(clusters: usize) {
 }
 
 /// Edits a policy for the whole fleet.
-async fn apply(hub: &Hub, name: &str, group: &str) -> Edit {
+async fn apply(hub: &Hub, clusters: usize, name: &str, group: &str) -> Edit {
     let mut manifest = policy(name, group);
     manifest["spec"]["clusters"] = json!({"all": true});
     let request = v1::ApplyRequest {
         manifest: manifest.to_string(),
         request_id: format!("{name}-{group}"),
         reason: "measured".to_owned(),
+        confirm: u32::try_from(clusters).expect("a number of clusters"),
         ..Default::default()
     };
     let answer = hub.policies(0).apply(request).await;
