@@ -92,7 +92,10 @@ fn attention(digest: &Digest) -> Markup {
     html! {
         h2 { "Needs attention" }
         @if digest.lives.is_empty() && digest.reasons.is_empty() {
-            p.good { "Nothing: every cluster is heard, and none refuses anything." }
+            @match digest.sums.lives[Life::Unheard as usize] {
+                0 => p.good { "Nothing: every cluster is heard, and none refuses anything." },
+                count => p.quiet { "Nothing so far: " b { (count) } (plural(count, " cluster")) " not heard yet." },
+            }
         }
         ul.attention {
             @for (life, of) in &digest.lives {

@@ -66,6 +66,25 @@ fn fleet() -> Fleet {
 }
 
 #[test]
+fn nothing_is_called_good_before_everybody_was_heard() {
+    let said = |heard| {
+        let mut clusters = Clusters::default();
+        clusters.put(line("eu-prod-1", Heard::Live, 2, 0));
+        clusters.put(line("eu-prod-2", heard, 2, 0));
+        let fleet = Fleet {
+            clusters,
+            ..Fleet::default()
+        };
+        let page = fleet::page(&fleet, &Filter::default());
+        frame(&page, &fleet, &About::default()).into_string()
+    };
+    assert!(said(Heard::Live).contains("every cluster is heard"));
+    let unheard = said(Heard::Unspecified);
+    assert!(!unheard.contains("every cluster is heard"), "{unheard}");
+    assert!(unheard.contains("not heard yet"), "{unheard}");
+}
+
+#[test]
 fn a_silent_cluster_has_its_age_and_its_last_state_is_said_to_be_its_last() {
     let html = frame(
         &fleet::page(&fleet(), &Filter::default()),
