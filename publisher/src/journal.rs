@@ -21,6 +21,7 @@ use writ_core::{
     subject::Sender,
     tracker::{Committed, Drift, Liveness, Progress, Subject},
 };
+use writ_proto::v1::HappeningKind as Kind;
 
 use crate::track::{Tracking, wall_ms};
 
@@ -32,27 +33,6 @@ const LOOK_PERIOD: Duration = Duration::from_millis(250);
 
 /// Longest time between two looks where nothing changes.
 const LOOK_PERIOD_MAX: Duration = Duration::from_secs(5);
-
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Edited,
-    Deleted,
-    Received,
-    Applied,
-    Removed,
-    Refused,
-    Drifted,
-    Repaired,
-    PulsesLost,
-    Silent,
-    Heard,
-    Stale,
-    NotStale,
-    Forked,
-    Registered,
-    Unregistered,
-}
 
 /// Where a cluster is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -291,18 +271,19 @@ impl Journal {
                 continue;
             };
             let mut kinds = Vec::new();
-            match (was.life, sign.life) {
-                (was, now) if was == now => {}
-                (_, Life::Silent) => kinds.push(Kind::Silent),
-                (Life::Silent | Life::Unknown, Life::Live) => kinds.push(Kind::Heard),
+            match (was.liveness, sign.liveness) {
+                (was, Liveness::Silent { .. }) if !was.is_silent() => kinds.push(Kind::Silent),
+                (Liveness::Silent { .. } | Liveness::Unknown { .. }, Liveness::Live { .. }) => {
+                    kinds.push(Kind::Heard);
+                }
+                // A silent cluster says nothing of beats.
+                (Liveness::Live { .. }, Liveness::Live { .. }) if was.stale != sign.stale => {
+                    kinds.push(match sign.stale {
+                        true => Kind::Stale,
+                        false => Kind::NotStale,
+                    });
+                }
                 _ => {}
-            }
-            // A silent cluster says nothing of beats.
-            if sign.life == Life::Live && was.life == Life::Live && was.stale != sign.stale {
-                kinds.push(match sign.stale {
-                    true => Kind::Stale,
-                    false => Kind::NotStale,
-                });
             }
             if sign.forked && !was.forked {
                 kinds.push(Kind::Forked);
@@ -314,16 +295,9 @@ impl Journal {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Life {
-    Unknown,
-    Live,
-    Silent,
-}
-
 struct Sign {
     place: Place,
-    life: Life,
+    liveness: Liveness,
     stale: bool,
     forked: bool,
 }
@@ -333,24 +307,18 @@ type Signs = BTreeMap<ClusterName, Sign>;
 fn signs(tracking: &Tracking) -> Signs {
     tracking.ask(|tracker, now| {
         let signs = tracker.signs(now).map(|sign| {
-            let life = match sign.liveness {
-                Liveness::Unknown { .. } => Life::Unknown,
-                Liveness::Live { .. } => Life::Live,
-                Liveness::Silent { .. } => Life::Silent,
-            };
             let place = Place {
                 cluster: sign.cluster.clone(),
                 region: sign.entry.region.clone(),
                 stage: sign.entry.stage.clone(),
             };
-            let (stale, forked) = (sign.stale, sign.forked);
-            let sign = Sign {
+            let kept = Sign {
                 place,
-                life,
-                stale,
-                forked,
+                liveness: sign.liveness,
+                stale: sign.stale,
+                forked: sign.forked,
             };
-            (sign.place.cluster.clone(), sign)
+            (sign.cluster.clone(), kept)
         });
         signs.collect()
     })
@@ -397,23 +365,31 @@ mod tests {
     fn silence_and_what_is_heard_again_are_told_once_each() {
         let journal = Journal::default();
         journal.open();
-        let sign = |life, stale| {
+        let sign = |liveness, stale| {
             let place = Place::from(&sender());
             let sign = Sign {
                 place,
-                life,
+                liveness,
                 stale,
                 forked: false,
             };
             Signs::from([(sender().cluster, sign)])
         };
+        let live = |last_heard_ms| Liveness::Live { last_heard_ms };
+        let silent = Liveness::Silent {
+            since_ms: 3,
+            last_heard_ms: Some(3),
+        };
+        let unknown = Liveness::Unknown {
+            last_heard_ms: None,
+        };
         let lives = [
-            sign(Life::Unknown, false),
-            sign(Life::Live, false),
-            sign(Life::Live, true),
-            sign(Life::Silent, false),
-            sign(Life::Silent, false),
-            sign(Life::Live, false),
+            sign(unknown, false),
+            sign(live(1), false),
+            sign(live(2), true),
+            sign(silent, false),
+            sign(silent, false),
+            sign(live(9), false),
             Signs::new(),
         ];
         for pair in lives.windows(2) {

@@ -8,8 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ClusterStatus, Committed, Counts, Liveness, Membership, Now, PolicyStatus, State, Subject,
-    Tracker,
+    ClusterStatus, Committed, Counts, Liveness, Membership, Now, PolicyStatus, State, Tracker,
     cluster::{self, Member},
     policy::{self, Policy},
     spread::{Spread, Times},
@@ -311,17 +310,7 @@ impl Tracker {
         places.filter_map(|(name, place)| {
             let (policy, edit) = self.last_edit(name)?;
             let tally = &self.board.tallies[*place];
-            let status = PolicyStatus {
-                name: name.clone(),
-                generation: edit.generation,
-                revision: edit.revision,
-                committed_ms: edit.committed_ms,
-                is_deleted: matches!(edit.subject, Subject::Policy(None)),
-                latest_generation: policy.latest(),
-                counts: tally.counts,
-                spread: tally.spread,
-                clusters: Vec::new(),
-            };
+            let status = policy.status(name, edit, (tally.counts, tally.spread), Vec::new());
             (!status.is_deleted || !status.counts.is_reached()).then_some(status)
         })
     }

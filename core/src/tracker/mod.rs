@@ -274,21 +274,12 @@ impl Tracker {
             .filter(|line| (line.membership, line.state) == (Membership::Target, State::Applied));
         let times = done.filter_map(|line| line.applied_ms);
         let times = times.map(|at| at.saturating_sub(edit.committed_ms));
-        Some(PolicyStatus {
-            spread: times.collect::<Times>().spread(),
-            name: name.clone(),
-            generation: edit.generation,
-            revision: edit.revision,
-            committed_ms: edit.committed_ms,
-            is_deleted: matches!(edit.subject, Subject::Policy(None)),
-            latest_generation: policy.latest(),
-            counts: Counts::of(
-                lines
-                    .iter()
-                    .map(|line| (line.membership, line.state, line.received_ms)),
-            ),
-            clusters: lines,
-        })
+        let counted = lines
+            .iter()
+            .map(|line| (line.membership, line.state, line.received_ms));
+        let counts = Counts::of(counted);
+        let spread = times.collect::<Times>().spread();
+        Some(policy.status(name, edit, (counts, spread), lines))
     }
 
     /// The draining clusters that have said that nothing is left of what was applied there, with the

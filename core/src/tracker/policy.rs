@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Committed, GENERATIONS_MAX, Liveness, Spread, Tracker, cluster::Member};
+use super::{Committed, GENERATIONS_MAX, Liveness, Spread, Subject, Tracker, cluster::Member};
 use crate::{
     ack::{self, AckedEdit, Exception, Failure},
     model::{Cluster, ClusterSelector, Mode, Phase},
@@ -221,6 +221,27 @@ impl Policy {
             .back()
             .map(|edit| edit.generation)
             .unwrap_or_default()
+    }
+
+    /// How one of its edits stands, by what was counted of it.
+    pub(super) fn status(
+        &self,
+        name: &PolicyName,
+        edit: &Committed,
+        (counts, spread): (Counts, Spread),
+        clusters: Vec<ClusterLine>,
+    ) -> PolicyStatus {
+        PolicyStatus {
+            name: name.clone(),
+            generation: edit.generation,
+            revision: edit.revision,
+            committed_ms: edit.committed_ms,
+            is_deleted: matches!(edit.subject, Subject::Policy(None)),
+            latest_generation: self.latest(),
+            counts,
+            spread,
+            clusters,
+        }
     }
 
     pub(super) fn selects(&self, entry: &Cluster) -> bool {

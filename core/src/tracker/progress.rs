@@ -48,13 +48,8 @@ impl Tracker {
     /// Times are from the publisher's clock at the commit to the cluster's own: as far apart as the clocks are, so
     /// are they from the truth. None is below zero.
     pub fn progress(&self, ack: &Ack) -> Vec<Progress> {
-        let held = self.members.get(&ack.sender.cluster);
-        let held = held.and_then(|member| member.ack.as_ref());
-        let before = |edit: &AckedEdit| {
-            let of_held = held.into_iter().flat_map(|held| &held.edits);
-            let mut same = of_held.filter(|known| is_same(known, edit));
-            same.next()
-        };
+        let held = self.held_before(ack);
+        let before = |edit: &AckedEdit| held.iter().find(|known| is_same(known, edit));
         let told = ack.edits.iter().filter(|edit| !edit.drift);
         told.filter(|edit| edit.kind == Kind::Policy)
             .filter_map(|edit| self.progress_of(edit, before(edit), ack))
@@ -63,11 +58,9 @@ impl Tracker {
 
     /// What an ack tells of changes by hand that the one before it did not. To be asked before it is taken.
     pub fn drift(&self, ack: &Ack) -> Vec<Drift> {
-        let held = self.members.get(&ack.sender.cluster);
-        let held = held.and_then(|member| member.ack.as_ref());
+        let held = self.held_before(ack);
         let is_known = |drift: &&AckedEdit| {
-            let mut of_held = held.into_iter().flat_map(|held| &held.edits);
-            of_held.any(|known| {
+            held.iter().any(|known| {
                 known.drift
                     && (known.kind, &known.name) == (drift.kind, &drift.name)
                     && known.received_ms == drift.received_ms
@@ -84,6 +77,13 @@ impl Tracker {
                 objects: drift.failures.clone(),
             })
             .collect()
+    }
+
+    /// What the last ack of the same cluster told of.
+    fn held_before(&self, ack: &Ack) -> &[AckedEdit] {
+        let held = self.members.get(&ack.sender.cluster);
+        let held = held.and_then(|member| member.ack.as_ref());
+        held.map_or(&[], |held| &held.edits)
     }
 
     fn progress_of(

@@ -15,7 +15,7 @@ use super::{
     access_service::{see_place, see_policy},
     convert,
 };
-use crate::journal::{Edit, Happening, Kind, Place};
+use crate::journal::{Edit, Happening, Place};
 
 /// Happenings within this time come as one message, but for the first: a fleet answers at once.
 const HAPPENINGS_JOINED: Duration = Duration::from_millis(10);
@@ -122,7 +122,7 @@ fn message(one: &Happening) -> v1::Happening {
     let mut told = v1::Happening {
         number: one.number,
         at: Some(convert::time(one.at_ms)),
-        kind: kind(one.kind).into(),
+        kind: one.kind.into(),
         after_ms: one.after_ms,
         reason: one.reason.clone(),
         message: one.message.clone(),
@@ -150,25 +150,4 @@ fn message(one: &Happening) -> v1::Happening {
         told.revision = Some(convert::revision(*revision));
     }
     told
-}
-
-fn kind(kind: Kind) -> v1::HappeningKind {
-    match kind {
-        Kind::Edited => v1::HappeningKind::Edited,
-        Kind::Deleted => v1::HappeningKind::Deleted,
-        Kind::Received => v1::HappeningKind::Received,
-        Kind::Applied => v1::HappeningKind::Applied,
-        Kind::Removed => v1::HappeningKind::Removed,
-        Kind::Refused => v1::HappeningKind::Refused,
-        Kind::Drifted => v1::HappeningKind::Drifted,
-        Kind::Repaired => v1::HappeningKind::Repaired,
-        Kind::PulsesLost => v1::HappeningKind::PulsesLost,
-        Kind::Silent => v1::HappeningKind::Silent,
-        Kind::Heard => v1::HappeningKind::Heard,
-        Kind::Stale => v1::HappeningKind::Stale,
-        Kind::NotStale => v1::HappeningKind::NotStale,
-        Kind::Forked => v1::HappeningKind::Forked,
-        Kind::Registered => v1::HappeningKind::Registered,
-        Kind::Unregistered => v1::HappeningKind::Unregistered,
-    }
 }
