@@ -6,6 +6,7 @@
 
 use std::env;
 use std::io::{self, IsTerminal as _, Write};
+use std::ops::ControlFlow;
 
 use jiff::tz::TimeZone;
 
@@ -100,8 +101,11 @@ impl Console {
             .filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
     }
 
-    /// Whether nobody reads the answer any more.
-    pub fn out_is_gone(&self) -> bool {
-        self.out_failed.is_some()
+    /// Whether to go on: not where nobody reads the answer any more.
+    pub(crate) fn flow(&self) -> ControlFlow<()> {
+        match self.out_failed.is_some() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
     }
 }

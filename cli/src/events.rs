@@ -3,21 +3,19 @@
 //! A reading verb: it ends with 0 whatever it shows. Promises to say what could not be told: a publisher that
 //! forgot something before it was read, and the time in which none was heard.
 
-use std::time::Duration;
+use std::ops::ControlFlow;
 
 use writ_proto::v1;
 
 use crate::args::{EventOutput, Events, Global};
 use crate::connect;
 use crate::console::Console;
-use crate::error::{Answer, Error};
+use crate::error::Error;
 use crate::exit::Exit;
 use crate::input::Kind;
 use crate::interrupt::{Interrupt, unless};
 use crate::output::{events, words};
-
-/// Between two tries to watch again.
-const WATCH_AGAIN_DELAY: Duration = Duration::from_secs(1);
+use crate::stream::{self, WATCH_AGAIN_DELAY};
 
 /// Asked for after an interruption: all that a publisher remembers.
 const LAST_MAX: u32 = 4_096;
@@ -60,26 +58,14 @@ async fn follow(
     let mut fleet = connect::connect(global).await?;
     let mut printed = Printed::default();
     loop {
-        let ended = match fleet.acks.watch_happenings(request.clone()).await {
-            Err(error) => Err(error),
-            Ok(response) => {
-                let mut stream = response.into_inner();
-                loop {
-                    match stream.message().await {
-                        Ok(Some(told)) => {
-                            printed.print(&told, args.output, console);
-                            if console.out_is_gone() {
-                                return Ok(Exit::Done);
-                            }
-                        }
-                        Ok(None) => break Ok(()),
-                        Err(error) => break Err(error),
-                    }
-                }
-            }
-        };
-        match ended.map_err(|error| Answer::from_status(&error)) {
-            Ok(()) => {
+        let opened = fleet.acks.watch_happenings(request.clone());
+        let ended = stream::each(opened, |told| {
+            printed.print(&told, args.output, console);
+            console.flow()
+        });
+        match ended.await {
+            Ok(ControlFlow::Break(())) => return Ok(Exit::Done),
+            Ok(ControlFlow::Continue(())) => {
                 if printed.is_nothing() {
                     console.tell("nothing has happened since that publisher was started");
                 }

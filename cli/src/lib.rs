@@ -39,6 +39,7 @@ mod render;
 mod rollback;
 mod send;
 mod status;
+mod stream;
 mod submit;
 mod tokens;
 mod trace;

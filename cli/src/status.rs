@@ -3,7 +3,7 @@
 //! A reading verb: it ends with 0 whatever it shows; `wait` is the one that judges. Promises to say
 //! whose view it is and how old, and to go on when the publisher restarts while it watches.
 
-use std::time::Duration;
+use std::ops::ControlFlow;
 
 use writ_proto::v1;
 use writ_proto::v1::status_request::Of;
@@ -11,14 +11,13 @@ use writ_proto::v1::status_request::Of;
 use crate::args::{GetOutput, Global, Status};
 use crate::connect::{self, Fleet};
 use crate::console::Console;
-use crate::error::{Answer, Error};
+use crate::error::Error;
 use crate::exit::Exit;
 use crate::input::Kind;
 use crate::interrupt::{Interrupt, unless};
 use crate::output::status;
+use crate::stream::{self, WATCH_AGAIN_DELAY};
 
-/// Between two tries to watch again.
-const WATCH_AGAIN_DELAY: Duration = Duration::from_secs(1);
 /// Home, and clear what is below.
 const CLEAR: &str = "\x1b[H\x1b[J";
 
@@ -117,33 +116,20 @@ async fn watch(
 ) -> Result<Exit, Error> {
     let mut before: Option<v1::StatusResponse> = None;
     loop {
-        let ended = match fleet.acks.watch_status(request.clone()).await {
-            Err(error) => Err(error),
-            Ok(response) => {
-                let mut stream = response.into_inner();
-                loop {
-                    match stream.message().await {
-                        Ok(Some(next)) => {
-                            let settled = settled(&next);
-                            // On a terminal ages and times are drawn anew; elsewhere only changes
-                            // are worth a line.
-                            if console.redraw || before.as_ref() != Some(&settled) {
-                                warn(&next, console);
-                                show(&next, output, true, console);
-                            }
-                            before = Some(settled);
-                            if console.out_is_gone() {
-                                return Ok(Exit::Done);
-                            }
-                        }
-                        Ok(None) => break Ok(()),
-                        Err(error) => break Err(error),
-                    }
-                }
+        let opened = fleet.acks.watch_status(request.clone());
+        let ended = stream::each(opened, |next| {
+            let settled = settled(&next);
+            // On a terminal ages and times are drawn anew; elsewhere only changes are worth a line.
+            if console.redraw || before.as_ref() != Some(&settled) {
+                warn(&next, console);
+                show(&next, output, true, console);
             }
-        };
-        match ended.map_err(|error| Answer::from_status(&error)) {
-            Ok(()) => {
+            before = Some(settled);
+            console.flow()
+        });
+        match ended.await {
+            Ok(ControlFlow::Break(())) => return Ok(Exit::Done),
+            Ok(ControlFlow::Continue(())) => {
                 console.tell(format!("{subject} is gone"));
                 return Ok(Exit::Done);
             }
