@@ -4,12 +4,11 @@ use bytes::Bytes;
 use writ_bus::{
     batch::{self, Batch, Invalid, MESSAGE_BYTES_MAX, MESSAGES_MAX, Message, Outcome},
     connection::Error,
-    live,
-    read::{self, Via},
+    read,
     streams::{self, Settings, Stream},
 };
 
-use crate::harness::{Bus, SETTINGS, batch_of, commit, next_message, subject};
+use crate::harness::{Bus, SETTINGS, batch_of, commit, listen, next_message, subject};
 
 const EDIT: [&str; 3] = [
     "writ.intent.policy.a",
@@ -38,12 +37,7 @@ async fn a_batch_on_an_older_root_stores_nothing_and_nothing_of_it_is_heard() {
     let bus = Bus::start().await;
     let publisher = bus.publisher().await;
     let cluster = bus.cluster(&bus.eu).await;
-    let mut heard = live::listen_as_cluster(&cluster, &bus.eu.sender.region, &bus.eu.sender.stage)
-        .await
-        .unwrap();
-    read::get(&cluster, &subject("writ.root"), Via::Near)
-        .await
-        .unwrap();
+    let mut heard = listen(&cluster, &bus.eu.sender).await;
 
     let first = commit(&publisher, &batch_of(&EDIT, "1", 0)).await;
     for stale in [0, first - 1, first + 1] {

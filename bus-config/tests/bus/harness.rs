@@ -22,7 +22,8 @@ use writ_bus::{
     connect,
     connection::{FirstConnect, Login},
     identity::{PublicKey, RegistrarKeys, Role},
-    live::{Live, Signal},
+    live::{self, Live, Signal},
+    read::{self, Via},
     registrar::Registrar,
     streams::{self, Settings},
 };
@@ -442,6 +443,17 @@ pub(crate) async fn commit(client: &Client, batch: &Batch) -> u64 {
 }
 
 /// The next live message as (subject, payload).
+/// Listens as a cluster; the server knows of it by then, because it answered what was asked after it.
+pub(crate) async fn listen(client: &Client, sender: &Sender) -> Live {
+    let heard = live::listen_as_cluster(client, &sender.region, &sender.stage)
+        .await
+        .unwrap();
+    read::get(client, &subject("writ.root"), Via::Near)
+        .await
+        .unwrap();
+    heard
+}
+
 pub(crate) async fn next_message(live: &mut Live) -> (String, String) {
     match timeout(DEADLINE, live.next())
         .await

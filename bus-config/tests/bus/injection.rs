@@ -9,7 +9,7 @@ use writ_bus::{
     streams::Stream,
 };
 
-use crate::harness::{Bus, DEADLINE, batch_of, commit, next_message, subject};
+use crate::harness::{Bus, DEADLINE, batch_of, commit, listen, next_message, subject};
 
 /// Where a cluster would like its answers to be stored or heard.
 const TARGETS: [&str; 9] = [
@@ -144,12 +144,7 @@ async fn what_a_cluster_can_inject_into_live_feeds_is_genuine_and_stays_among_cl
     .await;
     let other = bus.cluster(&bus.us).await;
     let sender = &bus.us.sender;
-    let mut heard = live::listen_as_cluster(&other, &sender.region, &sender.stage)
-        .await
-        .unwrap();
-    read::get(&other, &subject("writ.root"), Via::Near)
-        .await
-        .unwrap();
+    let mut heard = listen(&other, sender).await;
     let plain = bus.plain(&bus.eu.login, "_INBOX.eu.eu-1").await;
     plain
         .client

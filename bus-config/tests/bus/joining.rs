@@ -14,7 +14,8 @@ use writ_bus::{
 use writ_sandbox::identity::{BusKeys, now_s};
 
 use crate::harness::{
-    Bus, DEADLINE, batch_of, commit, member, next_message, open, subject, try_open, try_plain,
+    Bus, DEADLINE, batch_of, commit, listen, member, next_message, open, subject, try_open,
+    try_plain,
 };
 
 #[tokio::test]
@@ -22,12 +23,7 @@ async fn a_cluster_that_joins_disturbs_nobody_and_needs_nothing_of_the_server() 
     let bus = Bus::start().await;
     let publisher = bus.publisher().await;
     let old = bus.cluster(&bus.eu).await;
-    let mut heard = live::listen_as_cluster(&old, &bus.eu.sender.region, &bus.eu.sender.stage)
-        .await
-        .unwrap();
-    read::get(&old, &subject("writ.root"), Via::Near)
-        .await
-        .unwrap();
+    let mut heard = listen(&old, &bus.eu.sender).await;
     let root = commit(
         &publisher,
         &batch_of(&["writ.event.policy.eu.prod.a"], "1", 0),

@@ -13,7 +13,7 @@ use writ_core::{
     trace::{HEADER, PLACES_MAX, TraceParent},
 };
 
-use crate::harness::{Bus, DEADLINE, batch_of, commit, subject};
+use crate::harness::{Bus, DEADLINE, batch_of, commit, listen, subject};
 
 fn place(span: u8) -> TraceParent {
     TraceParent::new([7; 16], [span; 8], true).unwrap()
@@ -26,13 +26,7 @@ async fn an_events_place_reaches_who_hears_it_and_who_reads_it_later() {
     let bus = Bus::start().await;
     let publisher = bus.publisher().await;
     let cluster = bus.cluster(&bus.eu).await;
-    let (region, stage) = (&bus.eu.sender.region, &bus.eu.sender.stage);
-    let mut heard = live::listen_as_cluster(&cluster, region, stage)
-        .await
-        .unwrap();
-    read::get(&cluster, &subject("writ.root"), Via::Near)
-        .await
-        .unwrap();
+    let mut heard = listen(&cluster, &bus.eu.sender).await;
     let batch = batch_of(&[EVENT], "1", 0).traced(vec![Some(place(1)), None]);
     let root = commit(&publisher, &batch).await;
     let Some(Signal::Message { places, .. }) = timeout(DEADLINE, heard.next()).await.unwrap()
@@ -89,13 +83,7 @@ async fn garbage_is_no_place_and_the_message_is_what_it_is() {
     let bus = Bus::start().await;
     let plain = bus.plain_publisher().await;
     let cluster = bus.cluster(&bus.eu).await;
-    let (region, stage) = (&bus.eu.sender.region, &bus.eu.sender.stage);
-    let mut heard = live::listen_as_cluster(&cluster, region, stage)
-        .await
-        .unwrap();
-    read::get(&cluster, &subject("writ.root"), Via::Near)
-        .await
-        .unwrap();
+    let mut heard = listen(&cluster, &bus.eu.sender).await;
     let good = place(0xab).to_string();
     for garbage in [
         "garbage".to_owned(),
