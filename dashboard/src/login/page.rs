@@ -7,7 +7,7 @@ use axum::{
 use maud::{DOCTYPE, Markup, html};
 
 use super::settings::Issuer;
-use crate::route::encode;
+use crate::{page::head, route::encode};
 
 /// The page on which one signs in.
 pub(super) fn door(
@@ -54,14 +54,7 @@ fn frame(title: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (title) " · Writ" }
-                link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
-                link rel="stylesheet" href="/assets/style.css";
-                link rel="stylesheet" href="/assets/who.css";
-            }
+            head { (head(title)) }
             body { main.door { (body) } }
         }
     }

@@ -143,18 +143,25 @@ pub(crate) fn parts(page: Option<&Page>, fleet: &Fleet, about: &About) -> Vec<(S
     own.chain(shared).collect()
 }
 
+/// What every document begins with.
+pub(crate) fn head(title: &str) -> Markup {
+    html! {
+        meta charset="utf-8";
+        meta name="viewport" content="width=device-width, initial-scale=1";
+        title { (title) " · Writ" }
+        link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
+        link rel="stylesheet" href="/assets/style.css";
+        link rel="stylesheet" href="/assets/who.css";
+    }
+}
+
 /// The whole document.
 pub(crate) fn frame(page: &Page, fleet: &Fleet, about: &About) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (page.title) " · Writ" }
-                link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
-                link rel="stylesheet" href="/assets/style.css";
-                link rel="stylesheet" href="/assets/who.css";
+                (head(&page.title))
                 script src="/assets/map.js" defer {}
                 script src="/assets/app.js" defer {}
             }
