@@ -33,7 +33,7 @@ fn administrator(name: &str) -> Value {
 }
 
 /// The token of somebody who has no other way to say who they are.
-async fn token(fleet: &Fleet, name: &str) -> String {
+pub(crate) async fn token(fleet: &Fleet, name: &str) -> String {
     let request = v1::CreateTokenRequest {
         name: name.to_owned(),
         lifetime_s: 600,

@@ -10,6 +10,7 @@ use writ_proto::v1::{
 };
 
 use crate::{
+    access::token,
     audit::{of, read_until},
     fake::{add, apply, cluster, policy},
     fleet::{Fleet, until},
@@ -141,22 +142,6 @@ impl Site {
         );
         assert!(web.cookies.contains_key(SESSION), "{answer:?}");
         web
-    }
-
-    /// A token of the fleet's own.
-    async fn service_token(&self, name: &str) -> String {
-        let request = v1::CreateTokenRequest {
-            name: name.to_owned(),
-            lifetime_s: 600,
-            ..Default::default()
-        };
-        let mut tokens = TokenServiceClient::new(self.fleet.channel());
-        tokens
-            .create_token(request)
-            .await
-            .unwrap()
-            .into_inner()
-            .token
     }
 
     async fn sign_in_with(&self, web: &mut Web, token: &str) -> Answer {
@@ -500,7 +485,7 @@ async fn a_browser_does_nothing_that_its_user_did_not_mean() {
     }
 
     // A token is taken from a form of this site's page in this browser.
-    let token = site.service_token("machine").await;
+    let token = token(&site.fleet, "machine").await;
     let mut web = site.web();
     let form = format!("return=/&token={token}");
     assert_eq!(web.post("/sign-in/token", &form).await.status, 403);
@@ -544,7 +529,7 @@ async fn a_browser_does_nothing_that_its_user_did_not_mean() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_followed_ends_with_the_credential() {
     let site = Site::start().await;
-    let token = site.service_token("machine").await;
+    let token = token(&site.fleet, "machine").await;
     let line = || {
         site.fleet
             .channel_of(&site.fleet.api.nobody(""), Some(&token))

@@ -17,6 +17,18 @@ use crate::{LIMIT, POLL_PERIOD};
 const BROWSER: &str = "chromium";
 const DRIVER: &str = "chromedriver";
 
+/// The width of a desk's window, and of a telephone's.
+pub(crate) const WIDE: u32 = 1280;
+const NARROW: u32 = 390;
+
+/// A desk's window and a telephone's, in both palettes.
+const LOOKS: [(u32, &str); 4] = [
+    (WIDE, "light"),
+    (WIDE, "dark"),
+    (NARROW, "light"),
+    (NARROW, "dark"),
+];
+
 /// A browser, which ends with this value.
 pub(crate) struct Browser {
     pub(crate) client: Client,
@@ -181,6 +193,20 @@ impl Browser {
             json!({"cmd": command, "params": arguments}),
         );
         self.client.issue_cmd(command).await.unwrap()
+    }
+
+    /// A page in each width and palette: nothing of it is wider than the window. Pictures are kept.
+    pub(crate) async fn pictures(&self, name: &str) {
+        for (width, palette) in LOOKS {
+            self.look(width, palette).await;
+            let wider = "return document.documentElement.scrollWidth - innerWidth";
+            let wider = self.ask(wider).await;
+            assert!(
+                wider.as_i64().unwrap() <= 0,
+                "{name} is wider than {width}: {wider}"
+            );
+            self.picture(&format!("{name}-{width}-{palette}")).await;
+        }
     }
 
     /// Keeps a picture of the whole page where `WRIT_SCREENSHOTS` names a folder, for a person to look at.

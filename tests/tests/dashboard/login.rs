@@ -16,8 +16,7 @@ use writ_proto::v1::{
 use writ_tests::hub::{self, Hub, Size};
 
 use crate::{
-    NARROW, WIDE,
-    browser::Browser,
+    browser::{Browser, WIDE},
     issuer::{Issuer, Key, quiet_port},
     says,
 };
@@ -180,15 +179,7 @@ async fn somebody_signs_in_sees_their_part_signs_out_and_is_led_back_when_their_
             &at("/sign-in?return=%2Fclusters%2Feu-prod-1"),
         )
         .await;
-    for (width, palette) in [(WIDE, "light"), (WIDE, "dark"), (NARROW, "light")] {
-        browser.look(width, palette).await;
-        let wider = "return document.documentElement.scrollWidth - innerWidth";
-        assert!(
-            browser.ask(wider).await.as_i64().unwrap() <= 0,
-            "wider than {width}"
-        );
-        browser.picture(&format!("sign-in-{width}-{palette}")).await;
-    }
+    browser.pictures("sign-in").await;
     let nameless = browser.nameless().await;
     assert!(nameless.is_empty(), "{nameless:#?}");
     browser.look(WIDE, "light").await;
@@ -228,17 +219,7 @@ async fn somebody_signs_in_sees_their_part_signs_out_and_is_led_back_when_their_
         .await;
     let others = "return document.documentElement.outerHTML.includes('us-prod-1') || document.documentElement.outerHTML.includes('payments-us')";
     assert_eq!(browser.ask(others).await, json!(false));
-    for (width, palette) in [(WIDE, "light"), (WIDE, "dark"), (NARROW, "light")] {
-        browser.look(width, palette).await;
-        let wider = "return document.documentElement.scrollWidth - innerWidth";
-        assert!(
-            browser.ask(wider).await.as_i64().unwrap() <= 0,
-            "wider than {width}"
-        );
-        browser
-            .picture(&format!("signed-in-{width}-{palette}"))
-            .await;
-    }
+    browser.pictures("signed-in").await;
     browser.look(WIDE, "light").await;
     browser
         .client

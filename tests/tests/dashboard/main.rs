@@ -23,14 +23,11 @@ use writ_sandbox::{
 };
 use writ_tests::http;
 
-use browser::Browser;
+use browser::{Browser, WIDE};
 
 /// How long anything may take; these machines are shared.
 const LIMIT: Duration = Duration::from_secs(60);
 const POLL_PERIOD: Duration = Duration::from_millis(20);
-
-const WIDE: u32 = 1280;
-const NARROW: u32 = 390;
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; frame-ancestors 'none'";
 
@@ -259,22 +256,7 @@ async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
                 "return !!document.querySelector('#asof .is-live')",
             )
             .await;
-        for (width, palette) in [
-            (WIDE, "light"),
-            (WIDE, "dark"),
-            (NARROW, "light"),
-            (NARROW, "dark"),
-        ] {
-            browser.look(width, palette).await;
-            let wider = browser
-                .ask("return document.documentElement.scrollWidth - innerWidth")
-                .await;
-            assert!(
-                wider.as_i64().unwrap() <= 0,
-                "{name} is wider than {width}: {wider}"
-            );
-            browser.picture(&format!("{name}-{width}-{palette}")).await;
-        }
+        browser.pictures(name).await;
         let nameless = browser.nameless().await;
         assert!(nameless.is_empty(), "{name}: {nameless:#?}");
     }
