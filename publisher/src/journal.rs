@@ -247,8 +247,7 @@ impl Journal {
                 self.compare(&before, &now);
             }
             before = now;
-            let silence = tracking.next_silence().unwrap_or(LOOK_PERIOD_MAX);
-            let pause = LOOK_PERIOD_MAX.min(silence + Duration::from_millis(1));
+            let pause = tracking.pause(LOOK_PERIOD_MAX);
             // Out of time is the usual case.
             if let Ok(Err(_)) = timeout(pause, changes.changed()).await {
                 return;

@@ -138,8 +138,16 @@ impl Tracking {
         self.ask(question)
     }
 
+    /// How long to wait for a change, if not longer: a cluster that turns silent is one that nobody tells of.
+    pub(crate) fn pause(&self, longest: Duration) -> Duration {
+        let silence = self.next_silence();
+        silence.map_or(longest, |silence| {
+            longest.min(silence + Duration::from_millis(1))
+        })
+    }
+
     /// How long until the next cluster turns silent if nothing is heard.
-    pub(crate) fn next_silence(&self) -> Option<Duration> {
+    fn next_silence(&self) -> Option<Duration> {
         let _lines = self.look();
         let now = self.now();
         let at_ms = self.lock().next_silence_ms()?;

@@ -22,7 +22,7 @@ use super::{
     Api,
     access_service::{see_place, see_policy, unseen},
     convert, error,
-    watch::WAITING_MAX,
+    watch::{REPEAT_PERIOD, WAITING_MAX},
 };
 use crate::{audit::note_name, caller::caller};
 
@@ -168,7 +168,7 @@ impl Api {
                     if !sees(name.as_str()) {
                         return Err(unseen(&rights, "policy", &Name::from(name)));
                     }
-                    let mut status = convert::policy_status(status, true);
+                    let mut status = convert::policy_status(status);
                     status
                         .clusters
                         .retain(|line| see_place(&rights, &line.region, &line.stage));
@@ -191,7 +191,7 @@ impl Api {
                 Question::AllPolicies => {
                     response.policies = tracker
                         .columns()
-                        .map(|status| convert::policy_status(status, false))
+                        .map(convert::policy_status)
                         .filter(|status| sees(&status.policy))
                         .collect();
                 }
@@ -221,7 +221,10 @@ impl Api {
             if sender.send(answer).await.is_err() || !goes_on {
                 return;
             }
-            match self.woken(&mut changes, &sender).await {
+            match self
+                .woken(self.tracking.pause(REPEAT_PERIOD), &mut changes, &sender)
+                .await
+            {
                 Some(true) => sleep(CHANGES_JOINED).await,
                 Some(false) => {}
                 None => return,

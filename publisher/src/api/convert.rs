@@ -270,9 +270,8 @@ pub(crate) fn liveness(of: Liveness) -> v1::Liveness {
     }
 }
 
-/// A policy's status; without its lines where all policies are asked for.
-pub(crate) fn policy_status(status: PolicyStatus, with_lines: bool) -> v1::PolicyStatus {
-    let lines = if with_lines { status.clusters } else { vec![] };
+/// A policy's status, with the lines that it has.
+pub(crate) fn policy_status(status: PolicyStatus) -> v1::PolicyStatus {
     v1::PolicyStatus {
         policy: status.name.to_string(),
         generation: status.generation.0,
@@ -287,7 +286,7 @@ pub(crate) fn policy_status(status: PolicyStatus, with_lines: bool) -> v1::Polic
             p99_ms: status.spread.p99_ms,
             last_ms: status.spread.last_ms,
         }),
-        clusters: lines.into_iter().map(cluster_line).collect(),
+        clusters: status.clusters.into_iter().map(cluster_line).collect(),
     }
 }
 

@@ -22,6 +22,7 @@ use writ_proto::v1;
 use super::{
     Api,
     access_service::{see_place, see_policy},
+    watch::REPEAT_PERIOD,
 };
 use crate::{
     lines::{Line, Place},
@@ -61,9 +62,11 @@ impl Reader {
                 Place::default()
             }
             (true, false) => self.place,
+            // New here, or bounded from now on.
+            (false, false) => Place::default(),
             // What a rule lets somebody see of a line depends on rules and policies: all of the log may matter.
-            (false, _) if self.judged_at != revision => Place::default(),
-            (false, _) => self.place,
+            (false, true) if self.judged_at != revision => Place::default(),
+            (false, true) => self.place,
         }
     }
 
@@ -74,6 +77,8 @@ impl Reader {
         see: impl Fn(&v1::FleetLine) -> Option<v1::FleetLine>,
     ) -> News {
         let mut news = News::default();
+        // Who saw everything until now is told all anew: what it may see, and what it may not is taken back.
+        let saw_all = self.told.is_none() && self.place != Place::default();
         let told = self.told.get_or_insert_default();
         for (name, line) in lines {
             match line.and_then(|line| see(&line)) {
@@ -84,7 +89,7 @@ impl Reader {
                     }
                 }
                 None => {
-                    if told.remove(name.as_str()).is_some() {
+                    if told.remove(name.as_str()).is_some() || saw_all {
                         news.removed.push(name.to_string());
                     }
                 }
@@ -142,7 +147,11 @@ impl Api {
                 }
             }
             let told_at = Instant::now();
-            if self.woken(&mut changes, &sender).await.is_none() {
+            if self
+                .woken(self.tracking.pause(REPEAT_PERIOD), &mut changes, &sender)
+                .await
+                .is_none()
+            {
                 return;
             }
             sleep(MESSAGE_PERIOD.saturating_sub(told_at.elapsed())).await;
@@ -154,14 +163,6 @@ impl Api {
         let view = self.views.now();
         let rights = self.rights(caller, &view)?;
         let is_unbounded = rights.are_unbounded();
-        if !is_unbounded && reader.told.is_none() && reader.place != Place::default() {
-            // Bounded from now on: what it was told up to here, so that what it may not see is taken back.
-            let (_, lines) = self.tracking.lines(Place::default());
-            let named = lines.into_iter().filter_map(|(name, line)| {
-                Some((name.to_string(), v1::FleetLine::clone(line?.as_ref())))
-            });
-            reader.told = Some(named.collect());
-        }
         let from = reader.judge(is_unbounded, view.revision());
         let (place, lines) = self.tracking.lines(from);
         let see = |line: &v1::FleetLine| seen(&rights, &view, line);
@@ -256,5 +257,22 @@ mod tests {
         assert_eq!(tell(&lines, &mut all, None, 2).1, ["a"]);
         // Nothing bounds it any more: it is told everything again.
         assert_eq!(tell(&lines, &mut eu, None, 3).0, ["b"]);
+    }
+
+    #[test]
+    fn a_reader_that_is_bounded_from_now_on_loses_what_it_may_not_see_and_misses_no_change() {
+        let mut lines = Lines::default();
+        put(&mut lines, "a", "eu", 0);
+        put(&mut lines, "b", "us", 0);
+        put(&mut lines, "c", "eu", 0);
+        let mut all = Reader::default();
+        assert_eq!(tell(&lines, &mut all, None, 1).0, ["a", "b", "c"]);
+        // What happened since it was told last comes with the change of its rights.
+        put(&mut lines, "a", "eu", 1);
+        lines.put(ClusterName::parse("c").unwrap(), None);
+        let (changed, removed) = tell(&lines, &mut all, Some("eu"), 2);
+        assert_eq!(changed, ["a"]);
+        assert_eq!(removed, ["b", "c"]);
+        assert_eq!(tell(&lines, &mut all, Some("eu"), 2), (vec![], vec![]));
     }
 }

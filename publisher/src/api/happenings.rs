@@ -7,14 +7,10 @@ use tokio::{
     time::sleep,
 };
 use tonic::Status;
-use writ_core::{access::Identity, revision::Generation};
+use writ_core::{access::Identity, revision::Generation, scope::Scope};
 use writ_proto::v1;
 
-use super::{
-    Api,
-    access_service::{see_place, see_policy},
-    convert,
-};
+use super::{Api, access_service::see_policy, convert, watch::REPEAT_PERIOD};
 use crate::journal::{Edit, Happening, Place};
 
 /// Happenings within this time come as one message, but for the first: a fleet answers at once.
@@ -61,7 +57,11 @@ impl Api {
             }
             is_first = false;
             sleep(HAPPENINGS_JOINED).await;
-            if self.woken(&mut changes, &sender).await.is_none() {
+            if self
+                .woken(REPEAT_PERIOD, &mut changes, &sender)
+                .await
+                .is_none()
+            {
                 return;
             }
         }
@@ -80,9 +80,10 @@ impl Api {
             let policy = one.edit.as_ref().and_then(|edit| edit.policy.as_ref());
             is_asked(request, one)
                 && policy.is_none_or(|name| see_policy(&rights, name.as_str(), &view))
-                && one.place.as_ref().is_none_or(|place| {
-                    see_place(&rights, place.region.as_str(), place.stage.as_str())
-                })
+                && one
+                    .place
+                    .as_ref()
+                    .is_none_or(|place| rights.see_cluster(&Scope::of(&place.region, &place.stage)))
         });
         Ok(())
     }

@@ -11,7 +11,7 @@ use tonic::Status;
 use super::{Api, WATCHES_MAX};
 
 /// How often something is said where nothing changes, so that its age is seen.
-const REPEAT_PERIOD: Duration = Duration::from_secs(5);
+pub(super) const REPEAT_PERIOD: Duration = Duration::from_secs(5);
 
 /// Messages that wait for a slow reader: a newer one says all that an older one did.
 pub(super) const WAITING_MAX: usize = 1;
@@ -24,18 +24,14 @@ impl Api {
         })
     }
 
-    /// Waits until there is something to say again, and says whether that is because of a change. `None`: the
+    /// Waits until there is something to say again, for so long at most, and says whether that is because of a change. `None`: the
     /// stream is over; where it is the publisher that ends, its reader was told.
     pub(super) async fn woken<T>(
         &self,
+        pause: Duration,
         changes: &mut watch::Receiver<u64>,
         sender: &mpsc::Sender<Result<T, Status>>,
     ) -> Option<bool> {
-        // A cluster that turns silent is a change that nobody tells of.
-        let silence = self.tracking.next_silence();
-        let pause = silence.map_or(REPEAT_PERIOD, |silence| {
-            REPEAT_PERIOD.min(silence + Duration::from_millis(1))
-        });
         tokio::select! {
             changed = timeout(pause, changes.changed()) => match changed {
                 Ok(Ok(())) => Some(true),
