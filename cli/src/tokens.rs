@@ -4,7 +4,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
-use writ_proto::v1;
+use writ_proto::{BREAK_GLASS_PREFIX, v1};
 
 use crate::args::{CreateToken, Global, Token};
 use crate::connect;
@@ -14,9 +14,6 @@ use crate::exit::Exit;
 use crate::fleets;
 use crate::interrupt::{Interrupt, unless};
 use crate::output::table::clean;
-
-/// How a break-glass token begins, so that it is found where it leaked.
-const BREAK_GLASS_PREFIX: &str = "writ_bg_";
 
 /// Runs the commands.
 pub(crate) async fn run(

@@ -29,5 +29,8 @@ pub const VIA_DASHBOARD: &str = "dashboard";
 /// The metadata by which a dashboard says for whose address it calls; believed within one process alone.
 pub const VISITOR_HEADER: &str = "writ-visitor";
 
+/// How a break-glass token begins, so that it is found where it leaked.
+pub const BREAK_GLASS_PREFIX: &str = "writ_bg_";
+
 /// The compiled descriptors of all packages, as gRPC server reflection serves them.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

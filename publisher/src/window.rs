@@ -43,7 +43,7 @@ use writ_proto::{
 use crate::{
     GateArgs,
     api::Api,
-    gate::{self, Authentication, Check, Inside, tls::Tls},
+    gate::{self, Check, Inside, tls::Tls},
 };
 
 /// Bytes on their way between the two ends.
@@ -99,7 +99,7 @@ pub enum Error {
     /// Its address.
     #[error(transparent)]
     Bind(#[from] writ_dashboard::Error),
-    /// Its certificate, or the file of issuers.
+    /// Its certificate.
     #[error("the dashboard can't be served")]
     Gate(#[from] gate::Error),
     /// Its secret with an issuer.
@@ -128,7 +128,7 @@ pub(crate) async fn serve(
         return Ok(());
     };
     let asks = args.dashboard_url.is_some();
-    let bound = writ_dashboard::bind(options(address, args, gate)?).await?;
+    let bound = writ_dashboard::bind(options(address, args, gate, check)?).await?;
     let address = bound.address();
     let nobody = Identity {
         inlet: Inlet::Dashboard,
@@ -150,28 +150,28 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-fn options(address: SocketAddr, args: &DashboardArgs, gate: &GateArgs) -> Result<Options, Error> {
+fn options(
+    address: SocketAddr,
+    args: &DashboardArgs,
+    gate: &GateArgs,
+    check: &Check,
+) -> Result<Options, Error> {
     let Some(url) = args.dashboard_url.clone() else {
         return Ok(Options::open(address));
     };
-    let authentication = gate
-        .authentication_file
-        .as_deref()
-        .map(Authentication::read);
-    let authentication = authentication.transpose().map_err(gate::Error::Config)?;
     let mut issuers = Vec::new();
-    for issuer in authentication.unwrap_or_default().issuers {
-        let Some(pages) = issuer.dashboard else {
+    for issuer in check.issuers() {
+        let Some(pages) = &issuer.dashboard else {
             continue;
         };
         let secret = pages.client_secret_file.as_deref().map(pem::read_secret);
         let secret = secret.transpose()?;
         issuers.push(Issuer {
-            issuer: issuer.issuer,
-            client_id: pages.client_id,
+            issuer: issuer.issuer.clone(),
+            client_id: pages.client_id.clone(),
             client_secret: secret.map(|secret| String::from_utf8_lossy(&secret).trim().to_owned()),
-            scopes: pages.scopes,
-            ca_file: issuer.ca_file,
+            scopes: pages.scopes.clone(),
+            ca_file: issuer.ca_file.clone(),
         });
     }
     let own = args

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use writ_connect::rate::Rates;
+
 use super::{
     oidc::Errand,
     secret::{self, Hash},
@@ -24,30 +26,18 @@ const ERRANDS_MAX: usize = 1_024;
 const ERRAND_TIME_MAX: Duration = Duration::from_secs(600);
 
 /// Counts tries.
-#[derive(Default)]
-pub(super) struct Tries(Mutex<HashMap<IpAddr, (Instant, f64)>>);
+pub(super) struct Tries(Rates<IpAddr>);
+
+impl Default for Tries {
+    fn default() -> Tries {
+        Tries(Rates::new(TRIES_AT_ONCE, TRY_PERIOD, ADDRESSES_MAX))
+    }
+}
 
 impl Tries {
     /// Counts one; whether it may go on.
     pub(super) fn take(&self, address: SocketAddr, now: Instant) -> bool {
-        let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let address = network(address.ip());
-        if tries.len() >= ADDRESSES_MAX && !tries.contains_key(&address) {
-            let mut times: Vec<Instant> = tries.values().map(|(at, _)| *at).collect();
-            times.sort_unstable();
-            let median = times[times.len() / 2];
-            tries.retain(|_, (at, _)| *at > median);
-        }
-        let most = f64::from(TRIES_AT_ONCE);
-        let (at, left) = tries.entry(address).or_insert((now, most));
-        let gained = now.saturating_duration_since(*at).as_secs_f64() / TRY_PERIOD.as_secs_f64();
-        *left = (*left + gained).min(most);
-        *at = now;
-        let is_there = *left >= 1.0;
-        if is_there {
-            *left -= 1.0;
-        }
-        is_there
+        self.0.take(&network(address.ip()), now)
     }
 }
 
@@ -126,6 +116,6 @@ mod tests {
         for number in 0..3 * ADDRESSES_MAX as u32 {
             tries.take(SocketAddr::new(IpAddr::from(number.to_be_bytes()), 1), now);
         }
-        assert!(tries.0.lock().unwrap().len() <= ADDRESSES_MAX);
+        assert!(tries.0.held() <= ADDRESSES_MAX);
     }
 }

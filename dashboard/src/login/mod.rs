@@ -29,6 +29,8 @@ use axum::{
 use tokio::time::timeout;
 use writ_connect::tls;
 
+use writ_proto::BREAK_GLASS_PREFIX;
+
 use crate::{incoming::Visitor, line::Line, route::encode, serve::Shared, source::Source};
 use form::{Query, back, check_form, cookie, given, read_form, sent, taken};
 use limit::{Errands, Tries};
@@ -50,9 +52,6 @@ pub(crate) const WAY_OUT: &str = "/sign-in?out=1";
 
 /// Time for the API to say who somebody is.
 const WHO_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// How a break-glass token begins: for a terminal in an emergency, and for no browser.
-const BREAK_GLASS_PREFIX: &str = "writ_bg_";
 
 /// The door of a dashboard.
 pub(crate) struct Door {

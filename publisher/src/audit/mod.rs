@@ -21,9 +21,10 @@ use std::{
 
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
+use writ_connect::rate::Bucket;
 use writ_core::access::{Identity, Inlet};
 
-use crate::{gate::rate::Bucket, track};
+use crate::track;
 use fold::Fold;
 
 pub(crate) use notes::{Notes, note, note_name};
@@ -47,26 +48,21 @@ const SUMMARY: &str = "(denied calls that are not recorded one by one)";
 #[derive(Clone)]
 pub(crate) struct Audit {
     sender: mpsc::Sender<Record>,
-    denied: Arc<Denied>,
-    fold: Arc<Fold>,
+    rest: Arc<Rest>,
 }
 
-struct Denied {
-    bucket: Mutex<Bucket>,
-    uncounted: AtomicU64,
-}
-
-/// What is recorded as a number.
+/// What is recorded as a number: denied calls beyond those of the bucket, and what a page repeats.
 pub(crate) struct Rest {
-    denied: Arc<Denied>,
-    fold: Arc<Fold>,
+    denied: Mutex<Bucket>,
+    uncounted: AtomicU64,
+    fold: Fold,
 }
 
 impl Rest {
     /// The numbers of what came since, as far as their time is over; all of them at the end.
     fn take(&self, is_last: bool) -> Vec<Record> {
         let mut records = self.fold.due(Instant::now(), is_last);
-        let count = self.denied.uncounted.swap(0, Ordering::Relaxed);
+        let count = self.uncounted.swap(0, Ordering::Relaxed);
         if count > 0 {
             records.push(Record {
                 time_ms: track::wall_ms(),
@@ -83,7 +79,7 @@ impl Rest {
 /// A call that is being recorded. However it ends, also when its caller goes away, its record is sent.
 pub(crate) struct Recording {
     place: Option<mpsc::OwnedPermit<Record>>,
-    fold: Arc<Fold>,
+    rest: Arc<Rest>,
     record: Record,
     notes: Notes,
     since: Instant,
@@ -91,22 +87,17 @@ pub(crate) struct Recording {
 
 impl Audit {
     /// The queue, and who empties it.
-    pub(crate) fn new() -> (Audit, mpsc::Receiver<Record>, Rest) {
+    pub(crate) fn new() -> (Audit, mpsc::Receiver<Record>, Arc<Rest>) {
         let (sender, receiver) = mpsc::channel(RECORDS_WAITING_MAX);
         let bucket = Bucket::new(DENIED_AT_ONCE, DENIED_PERIOD, Instant::now());
-        let denied = Arc::new(Denied {
-            bucket: Mutex::new(bucket),
+        let rest = Arc::new(Rest {
+            denied: Mutex::new(bucket),
             uncounted: AtomicU64::new(0),
+            fold: Fold::default(),
         });
-        let fold = Arc::<Fold>::default();
-        let rest = Rest {
-            denied: Arc::clone(&denied),
-            fold: Arc::clone(&fold),
-        };
         let audit = Audit {
             sender,
-            denied,
-            fold,
+            rest: Arc::clone(&rest),
         };
         (audit, receiver, rest)
     }
@@ -122,7 +113,7 @@ impl Audit {
         let place = self.sender.clone().try_reserve_owned().ok()?;
         Some(Recording {
             place: Some(place),
-            fold: Arc::clone(&self.fold),
+            rest: Arc::clone(&self.rest),
             record: Record {
                 time_ms: track::wall_ms(),
                 call: call.to_owned(),
@@ -149,7 +140,7 @@ impl Audit {
         status: &Status,
     ) {
         let is_one_of_many = {
-            let bucket = &self.denied.bucket;
+            let bucket = &self.rest.denied;
             !bucket
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -166,7 +157,7 @@ impl Audit {
             ..Record::default()
         };
         if is_one_of_many || self.sender.try_send(record).is_err() {
-            self.denied.uncounted.fetch_add(1, Ordering::Relaxed);
+            self.rest.uncounted.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -195,7 +186,7 @@ impl Drop for Recording {
         record.revision = noted.revision;
         record.request_id = noted.request_id;
         record.dry_run = noted.dry_run;
-        let record = self.fold.take(record, Instant::now());
+        let record = self.rest.fold.take(record, Instant::now());
         if let Some((place, record)) = self.place.take().zip(record) {
             place.send(record);
         }

@@ -1,6 +1,6 @@
 //! Stores records: what waits is one message, and the next one after it is stored.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -43,7 +43,7 @@ pub(crate) struct Writer {
     signer: Signer,
     end: End,
     records: mpsc::Receiver<Record>,
-    rest: Rest,
+    rest: Arc<Rest>,
 }
 
 /// The end of this publisher's chain.
@@ -74,7 +74,7 @@ impl Writer {
         publisher: Name,
         signer: Signer,
         records: mpsc::Receiver<Record>,
-        rest: Rest,
+        rest: Arc<Rest>,
     ) -> Result<Writer, Error> {
         let last = audit::last(&client, &publisher).await?;
         let end = last.as_ref().map(End::of).transpose()?.unwrap_or_default();

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::gate::rate::Bucket;
+use writ_connect::rate::Bucket;
 
 /// Requests at once, and then one each period. A cluster asks every few seconds, from two processes at most.
 const BURST_MAX: u32 = 8;

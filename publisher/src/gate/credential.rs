@@ -13,19 +13,17 @@ use writ_core::{
     model::{Document, Record},
     name::Name,
 };
+use writ_proto::BREAK_GLASS_PREFIX;
 
 use super::{
     Args, Error,
-    config::Authentication,
+    config::{Authentication, Issuer as Config},
     incoming::Peer,
     issuer::{Answer, Issuer},
     standing::Standing,
     token::{Refused, Token},
 };
 use crate::view::Views;
-
-/// How a break-glass token begins, so that it is found where it leaked.
-pub(super) const BREAK_GLASS_PREFIX: &str = "writ_bg_";
 
 /// How a service token begins; its name and its secret come after it.
 pub(crate) const SERVICE_TOKEN_PREFIX: &str = "writ_st_";
@@ -102,6 +100,11 @@ impl Credentials {
             return Err(Error::NoWayIn);
         }
         Ok(credentials)
+    }
+
+    /// Whose tokens of people and pipelines are taken.
+    pub(super) fn issuers(&self) -> impl Iterator<Item = &Config> {
+        self.issuers.iter().map(|issuer| &issuer.config)
     }
 
     /// Who sent a request. A token that is not taken is not made up for by a certificate: what

@@ -10,13 +10,12 @@ use std::{
 };
 
 use serde::Deserialize;
-use writ_connect::{https, tls};
+use writ_connect::{https, rate::Bucket, tls};
 use writ_telemetry::describe;
 
 use super::{
     config::Issuer as Config,
     keys::{KeySet, Verdict},
-    rate::Bucket,
     token::{Refused, Token},
 };
 

@@ -13,7 +13,7 @@ mod credential;
 mod incoming;
 mod issuer;
 mod keys;
-pub(crate) mod rate;
+mod rate;
 mod standing;
 pub(crate) mod tls;
 mod token;
@@ -35,19 +35,19 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, body::Body};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
+use writ_connect::rate::Rates;
 use writ_core::access::{Identity, Inlet};
 use writ_proto::{VIA_DASHBOARD, VIA_HEADER};
 use writ_telemetry::trace::{self, Caller};
 
 pub use args::Args;
 use body::TimedBody;
-pub(crate) use config::Authentication;
 pub use config::Error as ConfigError;
 use credential::Credentials;
 pub(crate) use credential::SERVICE_TOKEN_PREFIX;
 pub(crate) use incoming::Connection;
 use incoming::Peer;
-use rate::Rates;
+use rate::of_callers;
 use standing::{Standing, StandingBody};
 use tls::Tls;
 
@@ -130,7 +130,7 @@ impl Gate {
             audit,
             meters,
             credentials: Credentials::new(args)?,
-            rates: Rates::new(args.calls_per_second),
+            rates: of_callers(args.calls_per_second),
         };
         Ok(Gate {
             tls,
@@ -152,6 +152,11 @@ impl Check {
     pub(crate) fn look_up(&self, views: Views) {
         self.0.credentials.look_up(views);
     }
+
+    /// The issuers whose tokens are taken.
+    pub(crate) fn issuers(&self) -> impl Iterator<Item = &config::Issuer> {
+        self.0.credentials.issuers()
+    }
 }
 
 /// A call out of this very process. Put into a request by whoever takes such calls; nothing that comes over a network
@@ -172,7 +177,7 @@ struct Shared {
     audit: Audit,
     meters: Meters,
     credentials: Credentials,
-    rates: Rates,
+    rates: Rates<String>,
 }
 
 impl<S> Layer<S> for Check {
@@ -276,7 +281,10 @@ impl Shared {
             }
         };
         cry(&identity, call, address);
-        if !self.rates.take(&identity.to_string(), Instant::now()) {
+        if !self
+            .rates
+            .take(identity.to_string().as_str(), Instant::now())
+        {
             let status = too_often();
             self.audit.denied(call, Some(&identity), address, &status);
             return Err(status);
