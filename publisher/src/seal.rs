@@ -63,10 +63,7 @@ pub(crate) fn seal(
         });
     }
     Ok(Sealed {
-        batch: match places.iter().any(Option::is_some) {
-            true => batch::Batch::new(messages, root_sequence)?.traced(places),
-            false => batch::Batch::new(messages, root_sequence)?,
-        },
+        batch: batch::Batch::new(messages, root_sequence)?.traced(places),
         revision: built.next.revision(),
         attempt: Attempt::new(built_on, root, claims),
     })

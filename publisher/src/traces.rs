@@ -10,7 +10,10 @@ use std::{
 };
 
 use writ_core::{ack::AckedEdit, name::ClusterName, revision::Revision, trace::TraceParent};
-use writ_telemetry::trace::{self, Parent, Span, SpanKind};
+use writ_telemetry::{
+    level,
+    trace::{self, Parent, Span, SpanKind},
+};
 
 use crate::{accept::Submission, answer::Answer, error::EditError, send::Fate};
 
@@ -37,10 +40,10 @@ pub(crate) fn edited(span: &Span, result: &Result<Answer, EditError>) {
     match result {
         Ok(answer) => {
             span.set("writ.name", || answer.name.clone());
-            span.set("writ.generation", || number(answer.generation.0));
+            span.set("writ.generation", || level(answer.generation.0));
             span.set("writ.revision", || answer.revision.to_string());
             span.set("writ.unchanged", || answer.unchanged);
-            span.set("writ.targets", || number(answer.target_count as u64));
+            span.set("writ.targets", || level(answer.target_count));
         }
         Err(error) => span.fail(|| error.to_string()),
     }
@@ -52,7 +55,7 @@ pub(crate) fn commit(edit: &Span, answer: &Answer, together: usize) -> Span {
     let span = Span::start("commit", SpanKind::Producer, Parent::Span(edit));
     span.set("messaging.system", || "nats");
     span.set("writ.revision", || answer.revision.to_string());
-    span.set("writ.edits", || number(together as u64));
+    span.set("writ.edits", || level(together));
     span
 }
 
@@ -99,7 +102,7 @@ impl Traces {
             span.set("messaging.system", || "nats");
             span.set("k8s.cluster.name", || cluster.to_string());
             span.set("writ.name", || edit.name.to_string());
-            span.set("writ.generation", || number(edit.generation.0));
+            span.set("writ.generation", || level(edit.generation.0));
             span.set("writ.revision", || edit.revision.to_string());
             span.set("writ.state", || format!("{:?}", edit.state).to_lowercase());
             span.end();
@@ -115,11 +118,6 @@ impl Traces {
         };
         edits.iter().rev().find(is_of)
     }
-}
-
-/// A number as an attribute has it.
-fn number(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -18,7 +18,10 @@ use writ_core::{
     subject::BusSubject,
     trace::TraceParent,
 };
-use writ_telemetry::trace::{self, Parent, Span, SpanKind};
+use writ_telemetry::{
+    level,
+    trace::{self, Parent, Span, SpanKind},
+};
 
 use crate::work::Done;
 
@@ -75,7 +78,7 @@ impl Received {
             span.set("messaging.system", || "nats");
             span.set("messaging.destination.name", || self.subject.to_string());
             span.set("writ.revision", || revision.to_string());
-            span.set("writ.generation", || number(self.generation.0));
+            span.set("writ.generation", || level(self.generation.0));
             span.end_at(self.until);
             span
         })
@@ -126,7 +129,7 @@ impl Traces {
         span.set("writ.kind", || key.0.to_string());
         span.set("writ.name", || key.1.to_string());
         span.set("writ.revision", || past.word.to_string());
-        span.set("writ.generation", || number(past.generation.0));
+        span.set("writ.generation", || level(past.generation.0));
         span.set("writ.removes", || matches!(action, Action::Remove { .. }));
         self.under_way.insert(key.clone(), span.clone());
         span
@@ -141,7 +144,7 @@ impl Traces {
         span.set("writ.state", || {
             format!("{:?}", standing.state).to_lowercase()
         });
-        span.set("writ.writes", || number(done.writes as u64));
+        span.set("writ.writes", || level(done.writes));
         if standing.state != State::Applied {
             span.set("writ.reason", || standing.reason.clone());
             span.fail(|| standing.reason.clone());
@@ -164,9 +167,4 @@ impl Traces {
         };
         self.unsaid.drain(..).map(begin).collect()
     }
-}
-
-/// A number as an attribute has it.
-fn number(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -33,7 +33,7 @@ pub fn sizes() -> Histogram {
     Histogram::new(exponential_buckets(1.0, 2.0, SIZES))
 }
 
-/// A number as a gauge takes it; the largest where it does not fit.
+/// A number as a gauge or an attribute takes it; the largest where it does not fit.
 pub fn level(number: impl TryInto<i64>) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }
