@@ -71,8 +71,8 @@ impl Clusters {
         number.map_or(0, |number| self.slots[*number].at)
     }
 
-    /// Takes a line, and gives what stood there.
-    pub(crate) fn put(&mut self, line: v1::FleetLine) -> Option<Arc<Seen>> {
+    /// Takes a line.
+    pub(crate) fn put(&mut self, line: v1::FleetLine) {
         let number = match self.numbers.get(line.cluster.as_str()) {
             Some(number) => *number,
             None => {
@@ -86,21 +86,22 @@ impl Clusters {
                 self.slots.len() - 1
             }
         };
-        self.set(number, Some(Arc::new(Seen::of(line))))
+        self.set(number, Some(Arc::new(Seen::of(line))));
     }
 
-    /// Takes a cluster away, and gives what stood there.
-    pub(crate) fn remove(&mut self, name: &str) -> Option<Arc<Seen>> {
-        let number = *self.numbers.get(name)?;
-        self.set(number, None)
+    /// Takes a cluster away.
+    pub(crate) fn remove(&mut self, name: &str) {
+        if let Some(number) = self.numbers.get(name) {
+            self.set(*number, None);
+        }
     }
 
-    fn set(&mut self, number: usize, seen: Option<Arc<Seen>>) -> Option<Arc<Seen>> {
+    fn set(&mut self, number: usize, seen: Option<Arc<Seen>>) {
         self.newest += 1;
         self.digest = OnceLock::new();
         let slot = &mut self.slots[number];
         slot.at = self.newest;
-        std::mem::replace(&mut slot.seen, seen)
+        slot.seen = seen;
     }
 
     /// What changed after a place, each with its number.

@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -95,7 +95,7 @@ pub(super) enum Error {
 impl Session {
     /// What its bearer sees, over their own line, from the first page on. Nothing where too many look already.
     pub(crate) fn viewer(&self) -> Option<Viewer> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         state.used = Instant::now();
         let make = || {
             let fleet = feed::follow(Source(self.line.clone()));
@@ -121,7 +121,7 @@ impl Session {
 
     /// Lets go of what nobody looks at; whether anybody has used it lately.
     fn look(&self) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         if state
             .seen
             .as_ref()
@@ -137,10 +137,11 @@ impl Session {
     }
 
     fn used(&self) -> Instant {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .used
+        self.state().used
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until it is over for any reason.
@@ -181,14 +182,15 @@ impl Sessions {
                 seen: None,
             }),
         });
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut own: Vec<&Arc<Session>> = held
-            .values()
+        let mut held = self.lock();
+        let own = held.values();
+        let own: Vec<_> = own
             .filter(|other| other.identity == session.identity)
             .collect();
-        own.sort_by_key(|other| other.used());
         if own.len() >= SESSIONS_OF_ONE_MAX {
-            own[0].over.cancel();
+            if let Some(oldest) = own.iter().min_by_key(|other| other.used()) {
+                oldest.over.cancel();
+            }
         } else if held.len() >= SESSIONS_MAX {
             return Err(Error::Full);
         }
@@ -201,11 +203,7 @@ impl Sessions {
             session.over.cancel();
             sessions.lock().remove(&session.key);
             // What it saw is let go of, and with it the streams of the API.
-            session
-                .state
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .seen = None;
+            session.state().seen = None;
         });
         Ok(word)
     }
@@ -216,7 +214,7 @@ impl Sessions {
         found.filter(|session| !session.over.is_cancelled())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Hash, Arc<Session>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Hash, Arc<Session>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
