@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use writ_proto::v1;
 
-use super::json::{Document, Revision};
+use super::json::{Document, FailingObject, Revision, known};
 use super::table::{Tone, clean};
 use super::words;
 
@@ -46,10 +46,7 @@ pub(crate) fn line(told: &v1::Happening, wide: bool, zone: &TimeZone, colour: bo
             let _ = write!(line, "\n              {}", clean(&said));
         }
     }
-    match tone(told.kind()).escape().filter(|_| colour) {
-        Some(escape) => format!("{escape}{line}\x1b[0m"),
-        None => line,
-    }
+    tone(told.kind()).paint(&line, colour)
 }
 
 /// What a happening tells beside its names.
@@ -152,26 +149,13 @@ pub(crate) struct Happening {
     #[serde(skip_serializing_if = "String::is_empty")]
     message: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    objects: Vec<Object>,
+    objects: Vec<FailingObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
-struct Object {
-    object: String,
-    reason: String,
-    message: String,
-}
-
 /// The document of a happening.
 pub(crate) fn json(told: &v1::Happening) -> Document<Happening> {
-    let object = |one: &v1::FailingObject| Object {
-        object: one.object.clone(),
-        reason: one.reason.clone(),
-        message: one.message.clone(),
-    };
-    let known = |number: u64| (number > 0).then_some(number);
     Document::new(
         "Happening",
         Happening {
@@ -187,7 +171,7 @@ pub(crate) fn json(told: &v1::Happening) -> Document<Happening> {
             after_ms: told.after_ms,
             reason: told.reason.clone(),
             message: told.message.clone(),
-            objects: told.objects.iter().map(object).collect(),
+            objects: FailingObject::list(&told.objects),
             count: known(told.count),
         },
     )

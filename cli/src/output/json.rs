@@ -111,6 +111,30 @@ impl Liveness {
     }
 }
 
+/// An object that is not as it should be, or was not.
+#[derive(Debug, Serialize)]
+pub(crate) struct FailingObject {
+    object: String,
+    reason: String,
+    message: String,
+}
+
+impl FailingObject {
+    pub(crate) fn list(all: &[v1::FailingObject]) -> Vec<Self> {
+        let each = all.iter().map(|one| Self {
+            object: one.object.clone(),
+            reason: one.reason.clone(),
+            message: one.message.clone(),
+        });
+        each.collect()
+    }
+}
+
+/// A number that counts from 1, if there is one.
+pub(crate) fn known(number: u64) -> Option<u64> {
+    Some(number).filter(|number| *number > 0)
+}
+
 /// What a command did, document by document.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -18,7 +18,15 @@ pub(crate) enum Tone {
 }
 
 impl Tone {
-    pub(crate) fn escape(self) -> Option<&'static str> {
+    /// The line in its colour, where colours are wanted.
+    pub(crate) fn paint(self, line: &str, colour: bool) -> String {
+        match self.escape().filter(|_| colour) {
+            Some(escape) => format!("{escape}{line}\x1b[0m"),
+            None => line.to_owned(),
+        }
+    }
+
+    fn escape(self) -> Option<&'static str> {
         match self {
             Tone::Plain => None,
             Tone::Waiting => Some("\x1b[36m"),
@@ -66,10 +74,7 @@ impl Table {
                 .and_then(|row| self.tones.get(row))
                 .copied()
                 .unwrap_or(Tone::Plain);
-            match tone.escape().filter(|_| colour) {
-                Some(escape) => lines.push(format!("{escape}{line}\x1b[0m")),
-                None => lines.push(line.to_owned()),
-            }
+            lines.push(tone.paint(line, colour));
         }
         lines.join("\n")
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use writ_proto::v1;
 
-use super::super::json::{AsOf, Document, Liveness, Revision};
+use super::super::json::{AsOf, Document, FailingObject, Liveness, Revision, known};
 use super::super::words;
 
 /// The answer for scripts.
@@ -129,14 +129,7 @@ struct LineView {
     #[serde(skip_serializing_if = "Option::is_none")]
     liveness: Option<Liveness>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    failing: Vec<FailingView>,
-}
-
-#[derive(Debug, Serialize)]
-struct FailingView {
-    object: String,
-    reason: String,
-    message: String,
+    failing: Vec<FailingObject>,
 }
 
 impl LineView {
@@ -157,7 +150,7 @@ impl LineView {
             generation_held: line.generation_held,
             last_applied_generation: known(line.last_applied_generation),
             liveness: Some(Liveness::from_proto(line.liveness.as_ref())),
-            failing: objects(&line.failing),
+            failing: FailingObject::list(&line.failing),
             ..Self::default()
         }
     }
@@ -172,25 +165,10 @@ impl LineView {
             received_at: words::instant(line.received_at.as_ref()),
             generation_held: line.generation_held,
             last_applied_generation: known(line.last_applied_generation),
-            failing: objects(&line.failing),
+            failing: FailingObject::list(&line.failing),
             ..Self::default()
         }
     }
-}
-
-fn known(generation: u64) -> Option<u64> {
-    Some(generation).filter(|generation| *generation > 0)
-}
-
-fn objects(failing: &[v1::FailingObject]) -> Vec<FailingView> {
-    failing
-        .iter()
-        .map(|object| FailingView {
-            object: object.object.clone(),
-            reason: object.reason.clone(),
-            message: object.message.clone(),
-        })
-        .collect()
 }
 
 #[derive(Debug, Serialize)]

@@ -4,6 +4,7 @@
 use serde::Serialize;
 use writ_proto::v1;
 
+use super::super::json::FailingObject;
 use super::super::table::clean;
 use super::super::words;
 
@@ -21,29 +22,17 @@ pub(super) struct Drift {
     /// Absent where it is not as it should be again.
     #[serde(skip_serializing_if = "Option::is_none")]
     repaired_at: Option<String>,
-    objects: Vec<Object>,
-}
-
-#[derive(Debug, Serialize)]
-struct Object {
-    object: String,
-    reason: String,
-    message: String,
+    objects: Vec<FailingObject>,
 }
 
 impl Drift {
     pub(super) fn of(line: &v1::DriftLine) -> Drift {
-        let objects = line.objects.iter().map(|object| Object {
-            object: object.object.clone(),
-            reason: object.reason.clone(),
-            message: object.message.clone(),
-        });
         Drift {
             policy: line.policy.clone(),
             generation: line.generation,
             seen_at: words::instant(line.seen_at.as_ref()),
             repaired_at: words::instant(line.repaired_at.as_ref()),
-            objects: objects.collect(),
+            objects: FailingObject::list(&line.objects),
         }
     }
 }
