@@ -2,10 +2,7 @@
 //! to a real bus, and signs its own acks and pulses. Simulated: there is no API server behind any of them, they hear no
 //! events, and they say what they are told to.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
@@ -26,7 +23,10 @@ use writ_core::{
 };
 use writ_proto::v1;
 
-use crate::{hub::Hub, voice::Voice};
+use crate::{
+    hub::Hub,
+    voice::{Voice, wall_ms},
+};
 
 /// As in a fleet that nobody has set otherwise.
 pub const PULSE_PERIOD: Duration = Duration::from_secs(15);
@@ -97,11 +97,6 @@ fn entry(sender: &Sender, identity: &Credentials) -> Value {
             "keys": {"bus": identity.summary().key, "ack": ack},
         },
     })
-}
-
-fn wall_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Crowd {

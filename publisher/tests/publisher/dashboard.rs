@@ -11,7 +11,7 @@ use writ_proto::v1::{
 
 use crate::{
     access::token,
-    audit::{of, read_until},
+    audit::read_until,
     fake::{add, apply, cluster, policy},
     fleet::{Fleet, until},
     issuer::{Issuer, Key, now_s, quiet_port},
@@ -593,67 +593,4 @@ async fn what_is_followed_ends_with_the_credential() {
     let ended = until("the stream ends", async || direct.message().await.err()).await;
     assert_eq!(ended.code(), Code::Unauthenticated, "{ended:?}");
     assert!(begun.elapsed() < Duration::from_secs(10));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_open_dashboard_is_in_the_record_and_does_not_fill_it() {
-    let mut fleet = Fleet::start_bus().await;
-    let file = fleet.folder.path().join("dashboard");
-    fleet.further_args.extend([
-        "--dashboard=127.0.0.1:0".to_owned(),
-        format!("--dashboard-address-file={}", file.display()),
-    ]);
-    fleet.start_publisher().await;
-    fleet
-        .clusters()
-        .add(add(&cluster("eu-prod-1")))
-        .await
-        .unwrap();
-    fleet
-        .policies()
-        .apply(apply(&policy("payments", "devs")))
-        .await
-        .unwrap();
-    let address = until("its address", async || {
-        std::fs::read_to_string(&file).ok()?.trim().parse().ok()
-    })
-    .await;
-    let mut web = Web::new(address, None);
-    for _ in 0..20 {
-        let page = web.get("/policies/payments").await;
-        assert_eq!(page.status, 200, "{page:?}");
-        assert!(page.body.contains("no sign-in"), "{page:?}");
-    }
-    assert_eq!(web.get("/sign-in").await.status, 404);
-    assert_eq!(web.post("/sign-out", "").await.status, 404);
-    let is_page = |line: &Value| line["via"] == "dashboard";
-    let lines = read_until(&fleet, "the page's calls", |line| {
-        is_page(line) && line["call"].as_str().unwrap().ends_with("GetStatus")
-    })
-    .await;
-    let pages: Vec<&Value> = lines.iter().filter(|line| is_page(line)).collect();
-    assert!(pages.len() <= 12, "{}: {pages:#?}", pages.len());
-    for line in &pages {
-        assert_eq!(
-            (&line["inlet"], &line["user"]),
-            (&json!("dashboard"), &json!("local"))
-        );
-        assert_eq!(line["peer"], address.to_string());
-    }
-    assert_eq!(of(&lines, "WatchFleet").len(), 1);
-    // How often it asked is told at the end.
-    assert!(fleet.end_publisher().await.success());
-    fleet.start_publisher().await;
-    let lines = read_until(&fleet, "the number", |line| {
-        line["count"].as_u64() >= Some(19)
-    })
-    .await;
-    let counted = lines
-        .iter()
-        .find(|line| line["count"].as_u64() >= Some(19))
-        .unwrap();
-    assert_eq!(
-        (&counted["name"], &counted["via"]),
-        (&json!("payments"), &json!("dashboard"))
-    );
 }
