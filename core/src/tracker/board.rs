@@ -170,18 +170,18 @@ impl Board {
         let Some((policy, edit)) = tracker.last_edit(name) else {
             return;
         };
-        let known = self.rows.keys().filter(|name| {
-            let row = &self.rows[*name];
-            row.pieces.get(place).is_some_and(Option::is_some)
-        });
-        let mut all: BTreeSet<&ClusterName> = known.collect();
+        let known = self.rows.iter();
+        let known = known.filter(|(_, row)| row.pieces.get(place).is_some_and(Option::is_some));
+        let mut all: BTreeSet<&ClusterName> = known.map(|(name, _)| name).collect();
         all.extend(&edit.targets);
         let selected = tracker.members.values().filter(|member| {
             let entry = member.entry.as_ref();
             entry.is_some_and(|entry| policy.selects(entry))
         });
         all.extend(selected.map(|member| &member.name));
-        let all: Vec<ClusterName> = all.into_iter().cloned().collect();
+        // Whoever is touched is counted as a whole right after.
+        let all = all.into_iter().filter(|name| !self.touched.contains(*name));
+        let all: Vec<ClusterName> = all.cloned().collect();
         for cluster in all {
             let liveness = tracker.liveness(&cluster, now);
             let piece = piece(tracker, policy, edit, &cluster, liveness);
@@ -192,9 +192,9 @@ impl Board {
 
     fn count_cluster(&mut self, tracker: &Tracker, name: &ClusterName, now: Now) {
         let liveness = tracker.liveness(name, now);
-        for policy_name in tracker.policies.keys() {
+        for (policy_name, policy) in &tracker.policies {
             let place = self.place(policy_name);
-            if let Some((policy, edit)) = tracker.last_edit(policy_name) {
+            if let Some(edit) = policy.find(None) {
                 let piece = piece(tracker, policy, edit, name, liveness);
                 self.put(name, place, piece);
             }

@@ -180,10 +180,14 @@ impl Member {
         });
         let moved = same_words && self.reach.extend(pulse.revision, &pulse.feeds);
         let ack_missing = pulse.ack_counter > held_counter;
+        let shows_the_same = self
+            .pulse
+            .as_ref()
+            .is_some_and(|held| (held.stale, &held.version) == (pulse.stale, &pulse.version));
         self.pulse = Some(pulse);
         Ok(PulseNews {
             ack_missing,
-            changed: moved || forked.is_some(),
+            changed: moved || forked.is_some() || !shows_the_same,
             forked: forked.is_some(),
         })
     }

@@ -191,25 +191,16 @@ impl Tracker {
     /// [`Refused`]: nothing changed.
     pub fn pulse(&mut self, pulse: Pulse, now: Now) -> Result<PulseNews, Refused> {
         let cluster = pulse.sender.cluster.clone();
-        let before = self.shown(&cluster, now);
+        let was_live = matches!(self.liveness(&cluster, now), Some(Liveness::Live { .. }));
         let mut news = self.member_of(&pulse.sender)?.pulse(pulse, now)?;
-        news.changed |= before != self.shown(&cluster, now);
+        // It is live now.
+        news.changed |= !was_live;
         if news.changed {
             self.board.touch(&cluster);
         } else if let Some(at_ms) = self.silent_at_ms(&cluster) {
             self.board.expect(&cluster, at_ms);
         }
         Ok(news)
-    }
-
-    /// What a pulse changes of what is shown of a cluster, beside how far it is.
-    fn shown(&self, cluster: &ClusterName, now: Now) -> Option<impl PartialEq + use<>> {
-        let heard = std::mem::discriminant(&self.liveness(cluster, now)?);
-        let pulse = self.members.get(cluster)?.pulse.as_ref();
-        Some((
-            heard,
-            pulse.map(|pulse| (pulse.stale, pulse.version.clone())),
-        ))
     }
 
     fn member_of(&mut self, sender: &Sender) -> Result<&mut Member, Refused> {
