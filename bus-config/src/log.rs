@@ -198,6 +198,11 @@ impl End {
             last: info.state.last_seq,
         })
     }
+
+    /// The last sequence that there is to read, 0 where nothing is kept.
+    fn readable(self) -> u64 {
+        if self.first > self.last { 0 } else { self.last }
+    }
 }
 
 /// Why the reading ends.
@@ -324,16 +329,20 @@ impl Reader {
         if consumer.caught_up {
             return Ok(());
         }
-        if consumer.delivered < consumer.pending && self.is_unwritten_since(consumer.began_at).await
+        if consumer.end.is_none()
+            && let Some(end) = self.ask_end().await
         {
-            return Err(Stop::Failed(Error::Incomplete {
-                stream: self.stream,
-                announced: consumer.pending,
-                delivered: consumer.delivered,
-            }));
-        }
-        if consumer.end.is_none() {
-            consumer.end = self.ask_end().await;
+            // Of a subject that is written meanwhile, older messages go before their turn comes: then their
+            // number proves nothing.
+            let is_unwritten = end.last == consumer.began_at;
+            if is_unwritten && consumer.delivered < consumer.pending {
+                return Err(Stop::Failed(Error::Incomplete {
+                    stream: self.stream,
+                    announced: consumer.pending,
+                    delivered: consumer.delivered,
+                }));
+            }
+            consumer.end = Some(end.readable());
         }
         if consumer.end.is_some_and(|end| end <= self.read) {
             consumer.caught_up = true;
@@ -342,18 +351,10 @@ impl Reader {
         Ok(())
     }
 
-    /// Whether nothing was written since the stream ended there. Of a subject that is written meanwhile, older
-    /// messages go before their turn comes: then their number proves nothing.
-    async fn is_unwritten_since(&self, last: u64) -> bool {
-        let end = timeout(OPEN_TIME_MIN, End::of(&self.client, self.stream)).await;
-        matches!(end, Ok(Ok(end)) if end.last == last)
-    }
-
-    /// The last sequence that there is to read; `None` where the leader does not say it now.
-    async fn ask_end(&self) -> Option<u64> {
+    /// Where the stream ends; `None` where the leader does not say it now.
+    async fn ask_end(&self) -> Option<End> {
         match timeout(OPEN_TIME_MIN, End::of(&self.client, self.stream)).await {
-            Ok(Ok(end)) if end.first > end.last => Some(0),
-            Ok(Ok(end)) => Some(end.last),
+            Ok(Ok(end)) => Some(end),
             Ok(Err(error)) => {
                 tracing::debug!(stream = %self.stream, %error, "where the stream ends is not known yet");
                 None
