@@ -227,13 +227,11 @@ async fn remark<C: ClusterApi>(
         match api.apply(reference, &content, Expect::State(state)).await {
             Ok(written) => return Ok(Some(written.resource_version)),
             Err(error) if error.kind == ErrorKind::Conflict && attempt < DELETE_ATTEMPTS_MAX => {
-                match api.get(reference).await?.and_then(ObservedObject::read) {
-                    Some(now) if now.uid == found.uid => {
-                        content = plan::remarked(policy, &now.content);
-                        version = now.resource_version;
-                    }
-                    _ => break,
-                }
+                let Some(now) = reread(api, reference, found.uid).await? else {
+                    break;
+                };
+                content = plan::remarked(policy, &now.content);
+                version = now.resource_version;
             }
             Err(error) => return Err(error),
         }
@@ -266,15 +264,25 @@ async fn delete<C: ClusterApi>(
                 ));
             }
             Err(error) if error.kind == ErrorKind::Conflict && attempt < DELETE_ATTEMPTS_MAX => {
-                match api.get(reference).await?.and_then(ObservedObject::read) {
-                    Some(now) if now.uid == uid => version = now.resource_version,
-                    _ => break,
-                }
+                let Some(now) = reread(api, reference, uid).await? else {
+                    break;
+                };
+                version = now.resource_version;
             }
             Err(error) => return Err(error),
         }
     }
     Ok(absent(uid))
+}
+
+/// That very object as it is by now; nothing where it is gone, or where another has its name.
+async fn reread<C: ClusterApi>(
+    api: &C,
+    reference: &ObjectRef,
+    uid: &str,
+) -> Result<Option<ObservedObject>, Error> {
+    let found = api.get(reference).await?.and_then(ObservedObject::read);
+    Ok(found.filter(|now| now.uid == uid))
 }
 
 fn absent(uid: &str) -> Effect {

@@ -192,16 +192,12 @@ impl ClusterApi for KubeApi {
                 self.patch(reference, content, Patch::Apply { force: true })
                     .await
             }
-            Expect::Existing(uid) => {
+            Expect::Existing(uid) | Expect::State(Identity { uid, .. }) => {
                 let mut content = content.clone();
                 content["metadata"]["uid"] = uid.into();
-                self.patch(reference, &content, Patch::Apply { force: true })
-                    .await
-            }
-            Expect::State(state) => {
-                let mut content = content.clone();
-                content["metadata"]["uid"] = state.uid.into();
-                content["metadata"]["resourceVersion"] = state.resource_version.into();
+                if let Expect::State(state) = expect {
+                    content["metadata"]["resourceVersion"] = state.resource_version.into();
+                }
                 self.patch(reference, &content, Patch::Apply { force: true })
                     .await
             }
