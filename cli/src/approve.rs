@@ -17,6 +17,7 @@ use crate::input::Kind;
 use crate::interrupt::{Interrupt, unless};
 use crate::output::diff;
 use crate::output::table::clean;
+use crate::trace::Trace;
 
 /// Runs `approve`.
 pub(crate) async fn run(
@@ -115,8 +116,9 @@ pub(crate) async fn reject(
             reason: args.reason.clone(),
             ..v1::DeleteRequest::default()
         };
+        let trace = Trace::of_edit();
         let answer = insist(|| {
-            let (mut client, request) = (fleet.access.clone(), request.clone());
+            let (mut client, request) = (fleet.access.clone(), trace.on(request.clone()));
             async move { client.reject(request).await }
         });
         answer.await.map_err(|answer| Error::Call {
@@ -132,8 +134,9 @@ pub(crate) async fn reject(
 }
 
 async fn approve(fleet: &Fleet, request: &v1::ApproveRequest) -> Result<v1::EditResponse, Answer> {
+    let trace = Trace::of_edit();
     insist(|| {
-        let (mut client, request) = (fleet.access.clone(), request.clone());
+        let (mut client, request) = (fleet.access.clone(), trace.on(request.clone()));
         async move { client.approve(request).await }
     })
     .await

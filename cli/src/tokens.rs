@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::fleets;
 use crate::interrupt::{Interrupt, unless};
 use crate::output::table::clean;
+use crate::trace::Trace;
 
 /// Runs the commands.
 pub(crate) async fn run(
@@ -51,7 +52,10 @@ async fn create(
         lifetime_s: args.lifetime.as_secs(),
         reason: args.reason.clone(),
     };
-    let answer = fleet.tokens.create_token(request).await;
+    let answer = fleet
+        .tokens
+        .create_token(Trace::of_edit().on(request))
+        .await;
     let failed = |status| Error::call(format!("token/{} was not made", args.name), &status);
     let made = answer.map_err(failed)?.into_inner();
     let expires = made
@@ -96,7 +100,10 @@ async fn revoke(
         name: name.to_owned(),
         reason: reason.to_owned(),
     };
-    let answer = fleet.tokens.revoke_token(request).await;
+    let answer = fleet
+        .tokens
+        .revoke_token(Trace::of_edit().on(request))
+        .await;
     let failed = |status| Error::call(format!("token/{name} was not revoked"), &status);
     let edit = answer.map_err(failed)?.into_inner();
     console.say(format!("token/{}@{} revoked", edit.name, edit.generation));

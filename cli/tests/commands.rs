@@ -497,6 +497,29 @@ async fn why_of_a_policy_that_is_not_for_the_cluster_says_so() {
 }
 
 #[tokio::test]
+async fn every_edit_of_the_registry_names_its_trace() {
+    let publisher = Publisher::start().await;
+    for line in [
+        "cluster add eu-prod-1 --region eu --stage prod",
+        "cluster reenrol eu-prod-1",
+        "cluster approve eu-prod-1 --fingerprint 0000-0000-0000-0000",
+        "cluster cut-off eu-prod-1",
+        "cluster remove eu-prod-1 --withdraw",
+        "cluster remove eu-prod-1 --keep",
+    ] {
+        let said = run(&publisher, line).await;
+        let traces = publisher.traces();
+        assert!(
+            traces.len() == 1 && traces[0].len() == 55,
+            "{line}: {traces:?}; {}",
+            said.err
+        );
+    }
+    run(&publisher, "get clusters").await;
+    assert!(publisher.traces().is_empty());
+}
+
+#[tokio::test]
 async fn a_manifest_by_which_a_cluster_joins_has_one_secret_or_none() {
     let publisher = Publisher::start().await;
     let add = "cluster add eu-prod-1 --region eu --stage prod";

@@ -33,6 +33,7 @@ use crate::input::Kind;
 use crate::interrupt::{Interrupt, unless};
 use crate::output::words;
 use crate::send;
+use crate::trace::Trace;
 
 /// Between two looks at a cluster that leaves.
 const LOOK_PERIOD: Duration = Duration::from_millis(250);
@@ -113,8 +114,9 @@ async fn add(args: ClusterAdd, fleet: &Fleet, console: &mut Console) -> Result<E
         dry_run: false,
         token: token.as_ref().map(|(_, keys)| keys.clone()),
     };
+    let trace = Trace::of_edit();
     let answer = insist(|| {
-        let (mut client, request) = (fleet.clusters.clone(), request.clone());
+        let (mut client, request) = (fleet.clusters.clone(), trace.on(request.clone()));
         async move { client.add(request).await }
     });
     let answer = refused(&cluster, "registered", answer.await)?;
@@ -143,8 +145,9 @@ async fn reenrol(
         dry_run: false,
         token: token.as_ref().map(|(_, keys)| keys.clone()),
     };
+    let trace = Trace::of_edit();
     let answer = insist(|| {
-        let (mut client, request) = (fleet.clusters.clone(), request.clone());
+        let (mut client, request) = (fleet.clusters.clone(), trace.on(request.clone()));
         async move { client.reenrol(request).await }
     });
     let answer = refused(&cluster, "enrolled anew", answer.await)?;
@@ -218,8 +221,9 @@ async fn approve(
         request_id: Uuid::new_v4().to_string(),
         dry_run: false,
     };
+    let trace = Trace::of_edit();
     let answer = insist(|| {
-        let (mut client, request) = (fleet.clusters.clone(), request.clone());
+        let (mut client, request) = (fleet.clusters.clone(), trace.on(request.clone()));
         async move { client.approve(request).await }
     });
     let edit = refused(&cluster, "approved", answer.await)?;
@@ -238,8 +242,9 @@ async fn approve(
 async fn cut_off(args: ClusterStep, fleet: &Fleet, console: &mut Console) -> Result<Exit, Error> {
     let cluster = name(&args.name)?;
     let request = step(&cluster, args.reason);
+    let trace = Trace::of_edit();
     let answer = insist(|| {
-        let (mut client, request) = (fleet.clusters.clone(), request.clone());
+        let (mut client, request) = (fleet.clusters.clone(), trace.on(request.clone()));
         async move { client.cut_off(request).await }
     });
     let edit = refused(&cluster, "cut off", answer.await)?;
@@ -283,10 +288,12 @@ async fn remove(args: ClusterRemove, fleet: &Fleet, console: &mut Console) -> Re
         ..step(&cluster, args.reason)
     };
     let title = format!("cluster/{cluster}");
-    let checked = refused(&cluster, "removed", drain(fleet, &request).await)?;
+    // The check and the edit are one thing that somebody did.
+    let trace = Trace::of_edit();
+    let checked = refused(&cluster, "removed", drain(fleet, &request, &trace).await)?;
     guards.check([(title.clone(), &checked)])?;
     (request.dry_run, request.confirm) = (false, guards.confirm());
-    let edit = refused(&cluster, "removed", drain(fleet, &request).await)?;
+    let edit = refused(&cluster, "removed", drain(fleet, &request, &trace).await)?;
     tell_reach(&title, &edit, console);
     console.say(format!("cluster/{cluster}@{} draining", edit.generation));
     let deadline = Instant::now() + args.timeout;
@@ -313,9 +320,10 @@ async fn remove(args: ClusterRemove, fleet: &Fleet, console: &mut Console) -> Re
 async fn drain(
     fleet: &Fleet,
     request: &v1::ChangeClusterRequest,
+    trace: &Trace,
 ) -> Result<v1::EditResponse, Answer> {
     insist(|| {
-        let (mut client, request) = (fleet.clusters.clone(), request.clone());
+        let (mut client, request) = (fleet.clusters.clone(), trace.on(request.clone()));
         async move { client.drain(request).await }
     })
     .await

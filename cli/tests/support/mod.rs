@@ -115,6 +115,8 @@ struct State {
     failures: BTreeMap<String, (Status, bool)>,
     request_ids: BTreeMap<String, BTreeSet<String>>,
     revision: u64,
+    /// The traces that calls of the registry named, without those that named none.
+    traces: Vec<String>,
     counts: (u32, u32, u32, u32),
 }
 
@@ -128,13 +130,28 @@ impl Publisher {
             watched: Arc::default(),
         };
         publisher.set_counts((2, 0, 0, 0));
+        let state = publisher.state.clone();
+        let traced = move |request: Request<()>| {
+            let trace = request.metadata().get("traceparent");
+            let trace = trace.map(|trace| trace.to_str().unwrap().to_owned());
+            state.lock().unwrap().traces.extend(trace);
+            Ok(request)
+        };
         let server = Server::builder()
             .add_service(PolicyServiceServer::new(publisher.clone()))
-            .add_service(ClusterServiceServer::new(publisher.clone()))
+            .add_service(ClusterServiceServer::with_interceptor(
+                publisher.clone(),
+                traced,
+            ))
             .add_service(AckServiceServer::new(publisher.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
         tokio::spawn(server);
         publisher
+    }
+
+    /// The traces that calls of the registry named since this was asked last.
+    pub(crate) fn traces(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().unwrap().traces)
     }
 
     pub(crate) fn log(&self) -> Vec<String> {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     model::Mode,
-    name::{ClusterName, PolicyName},
+    name::{ClusterName, PolicyName, Region, Stage},
 };
 
 /// One policy on one cluster, as it counts.
@@ -311,6 +311,41 @@ impl Tracker {
             let (policy, edit) = self.last_edit(name)?;
             let tally = &self.board.tallies[*place];
             let status = policy.status(name, edit, (tally.counts, tally.spread), Vec::new());
+            (!status.is_deleted || !status.counts.is_reached()).then_some(status)
+        })
+    }
+
+    /// The same over those clusters alone that `sees` says yes to, added up anew from the pieces. What left the
+    /// registry is in no place that is known, and counts for nobody here.
+    pub fn columns_of(
+        &self,
+        sees: impl Fn(&Region, &Stage) -> bool,
+    ) -> impl Iterator<Item = PolicyStatus> {
+        let mut tallies = vec![Tally::default(); self.board.tallies.len()];
+        // Many clusters, few places.
+        let mut judged: BTreeMap<(&Region, &Stage), bool> = BTreeMap::new();
+        for (name, row) in &self.board.rows {
+            let member = self.members.get(name);
+            let Some(entry) = member.and_then(|member| member.entry.as_ref()) else {
+                continue;
+            };
+            let place = (&entry.region, &entry.stage);
+            if !*judged
+                .entry(place)
+                .or_insert_with(|| sees(place.0, place.1))
+            {
+                continue;
+            }
+            for (tally, piece) in tallies.iter_mut().zip(&row.pieces) {
+                tally.exchange(None, *piece);
+            }
+        }
+        let places = self.board.places.iter();
+        places.filter_map(move |(name, place)| {
+            let (policy, edit) = self.last_edit(name)?;
+            let tally = &tallies[*place];
+            let sums = (tally.counts, tally.times.spread());
+            let status = policy.status(name, edit, sums, Vec::new());
             (!status.is_deleted || !status.counts.is_reached()).then_some(status)
         })
     }

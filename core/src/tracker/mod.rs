@@ -36,7 +36,7 @@ use crate::{
     ack::{Ack, Pulse},
     envelope::{Keyring, PublicKey},
     model::{Mode, Phase},
-    name::{ClusterName, PolicyName},
+    name::{ClusterName, PolicyName, Region, Stage},
     revision::{Generation, Revision},
     subject::Sender,
 };
@@ -257,9 +257,22 @@ impl Tracker {
         generation: Option<Generation>,
         now: Now,
     ) -> Option<PolicyStatus> {
+        self.policy_status_of(name, generation, now, |_| true)
+    }
+
+    /// The same over those clusters alone that `sees` says yes to: lines, columns and times, as if there were no
+    /// others. It is told where a cluster is, and nothing where that is not known any more.
+    pub fn policy_status_of(
+        &self,
+        name: &PolicyName,
+        generation: Option<Generation>,
+        now: Now,
+        sees: impl Fn(Option<(&Region, &Stage)>) -> bool,
+    ) -> Option<PolicyStatus> {
         let policy = self.policies.get(name)?;
         let edit = policy.find(generation)?;
-        let lines = policy::lines(self, policy, edit, now);
+        let mut lines = policy::lines(self, policy, edit, now);
+        lines.retain(|line| sees(line.place.as_ref().map(|(region, stage)| (region, stage))));
         let done = lines
             .iter()
             .filter(|line| (line.membership, line.state) == (Membership::Target, State::Applied));

@@ -12,8 +12,9 @@ use tonic::{Request, Response, Status};
 use writ_core::{
     access::Identity,
     edit::Kind,
-    name::{ClusterName, Name, PolicyName},
+    name::{ClusterName, Name, PolicyName, Region, Stage},
     revision::Generation,
+    scope::Scope,
     tracker::{Now, Tracker},
 };
 use writ_proto::v1::{self, ack_service_server::AckService, status_request::Of};
@@ -152,11 +153,21 @@ impl Api {
         let view = self.views.now();
         let rights = self.rights(caller, &view)?;
         let sees = |name: &str| see_policy(&rights, name, &view);
+        // Nobody is told of a cluster that they may not see, not even as one more of a number.
+        let is_bounded = !rights.are_unbounded();
+        let sees_place = |region: &Region, stage: &Stage| {
+            !is_bounded || rights.see_cluster(&Scope::of(region, stage))
+        };
         let mut response = v1::StatusResponse::default();
         let ask = |tracker: &Tracker, now: Now| {
             match question {
                 Question::Policy { name, generation } => {
-                    let status = tracker.policy_status(name, *generation, now).ok_or_else(|| {
+                    let sees_line = |place: Option<(&Region, &Stage)>| match place {
+                        Some((region, stage)) => sees_place(region, stage),
+                        None => !is_bounded,
+                    };
+                    let status = tracker.policy_status_of(name, *generation, now, sees_line);
+                    let status = status.ok_or_else(|| {
                         let what = match generation {
                             None => format!("there is no policy {name}"),
                             Some(generation) => format!(
@@ -168,11 +179,7 @@ impl Api {
                     if !sees(name.as_str()) {
                         return Err(unseen(&rights, "policy", &Name::from(name)));
                     }
-                    let mut status = convert::policy_status(status);
-                    status
-                        .clusters
-                        .retain(|line| see_place(&rights, &line.region, &line.stage));
-                    response.policies = vec![status];
+                    response.policies = vec![convert::policy_status(status)];
                 }
                 Question::Cluster(name) => {
                     let status = tracker
@@ -189,11 +196,14 @@ impl Api {
                     response.cluster = Some(status);
                 }
                 Question::AllPolicies => {
-                    response.policies = tracker
-                        .columns()
-                        .map(convert::policy_status)
-                        .filter(|status| sees(&status.policy))
-                        .collect();
+                    response.policies = match is_bounded {
+                        false => tracker.columns().map(convert::policy_status).collect(),
+                        true => tracker
+                            .columns_of(sees_place)
+                            .filter(|status| sees(status.name.as_str()))
+                            .map(convert::policy_status)
+                            .collect(),
+                    };
                 }
             }
             Ok::<_, Status>(tracker.revision())

@@ -438,6 +438,25 @@ async fn a_bearer_makes_and_sees_what_their_rule_reaches() {
     let told = acks.watch_happenings(all_happenings()).await;
     let heard = happened(told.unwrap()).await;
     assert_eq!(heard, ["eu-prod-1", "mine"]);
+    // Of a policy for both regions, the other one is not even counted.
+    let mut both = policy("both", "devs");
+    both["spec"]["clusters"]["regions"] = json!(["eu", "us"]);
+    let edit = fleet.policies().apply(apply(&both)).await.unwrap();
+    let at_least = edit.into_inner().revision;
+    let one = v1::status_request::Of::Policy(v1::PolicyVersion {
+        name: "both".into(),
+        generation: 0,
+    });
+    for of in [Some(one), None] {
+        let request = v1::StatusRequest { of, at_least };
+        let bounded = acks.get_status(request.clone()).await.unwrap();
+        let whole = fleet.acks().get_status(request.clone()).await.unwrap();
+        for (told, targets) in [(bounded, 1), (whole, 2)] {
+            let mut named = told.get_ref().policies.iter();
+            let both = named.find(|of| of.policy == "both").unwrap();
+            assert_eq!(both.counts.unwrap().target, targets, "{request:?}");
+        }
+    }
     // What governs is an administrator's to edit, and a rule that goes is gone at once.
     let own = AccessServiceClient::new(line(&fleet, &alice))
         .apply(apply(&administrator("alice")))

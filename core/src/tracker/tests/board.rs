@@ -146,6 +146,28 @@ fn the_board_is_what_counting_anew_gives_and_names_every_cluster_that_changed() 
                 policies,
                 "seed {seed}, {number}"
             );
+            for region in ["eu", "us"] {
+                let is_own = |of: &Region, _: &Stage| of.as_str() == region;
+                let bounded: Vec<_> = tracker.columns_of(is_own).collect();
+                let anew: Vec<_> = tracker
+                    .policies
+                    .keys()
+                    .filter_map(|name| {
+                        let sees = |place: Option<(&Region, &Stage)>| {
+                            place.is_some_and(|(of, stage)| is_own(of, stage))
+                        };
+                        let mut status = tracker.policy_status_of(name, None, seen_at, sees)?;
+                        let lines = std::mem::take(&mut status.clusters);
+                        assert!(
+                            lines
+                                .iter()
+                                .all(|line| line.cluster.as_str().starts_with(region))
+                        );
+                        (!status.is_deleted || !status.counts.is_reached()).then_some(status)
+                    })
+                    .collect();
+                assert_eq!(bounded, anew, "seed {seed}, {number}, {region}");
+            }
             for status in &clusters {
                 let line = tracker.line(&status.name, seen_at);
                 assert_eq!(line.as_ref(), Some(status), "seed {seed}, {number}");
