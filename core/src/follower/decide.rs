@@ -114,6 +114,7 @@ impl Follower {
                 None if self.may_forget(&key) => actions.push(Action::Forget { key }),
                 None if self.is_over(&key) => {
                     self.words.remove(&key);
+                    self.accepted.remove(&key);
                 }
                 None => {}
             }
@@ -271,6 +272,11 @@ impl Follower {
                 Some(_) => {}
             }
         }
+        // A cluster that leaves gives everything back at a cut that says so, and takes nothing new before it.
+        if key.0 == Kind::Policy && self.phase() == Some(Phase::Draining) {
+            let cut = cut.filter(|cut| cut.drains)?;
+            return Some(Target::Remove(cut.revision));
+        }
         let as_of = cut.map_or(word.revision, |cut| cut.revision);
         let policy = match &content.document {
             Err(refusal) => return Some(Target::Refuse(refusal)),
@@ -279,11 +285,6 @@ impl Follower {
         };
         // No policy is evaluated before the cluster's own entry is held.
         self.own_entry().filter(|own| own.content.is_some())?;
-        // A cluster that leaves gives everything back at a cut that says so, and takes nothing new before it.
-        if self.phase() == Some(Phase::Draining) {
-            let cut = cut.filter(|cut| cut.drains)?;
-            return Some(Target::Remove(cut.revision));
-        }
         let labels = match (policy.clusters.needs_labels(), cut) {
             (false, _) => BTreeMap::new(),
             // Rule 6: a label selector is evaluated at a cut only, with that cut's own labels.
@@ -338,7 +339,7 @@ impl Follower {
     fn act(&self, key: &Key) -> Option<Action> {
         let (word, past) = (&self.words[key], self.past.get(key));
         let (as_of, content) = match self.target(key)? {
-            Target::Refuse(_) => return None,
+            Target::Refuse(_) => return self.end_what_was_begun(key),
             Target::Apply(as_of, content) => (as_of, Some(content)),
             Target::Remove(as_of) => (as_of, None),
         };
@@ -389,6 +390,27 @@ impl Follower {
             }),
             Some(_) => None,
         }
+    }
+
+    /// A refused edit leaves the last good state in force. What was begun of it goes on: half an attempt is
+    /// neither that state nor the one before.
+    fn end_what_was_begun(&self, key: &Key) -> Option<Action> {
+        let past = self.past.get(key).filter(|past| !past.done)?.clone();
+        let accepted = self.accepted.get(key)?;
+        let key = key.clone();
+        if past.removed {
+            return (!accepted.is_unproven()).then_some(Action::Remove { key, past });
+        }
+        let content = accepted.content.as_ref();
+        let content = content.filter(|content| past.hash == Some(content.hash))?;
+        let document = content.document.as_ref().ok()?.clone();
+        let signed = content.signed.clone();
+        Some(Action::Apply {
+            key,
+            past,
+            document,
+            signed,
+        })
     }
 
     /// Rule 5: a removal is remembered until a cut at or above it, and until the cluster keeps that all

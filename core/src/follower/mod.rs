@@ -88,6 +88,8 @@ pub struct Follower {
     held: BTreeMap<Feed, Held>,
     open: BTreeMap<Feed, Open>,
     words: BTreeMap<Key, Word>,
+    /// Of a name whose word is refused: the last one before that was not.
+    accepted: BTreeMap<Key, Word>,
     /// What the own registry entry said last.
     own_before: Option<Content>,
     past: BTreeMap<Key, Past>,
@@ -128,6 +130,7 @@ impl Follower {
                 .collect(),
             open: BTreeMap::new(),
             words: BTreeMap::new(),
+            accepted: BTreeMap::new(),
             own_before: None,
             past: BTreeMap::new(),
             standings: BTreeMap::new(),
@@ -339,7 +342,13 @@ impl Follower {
             if key.0 == Kind::Cluster && key.1 == Name::from(&self.identity.name) {
                 self.own_before = word.content.clone().or(self.own_before.take());
             }
-            self.words.insert(key.clone(), word);
+            let is_refused = word.is_refused();
+            let before = self.words.insert(key.clone(), word);
+            if !is_refused {
+                self.accepted.remove(key);
+            } else if let Some(before) = before.filter(|before| !before.is_refused()) {
+                self.accepted.insert(key.clone(), before);
+            }
         }
     }
 }

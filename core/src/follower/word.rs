@@ -113,6 +113,17 @@ impl Word {
         }
     }
 
+    /// Whether it can't be acted on.
+    pub(super) fn is_refused(&self) -> bool {
+        let content = self.content.as_ref();
+        content.is_some_and(|content| content.document.is_err())
+    }
+
+    /// Whether it is all that is left of a name, and does not say that it is to be gone.
+    pub(super) fn is_unproven(&self) -> bool {
+        self.remembered && !self.scopes.is_empty()
+    }
+
     /// As an index lists it.
     pub(super) fn entry(&self) -> Option<Entry> {
         let content = self.content.as_ref()?;

@@ -1,6 +1,6 @@
 //! Edits as the tracker takes them: read from the intents of the log.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     edit::{Intent, Kind},
@@ -34,6 +34,9 @@ pub struct Committed {
     pub targets: BTreeSet<ClusterName>,
     /// The scopes that the name is in since.
     pub scopes: BTreeSet<Scope>,
+    /// The scopes that it was in before and is not in since, each with the edit that took it out. An intent
+    /// does not say that: the tracker fills it in from the edits before.
+    pub left: BTreeMap<Scope, Revision>,
     /// What it became.
     pub subject: Subject,
 }
@@ -95,8 +98,20 @@ impl Committed {
             committed_ms: intent.committed_ms,
             targets: targets.collect(),
             scopes: intent.scopes.clone(),
+            left: BTreeMap::new(),
             subject,
         }))
+    }
+}
+
+impl Committed {
+    /// Takes over from the edit before it which scopes the name has left.
+    pub(super) fn follow(&mut self, before: &Committed) {
+        self.left = before.left.clone();
+        let scopes = before.scopes.iter();
+        self.left
+            .extend(scopes.map(|scope| (scope.clone(), self.revision)));
+        self.left.retain(|scope, _| !self.scopes.contains(scope));
     }
 }
 

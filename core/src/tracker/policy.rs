@@ -8,7 +8,7 @@ use crate::{
     model::{Cluster, ClusterSelector, Mode, Phase},
     name::{ClusterName, Name, PolicyName, Region, Stage},
     revision::{Generation, Revision},
-    scope::{Feed, Kind},
+    scope::{Feed, Kind, Scope},
     tracker::Now,
 };
 
@@ -204,8 +204,18 @@ impl Policy {
             self.selector = selector;
         }
         self.edits.insert(at, edit);
+        self.follow_from(at);
         if self.edits.len() > GENERATIONS_MAX {
             self.edits.pop_front();
+        }
+    }
+
+    /// Tells the edit at a place, and those after it, what the ones before them left.
+    fn follow_from(&mut self, at: usize) {
+        let edits = self.edits.make_contiguous();
+        for at in at.max(1)..edits.len() {
+            let (before, after) = edits.split_at_mut(at);
+            after[0].follow(&before[at - 1]);
         }
     }
 
@@ -471,7 +481,8 @@ fn last_applied(edits: &[AckedEdit], name: &Name) -> Option<Generation> {
 }
 
 impl Member {
-    /// Whether the cluster has gone past an edit in every feed by which it would hear of it.
+    /// Whether the cluster has gone past an edit in every feed by which it would hear of it, and in each
+    /// that the name left before: as long as it holds one of those as it was, it has what it said then.
     fn reaches(&self, edit: &Committed) -> bool {
         if self.reach.revision >= edit.revision {
             return true;
@@ -479,21 +490,16 @@ impl Member {
         let Some((region, stage)) = self.place() else {
             return false;
         };
-        let mut own = edit
-            .scopes
-            .iter()
-            .filter(|scope| scope.covers(&region, &stage))
-            .map(|scope| Feed {
-                kind: Kind::Policy,
-                scope: scope.clone(),
-            })
-            .peekable();
+        let is_own = |scope: &Scope| scope.covers(&region, &stage);
+        let is_past = |scope: &Scope, revision: Revision| {
+            let (kind, scope) = (Kind::Policy, scope.clone());
+            let held = self.reach.feeds.get(&Feed { kind, scope });
+            held.is_some_and(|held| held.revision >= revision)
+        };
+        let mut own = edit.scopes.iter().filter(|scope| is_own(scope)).peekable();
+        let mut left = edit.left.iter().filter(|(scope, _)| is_own(scope));
         own.peek().is_some()
-            && own.all(|feed| {
-                self.reach
-                    .feeds
-                    .get(&feed)
-                    .is_some_and(|state| state.revision >= edit.revision)
-            })
+            && own.all(|scope| is_past(scope, edit.revision))
+            && left.all(|(scope, revision)| is_past(scope, *revision))
     }
 }

@@ -483,6 +483,30 @@ fn the_feed_that_carries_the_policy_is_enough_and_its_edits_tell_the_times() {
 }
 
 #[test]
+fn a_feed_that_the_policy_left_must_be_past_too() {
+    let mut tracker = fleet();
+    let mut moved = policy(5, &["eu-prod-1", "eu-stage-1"]);
+    moved.scopes = ["all.prod".parse().unwrap()].into();
+    let mut again = policy(6, &["eu-prod-1", "eu-stage-1"]);
+    again.scopes = moved.scopes.clone();
+    tracker.edit(moved, now(1));
+    tracker.edit(again, now(1));
+    let mut said = ack("eu-prod-1", 1, 3);
+    // The cluster has gone on in the feed that the policy is in, and is behind in the one that it left.
+    for (counter, left, wanted) in [(1, 4, State::Pending), (2, 5, State::Applied)] {
+        let digest = Hash([0; 32]);
+        for (feed, number) in [("policy.all.prod", 7), ("policy.eu.all", left)] {
+            let revision = at(number);
+            let held = FeedState { revision, digest };
+            said.feeds.insert(feed.parse().unwrap(), held);
+        }
+        said.counter = counter;
+        tracker.ack(said.clone(), None).unwrap();
+        assert_eq!(state_of(&status(&tracker, now(1)), "eu-prod-1"), wanted);
+    }
+}
+
+#[test]
 fn with_more_exceptions_than_an_ack_lists_not_being_listed_says_nothing() {
     let mut tracker = fleet();
     let mut said = ack("eu-prod-1", 1, 4);

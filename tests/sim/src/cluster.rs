@@ -457,8 +457,12 @@ impl Cluster {
                 format!("{}@{} {:?}{drift}", it.name, it.revision, it.state)
             })
             .collect();
+        let feeds = ack.feeds.iter();
+        let feeds: Vec<String> = feeds
+            .map(|(feed, state)| format!("{feed}@{}", state.revision.number))
+            .collect();
         format!(
-            "k{}: ack {} of boot {}, at {}, but {exceptions:?}; last {edits:?}",
+            "k{}: ack {} of boot {}, at {}, but {exceptions:?}; last {edits:?}; held {feeds:?}",
             self.at + 1,
             ack.counter,
             ack.boot,

@@ -11,12 +11,13 @@ use std::{
 };
 
 use writ_core::{
-    edit::{Kind, Message, Reply, State},
+    edit::{Change, Kind, Message, Reply, State},
     envelope::{Keyring, SigningKey},
     epoch,
     model::{ClusterIdentity, Mode},
     name::{ClusterName, Name, Region, Stage},
     revision::Revision,
+    scope::Scope,
     subject::BusSubject,
     tracker::Now,
 };
@@ -329,9 +330,18 @@ impl World {
             for ((_, revision, generation), made) in edits.iter().zip(made) {
                 shared.auditor.commit(made, *revision, *generation);
                 shared.tell(|| {
+                    let (kind, name) = (made.edit.kind, &made.edit.name);
+                    let into = match &made.edit.change {
+                        Change::Put { scopes, .. } => {
+                            let scopes: Vec<String> = scopes.iter().map(Scope::to_string).collect();
+                            scopes.join(" ")
+                        }
+                        Change::Record { .. } => "no scope".to_owned(),
+                        Change::Delete => "nothing".to_owned(),
+                    };
                     format!(
-                        "log: edit {} of {} {} at {revision}",
-                        made.id, made.edit.kind, made.edit.name
+                        "log: edit {} of {kind} {name} at {revision}, into {into}",
+                        made.id
                     )
                 });
             }

@@ -15,6 +15,7 @@ mod lost;
 mod openings;
 mod quiet;
 mod reads;
+mod refused;
 mod removals;
 mod rules;
 mod scene;

@@ -9,19 +9,11 @@ use super::{
 };
 use crate::{
     beat::Beat,
-    edit::{Change, Edit},
     hash::Hash,
     model::Mode,
     revision::{Generation, Revision},
     scope::Kind,
 };
-
-fn requiring(feature: &str, mut edit: Edit) -> Edit {
-    if let Change::Put { requires, .. } = &mut edit.change {
-        requires.push(feature.to_owned());
-    }
-    edit
-}
 
 #[test]
 fn an_event_of_a_foreign_scope_is_ignored_and_one_of_an_own_scope_is_applied() {
@@ -319,34 +311,6 @@ fn without_a_beat_in_force_the_cluster_is_stale_and_goes_on() {
     assert_eq!(scene.act(), ["apply a@1"]);
     assert_eq!(scene.beat(), Ok(()));
     assert!(!scene.follower.is_stale(scene.now_ms));
-}
-
-#[test]
-fn an_unknown_requirement_is_refused_by_name_and_the_last_good_state_stays() {
-    let mut scene = Scene::holding(&[local("a")]);
-    scene.edit_live(&requiring("telepathy", local("a")));
-    assert!(scene.catch_up().is_empty());
-    assert_eq!(scene.exceptions(), ["a@2 Refused Unsupported"]);
-    assert_eq!(scene.follower.summary().counts.refused, 1);
-    assert_eq!(scene.records[&policy("a")].0.generation, Generation(1));
-    scene.restart();
-    assert!(scene.catch_up().is_empty());
-    assert_eq!(scene.exceptions(), ["a@2 Refused Unsupported"]);
-    scene.edit_live(&local("a"));
-    assert_eq!(scene.act(), ["apply a@3"]);
-    assert!(scene.exceptions().is_empty());
-}
-
-#[test]
-fn a_refused_policy_that_is_deleted_or_goes_elsewhere_is_no_exception_any_more() {
-    let elsewhere = documents::policy("a", &json!({"names": ["us-prod-1"]}));
-    for end in [documents::delete(Kind::Policy, "a"), elsewhere] {
-        let mut scene = Scene::holding(&[requiring("telepathy", local("a"))]);
-        assert_eq!(scene.exceptions(), ["a@1 Refused Unsupported"]);
-        scene.edit_live(&end);
-        scene.act();
-        assert!(scene.exceptions().is_empty(), "{:?}", scene.exceptions());
-    }
 }
 
 #[test]
