@@ -55,7 +55,12 @@ impl World {
 
     fn recover(&mut self) {
         let copy = self.read_log();
-        let found = self.gather(&copy);
+        let mut found = self.gather(&copy);
+        if let Some(root) = &copy.root
+            && let Ok(Some(opening)) = log::open_opening(root, &self.trusted.offline)
+        {
+            found.opening(&opening);
+        }
         let plan = Plan::make(&copy, &found);
         let heard = copy.epoch_heard.max(found.highest.epoch);
         let epoch = self.epochs.take(heard, "");
@@ -173,6 +178,9 @@ impl World {
         for bytes in offers {
             let offer = Offer::decode(&BusSubject::Offer(sender.clone()), bytes).expect("an offer");
             if let Ok(root) = log::open::<Root>(&BusSubject::Root, &offer.root, publishers) {
+                if let Ok(Some(opening)) = log::open_opening(&root.value, &self.trusted.offline) {
+                    found.opening(&opening);
+                }
                 roots.insert(sender.cluster.clone(), root.value);
             }
             for event in &offer.events {
