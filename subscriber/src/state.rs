@@ -124,13 +124,13 @@ struct ListBefore {
 
 impl ListBefore {
     fn of(before: &Before) -> ListBefore {
-        let names = before.bygone.iter().map(|names| {
+        let names = before.bygone.as_ref().map(|names| {
             let name = |(name, generation): (&Name, &Generation)| (name.clone(), generation.0);
             names.iter().map(name).collect()
         });
         ListBefore {
             at: before.revision.to_string(),
-            bygone: names.last(),
+            bygone: names,
         }
     }
 

@@ -75,6 +75,8 @@ impl Follower {
     /// Looks which lists are younger than those that an epoch was recovered from.
     pub(super) fn look_back(&mut self, opening: &Opening) {
         let Some(recovered) = &opening.recovered else {
+            let is_known = |younger: &Younger| !matches!(younger.names, Names::Recorded);
+            self.younger.retain(|_, younger| is_known(younger));
             return;
         };
         let feeds: Vec<Feed> = self.held.keys().cloned().collect();
@@ -138,16 +140,20 @@ impl Follower {
             && word.scopes.iter().map(feed).any(|feed| {
                 let younger = self.younger.get(&feed);
                 younger.is_some_and(|younger| self.lacks(younger, key, word.generation))
-                    || self.is_unopened_yet(&feed) && self.lacks(&RECORDED, key, word.generation)
             })
             && stands(Guard::Bygone)
     }
 
-    /// After a start, and before a root was read: other records are of an epoch whose opening is not at hand,
-    /// and what was kept of this feed is older.
-    fn is_unopened_yet(&self, feed: &Feed) -> bool {
-        let kept = self.kept.get(feed).copied().unwrap_or_default();
-        self.opening.is_none() && kept != Revision::ZERO && kept.epoch < self.epoch
+    /// Something of a later epoch is known of a feed, by a record or an event, and its opening is not at
+    /// hand since the start: until it is, what was seen before counts as younger.
+    pub(super) fn suspect(&mut self, feed: &Feed, seen: Revision) {
+        if self.opening.is_none() && seen != Revision::ZERO {
+            let younger = Younger {
+                revision: seen,
+                names: Names::Recorded,
+            };
+            self.younger.entry(feed.clone()).or_insert(younger);
+        }
     }
 
     /// The epoch's list of a feed is held: what the younger one lacked of it is known by name now.
@@ -177,9 +183,3 @@ impl Follower {
         }
     }
 }
-
-/// Of a list nothing is known but that it was there.
-const RECORDED: Younger = Younger {
-    revision: Revision::ZERO,
-    names: Names::Recorded,
-};

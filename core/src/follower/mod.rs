@@ -327,7 +327,11 @@ impl Follower {
 
     fn raise_seen(&mut self, feed: &Feed, revision: Revision) {
         if let Some(seen) = self.seen.get_mut(feed) {
-            *seen = revision.max(*seen);
+            let before = *seen;
+            *seen = revision.max(before);
+            if before.epoch < revision.epoch {
+                self.suspect(feed, before);
+            }
             self.raise_epoch(revision.epoch);
         }
     }

@@ -103,7 +103,7 @@ impl Follower {
             if !self.is_aimed_at(key) {
                 return None;
             }
-            let message = "it was removed here, and the log was recovered from before that: it is not applied until it is applied anew";
+            let message = "the log was recovered from before it was removed here: it stays away until it is changed, or deleted and applied again";
             return Some(pending("NotRecovered", message));
         }
         if self.is_unaccounted(key) {

@@ -21,8 +21,11 @@ use crate::{
     shared::Fault,
 };
 
-/// Of a thousand clusters that could offer something, so many are not heard.
-const UNHEARD_PERMILLE: usize = 150;
+/// Of a thousand clusters that could offer something, so many are not heard: in some recoveries nearly all
+/// are, in others most are away.
+const UNHEARD_PERMILLE: [usize; 2] = [150, 600];
+/// Most batches that a backup is old: enough for a policy to be made, removed and forgotten since.
+const BACK_MAX: u64 = 20;
 /// Of a thousand recoveries, so many are interrupted before their root.
 const INTERRUPTED_PERMILLE: usize = 200;
 
@@ -35,8 +38,8 @@ impl World {
             // Its client hears nothing more.
             publisher.job = None;
         }
-        let back = self.shared.lock().chance.between(1, 5) as usize;
-        let keep = self.log.batches.len() - back;
+        let back = self.shared.lock().chance.between(1, BACK_MAX) as usize;
+        let keep = self.log.batches.len().saturating_sub(back).max(1);
         self.log.restore(keep);
         self.restored = true;
         let recovers = self.shared.lock().chance.permille(700);
@@ -144,10 +147,12 @@ impl World {
         let mut found = Found::default();
         self.held_at_recovery.clear();
         self.ids += 1;
+        let most_are_away = self.shared.lock().chance.permille(500);
+        let unheard_permille = UNHEARD_PERMILLE[usize::from(most_are_away)];
         for at in 0..self.clusters.len() {
             let identity = &self.clusters[at].identity;
             found.listener(&identity.region, &identity.stage);
-            if self.shared.lock().chance.permille(UNHEARD_PERMILLE) {
+            if self.shared.lock().chance.permille(unheard_permille) {
                 continue;
             }
             let recall = Recall {
