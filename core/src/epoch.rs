@@ -16,6 +16,12 @@ use crate::{
 
 /// The epoch that needs no opening.
 pub const FIRST: u64 = 1;
+/// Most epochs of which an opening names a feed's lists: it stands in every root of its epoch, and a
+/// cluster that was away for more recoveries than that is none that a fleet waits for.
+pub const EPOCHS_STATED_MAX: usize = 8;
+/// Most feeds that an opening names, some 200 KB: a root is 1 MB at most. One that is left out counts as
+/// recovered from the log's list, which is the older one.
+pub const FEEDS_STATED_MAX: usize = 4_096;
 
 /// The offline key's word that an epoch begins with one certain root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +32,46 @@ pub struct Opening {
     pub feeds: Hash,
     /// When it was signed, milliseconds since the Unix epoch; for people.
     pub opened_ms: u64,
+    /// What the epoch was recovered from. An opening that says nothing of it has no list be younger.
+    pub recovered: Option<Recovered>,
+}
+
+/// The newest lists that an epoch was recovered from, by their revisions: of each feed one of each
+/// epoch, in their order. Whoever held a younger one knows of removals that the epoch does not.
+///
+/// Of epochs below the first revision of a feed nothing is said. [`Revision::ZERO`] is that of no list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// Those of the log, which are those of every feed that is not named.
+    pub log: Vec<Revision>,
+    /// The feeds that were recovered from other lists; at most [`FEEDS_STATED_MAX`].
+    pub feeds: BTreeMap<Feed, Vec<Revision>>,
+}
+
+impl Recovered {
+    /// The revisions of a feed.
+    pub fn of(&self, feed: &Feed) -> &[Revision] {
+        self.feeds.get(feed).unwrap_or(&self.log)
+    }
+
+    /// Whether a list of that revision is younger than what the epoch was recovered from.
+    pub fn is_outrun(&self, feed: &Feed, list: Revision) -> bool {
+        let stated = self.of(feed);
+        match stated.iter().find(|stated| stated.epoch == list.epoch) {
+            Some(stated) => list > *stated,
+            // Nothing of that epoch was at hand.
+            None => stated.first().is_some_and(|first| list.epoch > first.epoch),
+        }
+    }
+}
+
+/// A list that is the newest one at hand, after those that the opening of its own epoch names.
+pub fn lists(earlier: &[Revision], newest: Revision) -> Vec<Revision> {
+    let mut lists: Vec<Revision> = earlier.to_vec();
+    lists.retain(|list| list.epoch < newest.epoch);
+    lists.push(newest);
+    let skip = lists.len().saturating_sub(EPOCHS_STATED_MAX);
+    lists.split_off(skip)
 }
 
 impl Opening {
@@ -35,6 +81,7 @@ impl Opening {
             revision: root.revision,
             feeds: digest(&root.feeds),
             opened_ms,
+            recovered: None,
         }
     }
 
@@ -163,6 +210,40 @@ mod tests {
         let mut other = root(71, b"a");
         other.revision.epoch = 3;
         assert!(!opening.admits(&other), "another epoch");
+    }
+
+    #[test]
+    fn a_list_is_younger_than_what_was_at_hand_of_its_own_epoch() {
+        let at = |epoch, number| Revision { epoch, number };
+        let (own, other, none): (Feed, Feed, Feed) = (
+            "policy.eu.prod".parse().unwrap(),
+            "policy.us.prod".parse().unwrap(),
+            "policy.eu.all".parse().unwrap(),
+        );
+        let recovered = Recovered {
+            log: vec![at(2, 40), at(4, 60)],
+            feeds: BTreeMap::from([
+                (own.clone(), vec![at(2, 45), at(4, 60)]),
+                (none.clone(), vec![Revision::ZERO]),
+            ]),
+        };
+        let is_outrun = |feed: &Feed, epoch, number| recovered.is_outrun(feed, at(epoch, number));
+        assert!(!is_outrun(&own, 2, 45) && is_outrun(&own, 2, 46));
+        assert!(!is_outrun(&other, 2, 40) && is_outrun(&other, 2, 41));
+        assert!(!is_outrun(&own, 4, 60) && is_outrun(&own, 4, 61));
+        assert!(is_outrun(&own, 3, 1), "nothing of the third was at hand");
+        assert!(!is_outrun(&own, 1, 99), "nothing is said of the first");
+        assert!(is_outrun(&none, 1, 1), "there was no list at all");
+    }
+
+    #[test]
+    fn the_lists_of_an_epoch_go_on_from_those_of_the_one_before_and_are_bounded() {
+        let at = |epoch| Revision { epoch, number: 9 };
+        assert_eq!(lists(&[], at(1)), [at(1)]);
+        assert_eq!(lists(&[at(1), at(3)], at(3)), [at(1), at(3)]);
+        let many: Vec<Revision> = (1..20).map(at).collect();
+        assert_eq!(lists(&many, at(20)).len(), EPOCHS_STATED_MAX);
+        assert_eq!(lists(&many, at(20)).last(), Some(&at(20)));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub enum Guard {
     Labels,
     /// 8: a beat above the root held makes the root be read.
     BeatAhead,
+    /// 9: what a younger list of this cluster had no more is not taken from a recovered log.
+    Bygone,
     /// A signature is checked.
     Signature,
     /// What is neither recorded nor marked as ours is foreign.

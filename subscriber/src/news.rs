@@ -141,6 +141,7 @@ pub(crate) fn next_ack(
     let ack = reporter.ack(follower.summary(), refused, now_ms)?;
     kept.ack = Some(ack.bytes.clone());
     kept.seen = follower.seen().clone();
+    kept.before = follower.before();
     if let Some(signed) = follower.own_signed() {
         kept.own = Some(signed.to_vec());
     }

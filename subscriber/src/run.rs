@@ -284,6 +284,9 @@ impl Start {
         for (feed, revision) in &kept.seen {
             follower.restore_seen(feed, *revision);
         }
+        for (feed, before) in &kept.before {
+            follower.restore_before(feed, before.clone());
+        }
         let engine = Engine::new(api.clone());
         let mut remembered = memory::recall(
             &mut gate,

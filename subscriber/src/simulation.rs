@@ -107,6 +107,9 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         for (feed, revision) in &kept.seen {
             follower.restore_seen(feed, *revision);
         }
+        for (feed, before) in &kept.before {
+            follower.restore_before(feed, before.clone());
+        }
         let engine = Engine::new(api.clone());
         let own = &identity.name;
         let recalled = memory::recall(&mut gate, &mut follower, &engine, api.clone(), own).await;

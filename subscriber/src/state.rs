@@ -8,9 +8,12 @@
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use writ_core::follower::Before;
 use writ_core::model::ObjectRef;
-use writ_core::revision::Revision;
+use writ_core::name::Name;
+use writ_core::revision::{Generation, Revision};
 use writ_core::scope::Feed;
 
 use crate::cluster::{self, ClusterApi};
@@ -21,6 +24,7 @@ pub const STATE_NAME: &str = "writ-state";
 
 const BOOT: &str = "boot";
 const SEEN: &str = "seen";
+const BEFORE: &str = "before";
 const ACK: &str = "ack";
 const OWN: &str = "own";
 const TRUST: &str = "trust";
@@ -33,6 +37,8 @@ pub struct State {
     pub boot: u64,
     /// The highest revision seen of each feed.
     pub seen: BTreeMap<Feed, Revision>,
+    /// The lists of earlier epochs that were younger than what the log was recovered from.
+    pub before: BTreeMap<Feed, Before>,
     /// The last ack, as it was signed and sent.
     pub ack: Option<Vec<u8>>,
     /// The signed event of the cluster's own registry entry: its mode holds from the start, also where
@@ -108,6 +114,38 @@ impl<C: ClusterApi> StateStore<C> {
     }
 }
 
+/// A list of an earlier epoch, as it is stored.
+#[derive(Serialize, Deserialize)]
+struct ListBefore {
+    at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bygone: Option<BTreeMap<Name, u64>>,
+}
+
+impl ListBefore {
+    fn of(before: &Before) -> ListBefore {
+        let names = before.bygone.as_ref().map(|names| {
+            let name = |(name, generation): (&Name, &Generation)| (name.clone(), generation.0);
+            names.iter().map(name).collect()
+        });
+        ListBefore {
+            at: before.revision.to_string(),
+            bygone: names,
+        }
+    }
+
+    fn read(self) -> Option<Before> {
+        let names = self.bygone.map(|names| {
+            let name = |(name, generation)| (name, Generation(generation));
+            names.into_iter().map(name).collect()
+        });
+        Some(Before {
+            revision: revision(&self.at)?,
+            bygone: names,
+        })
+    }
+}
+
 fn reference() -> ObjectRef {
     CONFIG_MAPS.reference(Some(SYSTEM_NAMESPACE), STATE_NAME)
 }
@@ -134,6 +172,11 @@ fn render(found: &Value, state: &State) -> Value {
         BOOT: state.boot.to_string(),
         SEEN: serde_json::to_string(&seen).unwrap_or_default(),
     });
+    if !state.before.is_empty() {
+        let list = |(feed, before): (&Feed, &Before)| (feed.to_string(), ListBefore::of(before));
+        let lists: BTreeMap<String, ListBefore> = state.before.iter().map(list).collect();
+        wanted["data"][BEFORE] = serde_json::to_string(&lists).unwrap_or_default().into();
+    }
     if let Some(enrolment) = &state.enrolment {
         wanted["data"][ENROLMENT] = enrolment.as_str().into();
     }
@@ -155,9 +198,18 @@ fn read(found: &Value) -> Result<State, Error> {
         let feed = feed.parse().map_err(|_| unreadable(SEEN))?;
         seen.insert(feed, revision(&at).ok_or_else(|| unreadable(SEEN))?);
     }
+    let stored: BTreeMap<String, ListBefore> = text(BEFORE)
+        .map_or_else(|| Ok(BTreeMap::new()), serde_json::from_str)
+        .map_err(|_| unreadable(BEFORE))?;
+    let mut before = BTreeMap::new();
+    for (feed, list) in stored {
+        let feed = feed.parse().map_err(|_| unreadable(BEFORE))?;
+        before.insert(feed, list.read().ok_or_else(|| unreadable(BEFORE))?);
+    }
     let mut state = State {
         boot,
         seen,
+        before,
         ack: None,
         own: None,
         trust: None,
@@ -199,6 +251,22 @@ mod tests {
                 (feed, "2:17".parse().unwrap()),
                 ("cluster.all.all".parse().unwrap(), Revision::ZERO),
             ]),
+            before: BTreeMap::from([
+                (
+                    "policy.eu.prod".parse().unwrap(),
+                    Before {
+                        revision: "17".parse().unwrap(),
+                        bygone: Some(BTreeMap::from([(Name::parse("x").unwrap(), Generation(4))])),
+                    },
+                ),
+                (
+                    "policy.eu.all".parse().unwrap(),
+                    Before {
+                        revision: "17".parse().unwrap(),
+                        bygone: None,
+                    },
+                ),
+            ]),
             ack: Some(b"ack".to_vec()),
             own: Some(b"own".to_vec()),
             trust: Some(b"trust".to_vec()),
@@ -221,6 +289,7 @@ mod tests {
         for (pointer, value) in [
             ("/data/seen", "{\"policy.eu.prod\":\"x\"}"),
             ("/data/boot", "four"),
+            ("/data/before", "{\"policy.eu.prod\":{\"at\":\"x\"}}"),
             ("/binaryData/ack", "***"),
         ] {
             let mut changed = good.clone();

@@ -253,11 +253,16 @@ impl Follower {
 
     /// Where a name should be brought to, or nothing: leave it as it is.
     fn target(&self, key: &Key) -> Option<Target<'_>> {
-        let word = &self.words[key];
         // Rule 9: what a recovered log does not speak of stays as it is.
         if self.is_unaccounted(key) {
             return None;
         }
+        self.aim(key)
+    }
+
+    /// The same as if the log had never been lost.
+    fn aim(&self, key: &Key) -> Option<Target<'_>> {
+        let word = &self.words[key];
         let Some(content) = &word.content else {
             return self.target_of_tombstone(key, word);
         };
@@ -320,6 +325,11 @@ impl Follower {
     /// Whether a name with content may be for this cluster, as far as can be said.
     pub(super) fn may_select(&self, key: &Key) -> bool {
         !matches!(self.target(key), Some(Target::Remove(_)))
+    }
+
+    /// Whether a name would be here, but for rule 9.
+    pub(super) fn is_aimed_at(&self, key: &Key) -> bool {
+        matches!(self.aim(key), Some(Target::Apply(..) | Target::Refuse(_)))
     }
 
     /// Whether a name was last brought to where it should be now. The word is not enough to tell: a cut may
@@ -417,6 +427,8 @@ impl Follower {
     /// own feeds were seen there: from then on that keeps older words out, also after a restart.
     fn may_forget(&self, key: &Key) -> bool {
         let past = self.past.get(key).filter(|past| past.removed && past.done);
+        // What a recovered log says again would bring it back.
+        let past = past.filter(|_| !self.is_outdone(key, &self.words[key]));
         past.zip(self.cut.as_ref()).is_some_and(|(past, cut)| {
             past.as_of <= cut.revision && self.keeps(cut) || !stands(Guard::RemovalMemory)
         })

@@ -23,6 +23,7 @@ impl Follower {
             self.unanswered.clear();
             self.epoch = epoch;
         }
+        self.look_back(opening);
         self.opening = Some(opening.clone());
     }
 
@@ -82,14 +83,28 @@ impl Follower {
     /// Whether the recovered log does not speak of what is here: a log can be recovered without some of
     /// what was in it. That is data that is missing; it removes nothing and takes nothing back.
     pub(super) fn is_unaccounted(&self, key: &Key) -> bool {
-        self.words
-            .get(key)
-            .is_some_and(|word| self.is_unlisted(key, word) || self.is_outdone(key, word))
+        self.words.get(key).is_some_and(|word| {
+            self.is_unlisted(key, word) || self.is_outdone(key, word) || self.is_bygone(key, word)
+        })
+    }
+
+    /// Whether a word is of the epoch's first root, as far as is known: the recovered log says again what
+    /// was edited before.
+    pub(super) fn is_recovered(&self, revision: Revision) -> bool {
+        let opening = self.opening.as_ref();
+        opening.is_none_or(|opening| revision <= opening.revision)
+    }
+
+    /// A name was listed, and a later edit took it away.
+    pub(super) fn is_listed_no_more(&self, key: &Key, word: &Word) -> bool {
+        let cut = self.cut.as_ref();
+        word.content.is_some()
+            && cut.is_some_and(|cut| cut.revision >= word.revision && !cut.holds(key))
     }
 
     /// A name is here from an earlier epoch, and the cut of the new one neither lists it nor did anybody
     /// say that it is gone.
-    fn is_unlisted(&self, key: &Key, word: &Word) -> bool {
+    pub(super) fn is_unlisted(&self, key: &Key, word: &Word) -> bool {
         let Some(cut) = &self.cut else { return false };
         let is_here = match self.past.get(key) {
             Some(past) => !past.removed,
@@ -103,24 +118,13 @@ impl Follower {
     /// The recovered log says less of a name than what this cluster was brought to: it was not asked, or
     /// not heard. Generations go on over epochs, so they tell. What is edited after the opening counts
     /// again, whatever its generation.
-    fn is_outdone(&self, key: &Key, word: &Word) -> bool {
-        let Some(past) = self.past.get(key) else {
-            return false;
-        };
-        let is_recovered = self
-            .opening
-            .as_ref()
-            .is_none_or(|opening| word.revision <= opening.revision);
-        // It was listed then; where it is listed no more, a later edit took it away.
-        let is_over = word.content.is_some()
-            && self
-                .cut
-                .as_ref()
-                .is_some_and(|cut| cut.revision >= word.revision && !cut.holds(key));
-        past.word.epoch < word.revision.epoch
-            && is_recovered
-            && word.generation < past.generation
-            && !is_over
+    pub(super) fn is_outdone(&self, key: &Key, word: &Word) -> bool {
+        self.past.get(key).is_some_and(|past| {
+            past.word.epoch < word.revision.epoch
+                && self.is_recovered(word.revision)
+                && word.generation < past.generation
+                && !self.is_listed_no_more(key, word)
+        })
     }
 
     /// The events of a name that is here and not listed, in every own feed: where it was removed on

@@ -8,6 +8,7 @@
 //! Assumes: everything given to it was verified, under the subject that it names.
 //! Never does I/O, never reads a clock: `now_ms` is the caller's.
 
+mod before;
 mod decide;
 mod epochs;
 mod held;
@@ -21,14 +22,15 @@ use std::{
     sync::Arc,
 };
 
+use self::{before::Younger, held::Held, read::Open};
 pub use self::{
+    before::{BYGONES_KEPT_MAX, Before},
     decide::{Action, Cut, Past},
     offer::HeldFeed,
     read::Read,
     report::{Standing, Summary},
     word::{Content, Document, Refusal, Word},
 };
-use self::{held::Held, read::Open};
 use crate::{
     beat::{Beat, LastBeats},
     epoch::{self, Opening},
@@ -109,6 +111,8 @@ pub struct Follower {
     epoch_heard: Option<(u64, u32)>,
     /// Its opening, where it has come in this run.
     opening: Option<Opening>,
+    /// Lists of earlier epochs that were younger than what this one was recovered from (9).
+    younger: BTreeMap<Feed, Younger>,
     /// Reads about what a recovered log does not list, in vain since the last beat.
     unanswered: BTreeSet<Read>,
 }
@@ -144,6 +148,7 @@ impl Follower {
             epoch: epoch::FIRST,
             epoch_heard: None,
             opening: None,
+            younger: BTreeMap::new(),
             unanswered: BTreeSet::new(),
         }
     }
@@ -325,7 +330,11 @@ impl Follower {
 
     fn raise_seen(&mut self, feed: &Feed, revision: Revision) {
         if let Some(seen) = self.seen.get_mut(feed) {
-            *seen = revision.max(*seen);
+            let before = *seen;
+            *seen = revision.max(before);
+            if before.epoch < revision.epoch {
+                self.suspect(feed, before);
+            }
             self.raise_epoch(revision.epoch);
         }
     }

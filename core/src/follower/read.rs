@@ -270,6 +270,7 @@ impl Follower {
             && let (Some(states), Some(held)) = (open.states, self.held.get_mut(feed))
         {
             held.take(feed, states);
+            self.settle_before(feed);
         }
     }
 }

@@ -99,6 +99,13 @@ impl Follower {
         if let Some(refused) = self.refused_standing(key) {
             return Some(refused);
         }
+        if self.is_back(key) {
+            if !self.is_aimed_at(key) {
+                return None;
+            }
+            let message = "the log was recovered from before it was removed here: it stays away until it is changed, or deleted and applied again";
+            return Some(pending("NotRecovered", message));
+        }
         if self.is_unaccounted(key) {
             let message = "the recovered log does not say what became of it: what is here stays until it is applied or deleted anew";
             return Some(pending("NotRecovered", message));
@@ -141,6 +148,13 @@ impl Follower {
                 state.revision >= word.revision
                     && listed.is_none_or(|entry| entry.revision != word.revision)
             })
+    }
+
+    /// Whether a recovered log says a name again of which nothing is here any more.
+    fn is_back(&self, key: &Key) -> bool {
+        let word = &self.words[key];
+        self.past.get(key).is_none_or(|past| past.removed)
+            && (self.is_bygone(key, word) || self.is_outdone(key, word))
     }
 
     fn is_meant(&self, key: &Key) -> bool {

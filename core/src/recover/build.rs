@@ -69,7 +69,9 @@ impl Plan {
             revision.number = first + at as u64;
             writer.write(item, revision, &clusters);
         }
-        writer.end(revision, now_ms)
+        let mut recovery = writer.end(revision, now_ms);
+        recovery.opening.recovered = self.recovered.clone();
+        recovery
     }
 }
 

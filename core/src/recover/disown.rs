@@ -13,6 +13,8 @@ use crate::{event::Body, revision::Generation};
 impl Plan {
     /// Takes back what only events say. Answers how many names that changes.
     pub fn disown(&mut self, log: &Copy) -> usize {
+        // Whoever has the key can sign a list that lacks what he wants to be gone.
+        self.recovered = None;
         let mut changed = 0;
         for (key, events) in &log.events {
             let claimed = events.values().map(|event| event.generation).max();

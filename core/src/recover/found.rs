@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Key;
 use crate::{
+    epoch::{Opening, Recovered},
     event::Event,
     hash::Hash,
     index::{self, Entries},
@@ -71,6 +72,8 @@ pub struct Found {
     pub(super) feeds: BTreeMap<Feed, FeedFound>,
     /// Feeds that somebody listens to, whether anything is known of them or not.
     pub(super) listened: BTreeSet<Feed>,
+    /// What the openings that were seen say that their epochs were recovered from.
+    pub(super) openings: BTreeMap<u64, Recovered>,
     /// The highest revision that anything found is of.
     pub highest: Revision,
     /// Everybody who showed something.
@@ -133,6 +136,15 @@ impl Found {
             }
         }
         Ok(())
+    }
+
+    /// Takes an opening that the offline key signed, of the log or of what was offered: the next one goes
+    /// on from it.
+    pub fn opening(&mut self, opening: &Opening) {
+        if let Some(recovered) = &opening.recovered {
+            let epoch = opening.revision.epoch;
+            self.openings.insert(epoch, recovered.clone());
+        }
     }
 
     /// Somebody was heard who listens there: its feeds have to exist, if only to be empty.

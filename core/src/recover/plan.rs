@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Copy, Found, Key, manifest};
 use crate::{
     edit::{Intent, Kind},
-    epoch,
+    epoch::{self, FEEDS_STATED_MAX, Recovered},
     event::{Body, Event},
     index::Entry,
     model::{self, Cluster, Document},
@@ -111,6 +111,8 @@ pub struct Plan {
     pub is_interrupted: bool,
     /// Every feed that is known of.
     pub(super) feeds: BTreeSet<Feed>,
+    /// The newest list of each feed that was at hand; nothing: nobody's list is to count as younger.
+    pub(super) recovered: Option<Recovered>,
 }
 
 impl Plan {
@@ -142,6 +144,16 @@ impl Plan {
             damaged: log.damaged.clone(),
             is_interrupted: log.epoch_heard > log.revision().epoch.max(epoch::FIRST),
             feeds,
+            recovered: Some(recovered(log, found)),
+        }
+    }
+
+    /// The log was written on after it was put back as it was at `backup`: clusters may hold other lists of
+    /// the same revisions, which count as younger.
+    pub fn fork(&mut self, backup: Revision) {
+        if let Some(recovered) = self.recovered.as_mut().filter(|_| backup < self.log) {
+            recovered.log.retain(|list| list.epoch < backup.epoch);
+            recovered.log.push(backup);
         }
     }
 
@@ -171,6 +183,40 @@ impl Plan {
     /// The registry in the new epoch.
     pub(super) fn clusters(&self) -> Vec<&Cluster> {
         self.items.iter().filter_map(Item::cluster).collect()
+    }
+}
+
+/// The newest list of each feed: the log's, as of its last root, or one that a cluster showed.
+fn recovered(log: &Copy, found: &Found) -> Recovered {
+    let from = |feed: Option<&Feed>, newest: Revision| {
+        let opening = found.openings.get(&newest.epoch);
+        let earlier = opening.map(|opening| match feed {
+            Some(feed) => opening.of(feed),
+            None => opening.log.as_slice(),
+        });
+        epoch::lists(earlier.unwrap_or_default(), newest)
+    };
+    let of_log = log.revision();
+    let opening = found.openings.get(&of_log.epoch);
+    let mut feeds: BTreeMap<Feed, Vec<Revision>> = BTreeMap::new();
+    for feed in opening.iter().flat_map(|opening| opening.feeds.keys()) {
+        feeds.insert(feed.clone(), from(Some(feed), of_log));
+    }
+    for feed in &log.damaged {
+        feeds.insert(feed.clone(), vec![Revision::ZERO]);
+    }
+    for (feed, state) in &found.feeds {
+        if state.revision > of_log || log.damaged.contains(feed) {
+            feeds.insert(feed.clone(), from(Some(feed), state.revision));
+        }
+    }
+    // Without any of the others a feed is only said to be older than it is.
+    let damaged = |feed: &Feed| log.damaged.contains(feed);
+    let (first, rest): (Vec<_>, Vec<_>) = feeds.into_iter().partition(|(feed, _)| damaged(feed));
+    let feeds = first.into_iter().chain(rest).take(FEEDS_STATED_MAX);
+    Recovered {
+        log: from(None, of_log),
+        feeds: feeds.collect(),
     }
 }
 

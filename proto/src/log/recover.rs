@@ -6,7 +6,7 @@ use prost::Message as _;
 use writ_core::{
     beat::Beat,
     envelope::{Keyring, PayloadType},
-    epoch::Opening,
+    epoch::{EPOCHS_STATED_MAX, FEEDS_STATED_MAX, Opening, Recovered},
     event::Event,
     hash::Hash,
     name::ClusterName,
@@ -32,6 +32,7 @@ impl Payload for Opening {
             revision: to_revision(self.revision),
             feeds: self.feeds.0.to_vec(),
             opened_ms: self.opened_ms,
+            recovered: self.recovered.as_ref().map(to_recovered),
         }
         .encode_to_vec()
     }
@@ -43,8 +44,45 @@ impl Payload for Opening {
             revision: revision(opening.revision, "revision")?,
             feeds: hash(&opening.feeds, "feeds")?,
             opened_ms: opening.opened_ms,
+            recovered: opening.recovered.map(recovered).transpose()?,
         })
     }
+}
+
+fn to_recovered(recovered: &Recovered) -> wire::Recovered {
+    let lists = |lists: &[Revision]| lists.iter().copied().filter_map(to_revision).collect();
+    let feed = |(feed, own): (&Feed, &Vec<Revision>)| wire::RecoveredFeed {
+        feed: feed.to_string(),
+        lists: lists(own),
+    };
+    wire::Recovered {
+        log: lists(&recovered.log),
+        feeds: recovered.feeds.iter().map(feed).collect(),
+    }
+}
+
+fn recovered(stated: wire::Recovered) -> Result<Recovered, DecodeError> {
+    if stated.feeds.len() > FEEDS_STATED_MAX {
+        return Err(DecodeError::Field("recovered.feeds"));
+    }
+    let mut feeds = BTreeMap::new();
+    for own in stated.feeds {
+        let feed = own.feed.parse();
+        let feed = feed.map_err(|_| DecodeError::Field("recovered.feed"))?;
+        feeds.insert(feed, lists(own.lists)?);
+    }
+    let log = lists(stated.log)?;
+    Ok(Recovered { log, feeds })
+}
+
+/// One of each epoch, in their order, and one at least.
+fn lists(stated: Vec<wire::Revision>) -> Result<Vec<Revision>, DecodeError> {
+    let field = "recovered.lists";
+    let lists = stated.into_iter().map(|list| revision(Some(list), field));
+    let lists = lists.collect::<Result<Vec<Revision>, _>>()?;
+    let is_good = (1..=EPOCHS_STATED_MAX).contains(&lists.len())
+        && lists.is_sorted_by(|a, b| a.epoch < b.epoch);
+    is_good.then_some(lists).ok_or(DecodeError::Field(field))
 }
 
 impl Payload for Recall {
@@ -229,6 +267,31 @@ mod tests {
         let sealed = seal(&second, &key(publisher)).bytes;
         let read = open::<Root>(&BusSubject::Root, &sealed, &ring(publisher)).unwrap();
         assert_eq!(read.value, second);
+
+        // What it was recovered from is read back; lists that are not in order are not believed.
+        let at = |epoch| Revision { epoch, number: 7 };
+        let stated = |own: Vec<Revision>| {
+            let feeds = BTreeMap::from([("policy.eu.prod".parse().unwrap(), own)]);
+            let log = vec![at(1)];
+            let recovered = Some(Recovered { log, feeds });
+            let opening = Opening {
+                recovered,
+                ..Opening::of(&root(2), 5)
+            };
+            let bytes = seal(&opening, &key(offline)).bytes;
+            (
+                opening,
+                Root {
+                    opening: Some(bytes.into()),
+                    ..root(2)
+                },
+            )
+        };
+        let (opening, whole) = stated(vec![at(1), at(3)]);
+        assert_eq!(open_opening(&whole, &ring(offline)).unwrap(), Some(opening));
+        for bad in [vec![], vec![at(3), at(1)], vec![at(1), at(1)]] {
+            assert!(open_opening(&stated(bad).1, &ring(offline)).is_err());
+        }
 
         second.opening = signed(&second, publisher);
         assert!(

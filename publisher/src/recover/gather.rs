@@ -263,6 +263,7 @@ impl Gathered {
                     let opening = log::open_opening(&root.value, &tool.trust.offline_keyring());
                     if let Ok(Some(opening)) = opening {
                         self.highest_epoch = self.highest_epoch.max(opening.revision.epoch);
+                        self.found.opening(&opening);
                     }
                     if root.value.revision.epoch <= self.highest_epoch {
                         roots.insert(cluster.clone(), root.value);

@@ -26,7 +26,7 @@ use writ_bus::{
 };
 use writ_core::{
     envelope::{KeyId, Keyring, SigningKey},
-    epoch::{self, RecordError},
+    epoch::{self, Opening, RecordError},
     recover::{Copy, Plan},
     revision::Revision,
     subject::BusSubject,
@@ -149,6 +149,8 @@ struct ReadLog {
     root_sequence: u64,
     /// The epochs that an opening was seen for.
     opened: BTreeSet<u64>,
+    /// These openings.
+    openings: Vec<Opening>,
 }
 
 /// Looks, and recovers if that was confirmed.
@@ -158,9 +160,17 @@ struct ReadLog {
 pub async fn run(args: Args) -> Result<Report, Error> {
     let tool = Tool::open(args).await?;
     let record = record::read(&tool.args.epochs_file)?;
-    let (copy, root_sequence, opened) = tool.read_log().await?;
-    let gathered = gather::gather(&tool, &copy, record.highest().max(opened)).await?;
-    let plan = Plan::make(&copy, &gathered.found);
+    let (copy, root_sequence, openings) = tool.read_log().await?;
+    let opened = openings.iter().map(|opening| opening.revision.epoch).max();
+    let highest = record.highest().max(opened.unwrap_or(epoch::FIRST));
+    let mut gathered = gather::gather(&tool, &copy, highest).await?;
+    for opening in &openings {
+        gathered.found.opening(opening);
+    }
+    let mut plan = Plan::make(&copy, &gathered.found);
+    if let Some(backup) = tool.args.above {
+        plan.fork(backup);
+    }
     let restored = streams::restored(&tool.client, Stream::Log).await;
     let is_restored = restored.map_err(bus_log::Error::from)? >= Some(root_sequence.max(1));
     let is_needed = plan.is_needed() || tool.args.above.is_some() || is_restored;
@@ -229,13 +239,12 @@ impl Tool {
     }
 
     /// What is left of the log, the sequence of its newest root, which the new epoch is compared with,
-    /// and the highest epoch that was opened. What does not verify is passed over.
-    async fn read_log(&self) -> Result<(Copy, u64, u64), Error> {
+    /// and the openings that it has. What does not verify is passed over.
+    async fn read_log(&self) -> Result<(Copy, u64, Vec<Opening>), Error> {
         let read = self.read_under(&self.trust.bundle.keyring()).await?;
-        let highest = read.opened.last().copied().unwrap_or(epoch::FIRST);
         let messages = read.messages.into_iter().map(|(message, _)| message);
         let copy = Copy::read(messages, &read.opened);
-        Ok((copy, read.root_sequence, highest))
+        Ok((copy, read.root_sequence, read.openings))
     }
 
     /// The log's messages that some keys signed, and the epochs that the offline key has opened.
@@ -257,6 +266,7 @@ impl Tool {
                         && opening.admits(root)
                     {
                         read.opened.insert(opening.revision.epoch);
+                        read.openings.push(opening);
                     }
                     read.messages.push((message.value, message.key_id));
                 }

@@ -171,7 +171,7 @@ fn differences(text: &mut String, plan: &Plan) {
 }
 
 /// Clusters whose last ack claims more than was found: what they hold is not in the new epoch, and stays
-/// in them; what they removed and have forgotten may come back.
+/// in them, and what they removed does not come back to them.
 fn silent(text: &mut String, plan: &Plan, gathered: &Gathered) {
     let reached = plan.log.max(plan.found);
     for (sender, claim) in &gathered.claims {
@@ -188,7 +188,7 @@ fn silent(text: &mut String, plan: &Plan, gathered: &Gathered) {
             };
             let _ = writeln!(
                 text,
-                "{} {how} and said to hold revision {}, more than was found: what only it holds stays in it, and is not in the new epoch; what only it saw removed may be given to it again.",
+                "{} {how} and said to hold revision {}, more than was found: what only it holds stays in it, and is not in the new epoch; what only it saw removed stays removed in it, and is named there.",
                 sender.cluster, claim.revision
             );
         }

@@ -67,6 +67,10 @@ pub(super) struct Auditor {
     history: Vec<BTreeMap<Place, Verdict>>,
     /// The earliest state that a cluster's acts on a policy so far allow.
     floor: BTreeMap<Place, usize>,
+    /// The edit of each policy at each state, whatever it is for.
+    newest: Vec<BTreeMap<String, u64>>,
+    /// The edits of a policy at the states that a cluster's last act on it allows.
+    possible: BTreeMap<Place, BTreeSet<Option<u64>>>,
     /// Registry entries that each cluster can see, by the edits that they are of.
     entries: Vec<BTreeMap<(usize, String), u64>>,
     entries_floor: BTreeMap<(usize, String), usize>,
@@ -97,6 +101,8 @@ impl Auditor {
             facts: BTreeMap::new(),
             history: vec![BTreeMap::new()],
             floor: BTreeMap::new(),
+            newest: vec![BTreeMap::new()],
+            possible: BTreeMap::new(),
             entries: vec![BTreeMap::new()],
             entries_floor: BTreeMap::new(),
             observers: vec![BTreeSet::new()],
@@ -170,6 +176,12 @@ impl Auditor {
             }
         }
         self.history.push(verdicts);
+        let policies = self
+            .facts
+            .iter()
+            .filter(|((kind, _), _)| *kind == Kind::Policy);
+        let newest = policies.map(|((_, name), (made, _))| (name.clone(), made.id));
+        self.newest.push(newest.collect());
         let (mut entries, mut observers) = (BTreeMap::new(), BTreeSet::new());
         for ((kind, name), (made, scopes)) in &self.facts {
             for (at, identity) in self.clusters.iter().enumerate() {
@@ -430,6 +442,22 @@ impl Auditor {
             .copied();
         match found {
             Some(state) => {
+                // A recovered log says it again: that is new to the log, and older than what was acted upon.
+                let is_back = id.is_some_and(|id| {
+                    let is_old = self.since.get(&id).is_some_and(|since| *since <= floor);
+                    let possible = self.possible.get(&place);
+                    is_old && possible.is_some_and(|possible| !possible.contains(&Some(id)))
+                });
+                self.check(Promise::NeverBackwards, !is_back, || {
+                    format!(
+                        "edit {id:?} of {at} came back to cluster {cluster} with a recovered log"
+                    )
+                });
+                let allowed = (state..self.history.len())
+                    .filter(|state| holds(self.history[*state].get(&place), &self.edits));
+                let newest = allowed.map(|state| self.newest[state].get(policy).copied());
+                let newest = newest.collect();
+                self.possible.insert(place, newest);
                 self.floor.insert(place, state);
                 for promise in [
                     Promise::NeverBackwards,

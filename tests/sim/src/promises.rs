@@ -98,7 +98,7 @@ pub enum Mutation {
 }
 
 /// All mutations, with what is taken out.
-pub const MUTATIONS: [(Mutation, &str); 31] = [
+pub const MUTATIONS: [(Mutation, &str); 32] = [
     (Mutation::ListenFirst, "1  subscribe first, read afterwards"),
     (
         Mutation::Guards(&[Guard::Seen]),
@@ -191,6 +191,10 @@ pub const MUTATIONS: [(Mutation, &str); 31] = [
     (
         Mutation::Behind,
         "9  no edits on a log below what was heard",
+    ),
+    (
+        Mutation::Guards(&[Guard::Bygone]),
+        "9  what a younger list lacks does not come back",
     ),
     (Mutation::Guards(&[Guard::Signature]), "-  signature check"),
     (Mutation::CompareAndSet, "-  compare-and-set on the root"),

@@ -3,6 +3,7 @@
 
 mod backup;
 mod behind;
+mod bygone;
 mod lost;
 mod rogue;
 mod scene;

@@ -170,6 +170,24 @@ impl Scene {
         Some(found.data["rules"][0]["verbs"].clone())
     }
 
+    /// Waits until a cluster has no mirror of a policy any more: a removal is forgotten.
+    pub(crate) async fn forgotten(&self, cluster: &str, policy: &str) {
+        let cluster = self.fleet.cluster(&cluster.parse().unwrap()).unwrap();
+        let resource = ApiResource {
+            group: "writ.dev".into(),
+            version: "v1alpha1".into(),
+            api_version: "writ.dev/v1alpha1".into(),
+            kind: "ClusterPolicy".into(),
+            plural: "clusterpolicies".into(),
+        };
+        let mirrors: Api<DynamicObject> = Api::all_with(cluster.client().clone(), &resource);
+        wait_for("a removal is forgotten", async || {
+            let found = mirrors.get_opt(policy).await.ok()?;
+            found.is_none().then_some(())
+        })
+        .await;
+    }
+
     /// Checks what is in force in every cluster: a name and its verbs, or that it is gone.
     pub(crate) async fn check(&self, wanted: &[(&str, Option<&str>)]) {
         for cluster in self.clusters {
@@ -186,10 +204,19 @@ impl Scene {
 
     /// Stops the bus, does something to its store, and starts it again.
     pub(crate) async fn while_stopped(&mut self, deed: impl FnOnce(&Path, &Path)) {
+        self.while_stopped_without(None, deed).await;
+    }
+
+    /// The same while one cluster is away.
+    pub(crate) async fn while_stopped_without(
+        &mut self,
+        away: Option<&str>,
+        deed: impl FnOnce(&Path, &Path),
+    ) {
         self.fleet.stop_bus().await;
         deed(&self.fleet.store_folder(), self.backups.path());
         self.fleet.start_bus().await.unwrap();
-        self.all_heard().await;
+        self.all_heard(away).await;
     }
 
     /// Reads and listens as the publisher may.
@@ -206,10 +233,11 @@ impl Scene {
 
     /// Waits until every cluster speaks on the bus again. A publisher that starts earlier hears of no
     /// newer log from anybody, and takes edits: whoever restores one waits for this, too.
-    async fn all_heard(&self) {
+    async fn all_heard(&self, away: Option<&str>) {
         let client = self.bus().await;
         let mut live = live::listen_as_publisher(&client).await.unwrap();
         let mut silent = self.clusters.to_vec();
+        silent.retain(|cluster| Some(*cluster) != away);
         let heard = async {
             while !silent.is_empty() {
                 if let Signal::Message { subject, .. } = live.next().await.unwrap()

@@ -49,8 +49,14 @@ pub(super) struct Auditor {
     generations: BTreeMap<Key, Generation>,
     /// Verdicts by cluster and name; a name that is not there is gone.
     history: Vec<BTreeMap<(usize, Key), Verdict>>,
+    /// The content of each name at each state, whatever it is for.
+    contents: Vec<BTreeMap<Key, Hash>>,
+    /// The state at which each content was new.
+    since: BTreeMap<Hash, usize>,
     /// The earliest state that a cluster's acts on a name so far allow.
     floor: BTreeMap<(usize, Key), usize>,
+    /// The contents of a name at the states that a cluster's last act on it allows.
+    possible: BTreeMap<(usize, Key), BTreeSet<Option<Hash>>>,
     actual: BTreeMap<(usize, Key), Hash>,
 }
 
@@ -61,7 +67,10 @@ impl Auditor {
             facts: BTreeMap::new(),
             generations: BTreeMap::new(),
             history: vec![BTreeMap::new()],
+            contents: vec![BTreeMap::new()],
+            since: BTreeMap::new(),
             floor: BTreeMap::new(),
+            possible: BTreeMap::new(),
             actual: BTreeMap::new(),
         }
     }
@@ -147,6 +156,11 @@ impl Auditor {
                 verdicts.insert((cluster, key.clone()), self.judge(cluster, fact));
             }
         }
+        for fact in self.facts.values() {
+            self.since.entry(fact.hash).or_insert(self.history.len());
+        }
+        let content = |(key, fact): (&Key, &Fact)| (key.clone(), fact.hash);
+        self.contents.push(self.facts.iter().map(content).collect());
         self.history.push(verdicts);
     }
 
@@ -209,6 +223,19 @@ impl Auditor {
             };
             return Err(format!("{} {} {what}", key.0, key.1));
         };
+        // What a recovered log says again is new to the log, and older than what was acted upon here.
+        let is_new = |hash: &Hash| self.since.get(hash).is_none_or(|since| *since > floor);
+        let possible = self.possible.get(&place);
+        if let (Some(hash), Some(possible)) = (hash, possible)
+            && !possible.contains(&Some(hash))
+            && !is_new(&hash)
+        {
+            return Err(format!("{} {} came back", key.0, key.1));
+        }
+        let allowed = (at..self.history.len()).filter(was);
+        let content = |at: usize| self.contents[at].get(key).copied();
+        let possible = allowed.map(content).collect();
+        self.possible.insert(place.clone(), possible);
         self.floor.insert(place.clone(), at);
         match hash {
             Some(hash) => self.actual.insert(place, hash),

@@ -16,6 +16,7 @@ impl World {
         let subscriber = &mut self.subscribers[at];
         if subscriber.seen != *subscriber.follower.seen() {
             subscriber.seen.clone_from(subscriber.follower.seen());
+            subscriber.before = subscriber.follower.before();
             subscriber.follower.on_kept(&subscriber.seen);
         }
         let own = (Kind::Cluster, Name::from(&subscriber.identity.name));

@@ -81,6 +81,13 @@ impl Log {
         }
     }
 
+    /// Every opening that the offline key has signed.
+    pub(super) fn state_openings(&self, found: &mut Found) {
+        self.openings
+            .values()
+            .for_each(|opening| found.opening(opening));
+    }
+
     /// Says everything again in a new epoch; answers the positions of its events.
     pub(super) fn recover(&mut self, plan: &Plan, epoch: u64) -> Vec<usize> {
         let recovery = plan.build(epoch, 0);
@@ -156,6 +163,7 @@ impl World {
                     .offer("a cluster", &subscriber.follower, &mut found);
             }
         }
+        self.log.state_openings(&mut found);
         let plan = Plan::make(&self.log.copy(), &found);
         self.epoch += 1;
         for at in self.log.recover(&plan, self.epoch) {

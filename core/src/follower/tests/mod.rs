@@ -3,6 +3,7 @@
 //! (`histories`).
 
 mod auditor;
+mod bygone;
 mod chance;
 mod cluster;
 mod counts;

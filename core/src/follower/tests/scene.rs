@@ -200,9 +200,13 @@ impl Scene {
     /// Only what the cluster stores is left.
     pub(super) fn restart(&mut self) {
         let seen = self.follower.seen().clone();
+        let before = self.follower.before();
         self.follower = Follower::new(identity());
         for (feed, revision) in &seen {
             self.follower.restore_seen(feed, *revision);
+        }
+        for (feed, before) in before {
+            self.follower.restore_before(&feed, before);
         }
         for (key, (past, signed)) in &self.records {
             let event = signed
@@ -240,6 +244,7 @@ impl Scene {
         if is_asked {
             self.log.offer("eu-prod-1", &self.follower, &mut found);
         }
+        self.log.state_openings(&mut found);
         let plan = Plan::make(&self.log.copy(), &found);
         self.log.recover(&plan, epoch);
         plan

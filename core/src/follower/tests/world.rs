@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    super::{Action, Follower, HeldFeed, Ignored, Key, Past, Read},
+    super::{Action, Before, Follower, HeldFeed, Ignored, Key, Past, Read},
     auditor::Auditor,
     chance::Chance,
     counts::Counts,
@@ -67,6 +67,7 @@ pub(super) struct Subscriber {
     pub(super) follower: Follower,
     /// What the cluster stores; the rest is lost with a restart.
     pub(super) seen: BTreeMap<Feed, Revision>,
+    pub(super) before: BTreeMap<Feed, Before>,
     pub(super) records: BTreeMap<Key, Recorded>,
     /// Positions of live events on their way.
     pub(super) live: Vec<usize>,
@@ -261,6 +262,9 @@ impl World {
         for (feed, revision) in &subscriber.seen {
             follower.restore_seen(feed, *revision);
         }
+        for (feed, before) in &subscriber.before {
+            follower.restore_before(feed, before.clone());
+        }
         for (key, (past, signed)) in &subscriber.records {
             // A mirror whose signed bytes were damaged gives no event.
             let kept = signed.as_ref().filter(|_| !self.chance.percent(3));
@@ -310,6 +314,7 @@ impl Subscriber {
             follower: Follower::new(identity.clone()),
             identity,
             seen: BTreeMap::new(),
+            before: BTreeMap::new(),
             records: BTreeMap::new(),
             live: Vec::new(),
             answers: Vec::new(),

@@ -21,8 +21,11 @@ use crate::{
     shared::Fault,
 };
 
-/// Of a thousand clusters that could offer something, so many are not heard.
-const UNHEARD_PERMILLE: usize = 150;
+/// Of a thousand clusters that could offer something, so many are not heard: in some recoveries nearly all
+/// are, in others most are away.
+const UNHEARD_PERMILLE: [usize; 2] = [150, 600];
+/// Most batches that a backup is old: enough for a policy to be made, removed and forgotten since.
+const BACK_MAX: u64 = 20;
 /// Of a thousand recoveries, so many are interrupted before their root.
 const INTERRUPTED_PERMILLE: usize = 200;
 
@@ -35,8 +38,8 @@ impl World {
             // Its client hears nothing more.
             publisher.job = None;
         }
-        let back = self.shared.lock().chance.between(1, 5) as usize;
-        let keep = self.log.batches.len() - back;
+        let back = self.shared.lock().chance.between(1, BACK_MAX) as usize;
+        let keep = self.log.batches.len().saturating_sub(back).max(1);
         self.log.restore(keep);
         self.restored = true;
         let recovers = self.shared.lock().chance.permille(700);
@@ -55,7 +58,12 @@ impl World {
 
     fn recover(&mut self) {
         let copy = self.read_log();
-        let found = self.gather(&copy);
+        let mut found = self.gather(&copy);
+        if let Some(root) = &copy.root
+            && let Ok(Some(opening)) = log::open_opening(root, &self.trusted.offline)
+        {
+            found.opening(&opening);
+        }
         let plan = Plan::make(&copy, &found);
         let heard = copy.epoch_heard.max(found.highest.epoch);
         let epoch = self.epochs.take(heard, "");
@@ -139,10 +147,12 @@ impl World {
         let mut found = Found::default();
         self.held_at_recovery.clear();
         self.ids += 1;
+        let most_are_away = self.shared.lock().chance.permille(500);
+        let unheard_permille = UNHEARD_PERMILLE[usize::from(most_are_away)];
         for at in 0..self.clusters.len() {
             let identity = &self.clusters[at].identity;
             found.listener(&identity.region, &identity.stage);
-            if self.shared.lock().chance.permille(UNHEARD_PERMILLE) {
+            if self.shared.lock().chance.permille(unheard_permille) {
                 continue;
             }
             let recall = Recall {
@@ -173,6 +183,9 @@ impl World {
         for bytes in offers {
             let offer = Offer::decode(&BusSubject::Offer(sender.clone()), bytes).expect("an offer");
             if let Ok(root) = log::open::<Root>(&BusSubject::Root, &offer.root, publishers) {
+                if let Ok(Some(opening)) = log::open_opening(&root.value, &self.trusted.offline) {
+                    found.opening(&opening);
+                }
                 roots.insert(sender.cluster.clone(), root.value);
             }
             for event in &offer.events {
