@@ -98,16 +98,16 @@
     const fill = (colour, alpha) => {
       to.globalAlpha = alpha;
       to.fillStyle = colour;
-      shape();
-      to.fill();
+      if (round) shape(), to.fill();
+      else to.fillRect(x + 0.5, y + 0.5, size - 1, size - 1);
       to.globalAlpha = 1;
     };
     const edge = (colour, alpha, dashes) => {
       to.globalAlpha = alpha;
       to.strokeStyle = colour;
       to.setLineDash(dashes);
-      shape();
-      to.stroke();
+      if (round) shape(), to.stroke();
+      else to.strokeRect(x + 0.5, y + 0.5, size - 1, size - 1);
       to.globalAlpha = 1;
     };
     if (drawn === "hatched") {
@@ -144,10 +144,12 @@
     }
     const [width, high] = lay();
     const scale = devicePixelRatio || 1;
-    canvas.width = Math.round(width * scale);
-    canvas.height = Math.round(high * scale);
+    const size = [Math.round(width * scale), Math.round(high * scale)];
     const to = canvas.getContext("2d");
-    to.scale(scale, scale);
+    // Another size is another picture in memory.
+    if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
+    to.setTransform(scale, 0, 0, scale, 0, 0);
+    to.clearRect(0, 0, width, high);
     ink.hatching = to.createPattern(hatching, "repeat");
     to.lineWidth = 1;
     for (const { box, x, y, wide, high, across } of laid) {

@@ -45,7 +45,17 @@ pub(crate) struct Fleet {
     pub(crate) is_whole: [bool; 2],
 }
 
+/// What somebody who looks waits for: the place of the last change of a cluster, and the newest edit.
+pub(crate) type News = (u64, Option<(u64, u64)>);
+
 impl Fleet {
+    /// How new what it says is.
+    pub(crate) fn news(&self) -> News {
+        let revisions = self.policies.values().filter_map(|status| status.revision);
+        let newest = revisions.map(|revision| (revision.epoch, revision.number));
+        (self.clusters.newest(), newest.max())
+    }
+
     /// Since when what is shown is not live, if so.
     pub(crate) fn not_live_since(&self) -> Option<i64> {
         self.cut.iter().flatten().min().copied()

@@ -13,6 +13,7 @@ mod incoming;
 mod line;
 mod live;
 mod login;
+mod pace;
 mod page;
 mod palette;
 mod plot;

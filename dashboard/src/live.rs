@@ -1,4 +1,7 @@
 //! One stream for a tab: whichever parts of its page and squares of its map changed, at most four times a second.
+//!
+//! A change of a cluster is sent as soon as there may be a frame (`pace.rs`), its square first; counts, ages and what
+//! happened come with it, or when there is room.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -11,22 +14,21 @@ use axum::{
     },
 };
 use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep, timeout},
+    sync::{mpsc, watch},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
+    feed::{Fleet, News},
     login::{self, session::Session},
+    pace::Pace,
     page::{self, Concern},
     route::Route,
     serve::{Asked, Shared, too_many},
     squares::Tab,
     viewer::Viewer,
 };
-
-/// The least time between two frames: the first change is shown at once, what comes in bursts is shown together.
-const FRAME_PERIOD: Duration = Duration::from_millis(250);
 
 /// How many times as long as a frame took nothing is made.
 const IDLE_SHARE: u32 = 3;
@@ -100,10 +102,22 @@ async fn follow(viewer: &Viewer, route: &Route, sender: &mpsc::Sender<Result<Eve
     let mut squares = Tab::default();
     let mut made: Option<(Concern, Instant)> = None;
     let mut change = 0;
+    let mut pace = Pace::default();
     loop {
         let begun = Instant::now();
+        pace.sent(begun);
         fleet.mark_unchanged();
         let now = viewer.now();
+        let shown = now.news();
+        // Numbers cost nothing to make, and are what is waited for.
+        if let Route::Fleet(filter) = route
+            && let Some(data) = squares.news(&now.clusters, filter)
+        {
+            let event = Event::default().event("squares").data(data);
+            if sender.send(Ok(event)).await.is_err() {
+                return;
+            }
+        }
         change += 1;
         let concern = Concern::of(route, &now, change);
         // What is asked of the API for a page is asked again where that may be another answer now.
@@ -117,14 +131,6 @@ async fn follow(viewer: &Viewer, route: &Route, sender: &mpsc::Sender<Result<Eve
             }
             false => None,
         };
-        if let Route::Fleet(filter) = route
-            && let Some(data) = squares.news(&now.clusters, filter)
-        {
-            let event = Event::default().event("squares").data(data);
-            if sender.send(Ok(event)).await.is_err() {
-                return;
-            }
-        }
         let about = viewer.about().await;
         for (id, markup) in page::parts(page.as_ref(), &now, &about) {
             let known = told.iter_mut().find(|(known, _)| *known == id);
@@ -145,12 +151,28 @@ async fn follow(viewer: &Viewer, route: &Route, sender: &mpsc::Sender<Result<Eve
             return;
         }
         // A page that takes long to make takes no more than a share of the time.
-        let took = begun.elapsed();
-        sleep(FRAME_PERIOD.saturating_sub(took).max(took * IDLE_SHARE)).await;
+        sleep(begun.elapsed() * IDLE_SHARE).await;
         tokio::select! {
-            // Out of time is the usual case.
-            changed = timeout(REPEAT_PERIOD, fleet.changed()) => if let Ok(Err(_)) = changed { return },
+            goes_on = due(&mut fleet, &pace, shown) => if !goes_on { return },
             () = sender.closed() => return,
+        }
+    }
+}
+
+/// Waits until there is something to send and it may be sent; false where nothing comes any more.
+async fn due(fleet: &mut watch::Receiver<Arc<Fleet>>, pace: &Pace, shown: News) -> bool {
+    let repeat = Instant::now() + REPEAT_PERIOD;
+    match timeout_at(repeat, fleet.changed()).await {
+        Ok(Err(_)) => return false,
+        Ok(Ok(())) => {}
+        // Out of time is the usual case.
+        Err(_) => {}
+    }
+    loop {
+        let is_urgent = fleet.borrow_and_update().news() != shown;
+        tokio::select! {
+            () = sleep_until(pace.next(is_urgent)) => return true,
+            changed = fleet.changed(), if !is_urgent => if changed.is_err() { return false },
         }
     }
 }
