@@ -62,12 +62,17 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Milliseconds at which frames are sent where changes come at these.
+    /// Milliseconds at which frames are sent where changes come at these, all urgent or none.
     fn sent(changes: impl IntoIterator<Item = u64>, is_urgent: bool) -> Vec<u64> {
+        mixed(changes.into_iter().map(|change| (change, is_urgent)))
+    }
+
+    /// The same where each says for itself whether it is urgent.
+    fn mixed(changes: impl IntoIterator<Item = (u64, bool)>) -> Vec<u64> {
         let begun = Instant::now();
         let mut pace = Pace::default();
         let mut all: Vec<u64> = Vec::new();
-        for change in changes {
+        for (change, is_urgent) in changes {
             if all.last().is_some_and(|last| *last >= change) {
                 continue;
             }
@@ -104,5 +109,21 @@ mod tests {
         for three in idle.windows(3) {
             assert!(three[2] - three[0] >= 1_000, "{idle:?}");
         }
+    }
+
+    #[test]
+    fn of_urgent_and_other_changes_together_there_are_no_more_either_and_one_that_comes_alone_goes_at_once()
+     {
+        for every in [2, 3, 5, 11] {
+            let changes = (0..20_000).step_by(37).enumerate();
+            let all = mixed(changes.map(|(at, change)| (change, at % every == 0)));
+            for five in all.windows(5) {
+                assert!(five[4] - five[0] >= 1_000, "{every}: {five:?}");
+            }
+        }
+        let lesser = (0..3_000).step_by(50).map(|change| (change, false));
+        let urgent = 3_100;
+        let all = mixed(lesser.chain([(urgent, true)]));
+        assert!(all.last().unwrap() - urgent <= 60, "{all:?}");
     }
 }
