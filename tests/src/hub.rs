@@ -423,6 +423,11 @@ impl Hub {
         }
     }
 
+    /// Publishers are started with a variable more, or another value of it, from now on.
+    pub fn variable(&mut self, name: &str, value: &str) {
+        self.launcher = self.launcher.clone().variable(name, value);
+    }
+
     /// The certificates of every publisher's API.
     pub fn api(&self) -> &ApiKeys {
         &self.api

@@ -17,7 +17,7 @@ use opentelemetry_proto::tonic::{
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::{
     Request, Response, Status,
-    transport::{Server, server::TcpIncoming},
+    transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
 };
 
 /// A span as it came.
@@ -55,15 +55,27 @@ type Spans = Arc<Mutex<Vec<Seen>>>;
 /// The collector.
 pub(crate) struct Collector {
     address: SocketAddr,
+    /// What it shows, where it speaks TLS.
+    identity: Option<Identity>,
     spans: Spans,
     serving: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
 }
 
 impl Collector {
     pub(crate) async fn start() -> Collector {
+        Collector::start_as(None).await
+    }
+
+    /// One that shows a certificate.
+    pub(crate) async fn start_over_tls(identity: Identity) -> Collector {
+        Collector::start_as(Some(identity)).await
+    }
+
+    async fn start_as(identity: Option<Identity>) -> Collector {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let collector = Collector {
             address: listener.local_addr().unwrap(),
+            identity,
             spans: Spans::default(),
             serving: Mutex::default(),
         };
@@ -72,7 +84,8 @@ impl Collector {
     }
 
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = self.identity.as_ref().map_or("http", |_| "https");
+        format!("{scheme}://{}", self.address)
     }
 
     /// Is away from now on: connections end, and new ones are refused.
@@ -102,10 +115,16 @@ impl Collector {
     fn serve(&self, listener: TcpListener) {
         let (stop, stopped) = oneshot::channel::<()>();
         let service = TraceServiceServer::new(Taking(self.spans.clone()));
+        let identity = self.identity.clone();
         let served = tokio::spawn(async move {
             let incoming = TcpIncoming::from(listener);
             let stopped = async { drop(stopped.await) };
-            let server = Server::builder().add_service(service);
+            let mut server = Server::builder();
+            if let Some(identity) = identity {
+                let tls = ServerTlsConfig::new().identity(identity);
+                server = server.tls_config(tls).unwrap();
+            }
+            let server = server.add_service(service);
             let served = server.serve_with_incoming_shutdown(incoming, stopped);
             served.await.unwrap();
         });

@@ -19,4 +19,5 @@ mod past;
 mod probes;
 mod restart;
 mod traces;
+mod traces_tls;
 mod why;
