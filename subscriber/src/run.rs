@@ -281,12 +281,7 @@ impl Start {
             stage: args.stage.clone(),
             labels: Default::default(),
         });
-        for (feed, revision) in &kept.seen {
-            follower.restore_seen(feed, *revision);
-        }
-        for (feed, before) in &kept.before {
-            follower.restore_before(feed, before.clone());
-        }
+        kept.remind(&mut follower);
         let engine = Engine::new(api.clone());
         let mut remembered = memory::recall(
             &mut gate,

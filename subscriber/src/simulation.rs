@@ -104,12 +104,7 @@ impl<C: ClusterApi + Clone + Send + Sync + 'static> Subscriber<C> {
         store.save(&kept).await.map_err(|e| text(&e))?;
         let mut gate = Gate::new(trusted);
         let mut follower = Follower::new(identity.clone());
-        for (feed, revision) in &kept.seen {
-            follower.restore_seen(feed, *revision);
-        }
-        for (feed, before) in &kept.before {
-            follower.restore_before(feed, before.clone());
-        }
+        kept.remind(&mut follower);
         let engine = Engine::new(api.clone());
         let own = &identity.name;
         let recalled = memory::recall(&mut gate, &mut follower, &engine, api.clone(), own).await;

@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
-use writ_core::follower::Before;
+use writ_core::follower::{Before, Follower};
 use writ_core::model::ObjectRef;
 use writ_core::name::Name;
 use writ_core::revision::{Generation, Revision};
@@ -48,6 +48,18 @@ pub struct State {
     pub trust: Option<Vec<u8>>,
     /// How enrolment stands, for people.
     pub enrolment: Option<String>,
+}
+
+impl State {
+    /// Tells a follower that begins what an earlier one had seen (4).
+    pub(crate) fn remind(&self, follower: &mut Follower) {
+        for (feed, revision) in &self.seen {
+            follower.restore_seen(feed, *revision);
+        }
+        for (feed, before) in &self.before {
+            follower.restore_before(feed, before.clone());
+        }
+    }
 }
 
 /// Why the state could not be read or written.
@@ -184,28 +196,24 @@ fn render(found: &Value, state: &State) -> Value {
     wanted
 }
 
+/// What is stored of each feed; nothing where it can't be read.
+fn by_feed<S: DeserializeOwned, T>(
+    text: Option<&str>,
+    read: impl Fn(S) -> Option<T>,
+) -> Option<BTreeMap<Feed, T>> {
+    let stored: BTreeMap<String, S> = serde_json::from_str(text.unwrap_or("{}")).ok()?;
+    let one = |(feed, stored): (String, S)| Some((feed.parse().ok()?, read(stored)?));
+    stored.into_iter().map(one).collect()
+}
+
 fn read(found: &Value) -> Result<State, Error> {
     let text = |key: &str| found["data"][key].as_str();
     let unreadable = |key: &str| Error::Entry(key.to_owned());
     let boot = text(BOOT)
         .map_or(Ok(0), str::parse)
         .map_err(|_| unreadable(BOOT))?;
-    let stored: BTreeMap<String, String> = text(SEEN)
-        .map_or_else(|| Ok(BTreeMap::new()), serde_json::from_str)
-        .map_err(|_| unreadable(SEEN))?;
-    let mut seen = BTreeMap::new();
-    for (feed, at) in stored {
-        let feed = feed.parse().map_err(|_| unreadable(SEEN))?;
-        seen.insert(feed, revision(&at).ok_or_else(|| unreadable(SEEN))?);
-    }
-    let stored: BTreeMap<String, ListBefore> = text(BEFORE)
-        .map_or_else(|| Ok(BTreeMap::new()), serde_json::from_str)
-        .map_err(|_| unreadable(BEFORE))?;
-    let mut before = BTreeMap::new();
-    for (feed, list) in stored {
-        let feed = feed.parse().map_err(|_| unreadable(BEFORE))?;
-        before.insert(feed, list.read().ok_or_else(|| unreadable(BEFORE))?);
-    }
+    let seen = by_feed(text(SEEN), |at: String| revision(&at)).ok_or_else(|| unreadable(SEEN))?;
+    let before = by_feed(text(BEFORE), ListBefore::read).ok_or_else(|| unreadable(BEFORE))?;
     let mut state = State {
         boot,
         seen,
