@@ -306,11 +306,21 @@ impl Tracker {
 
     /// The policies as [`Tracker::policies_status`] has them, without their lines, as of the last look.
     pub fn columns(&self) -> impl Iterator<Item = PolicyStatus> {
+        self.summed(|place| {
+            let tally = &self.board.tallies[place];
+            (tally.counts, tally.spread)
+        })
+    }
+
+    /// The policies that are in force or not gone everywhere, by the sums of each one's place.
+    fn summed(
+        &self,
+        sums: impl Fn(usize) -> (Counts, Spread),
+    ) -> impl Iterator<Item = PolicyStatus> {
         let places = self.board.places.iter();
-        places.filter_map(|(name, place)| {
+        places.filter_map(move |(name, place)| {
             let (policy, edit) = self.last_edit(name)?;
-            let tally = &self.board.tallies[*place];
-            let status = policy.status(name, edit, (tally.counts, tally.spread), Vec::new());
+            let status = policy.status(name, edit, sums(*place), Vec::new());
             (!status.is_deleted || !status.counts.is_reached()).then_some(status)
         })
     }
@@ -340,14 +350,7 @@ impl Tracker {
                 tally.exchange(None, *piece);
             }
         }
-        let places = self.board.places.iter();
-        places.filter_map(move |(name, place)| {
-            let (policy, edit) = self.last_edit(name)?;
-            let tally = &tallies[*place];
-            let sums = (tally.counts, tally.times.spread());
-            let status = policy.status(name, edit, sums, Vec::new());
-            (!status.is_deleted || !status.counts.is_reached()).then_some(status)
-        })
+        self.summed(move |place| (tallies[place].counts, tallies[place].times.spread()))
     }
 
     /// A cluster as [`Tracker::cluster_status`] has it, by the board: only what is not applied is looked at.

@@ -102,9 +102,7 @@ impl Committed {
             subject,
         }))
     }
-}
 
-impl Committed {
     /// Takes over from the edit before it which scopes the name has left.
     pub(super) fn follow(&mut self, before: &Committed) {
         self.left = before.left.clone();
