@@ -162,16 +162,14 @@ async fn follow(viewer: &Viewer, route: &Route, sender: &mpsc::Sender<Result<Eve
 /// Waits until there is something to send and it may be sent; false where nothing comes any more.
 async fn due(fleet: &mut watch::Receiver<Arc<Fleet>>, pace: &Pace, shown: News) -> bool {
     let repeat = Instant::now() + REPEAT_PERIOD;
-    match timeout_at(repeat, fleet.changed()).await {
-        Ok(Err(_)) => return false,
-        Ok(Ok(())) => {}
-        // Out of time is the usual case.
-        Err(_) => {}
+    // Out of time is the usual case.
+    if let Ok(Err(_)) = timeout_at(repeat, fleet.changed()).await {
+        return false;
     }
     loop {
         let is_urgent = fleet.borrow_and_update().news() != shown;
         tokio::select! {
-            () = sleep_until(pace.next(is_urgent)) => return true,
+            () = sleep_until(pace.next(is_urgent).unwrap_or_else(Instant::now)) => return true,
             changed = fleet.changed(), if !is_urgent => if changed.is_err() { return false },
         }
     }

@@ -34,11 +34,9 @@ impl Pace {
         }
     }
 
-    /// From when on the next may be sent; `is_urgent`: somebody waits for it.
-    pub(crate) fn next(&self, is_urgent: bool) -> Instant {
-        let Some(last) = self.0.back() else {
-            return Instant::now();
-        };
+    /// From when on the next may be sent, where any was sent before; `is_urgent`: somebody waits for it.
+    pub(crate) fn next(&self, is_urgent: bool) -> Option<Instant> {
+        let last = self.0.back()?;
         let lately = self.0.iter().filter(|at| **at + WINDOW > *last).count();
         let gap = match is_urgent && lately <= AT_LEISURE_MAX {
             true => GAP_MIN,
@@ -54,7 +52,7 @@ impl Pace {
             .len()
             .checked_sub(most)
             .map(|place| self.0[place] + WINDOW);
-        leaves.map_or(*last + gap, |leaves| leaves.max(*last + gap))
+        leaves.max(Some(*last + gap))
     }
 }
 
@@ -77,10 +75,7 @@ mod tests {
                 continue;
             }
             let change = begun + Duration::from_millis(change);
-            let at = match all.is_empty() {
-                true => change,
-                false => pace.next(is_urgent).max(change),
-            };
+            let at = pace.next(is_urgent).max(Some(change)).unwrap();
             pace.sent(at);
             all.push(u64::try_from((at - begun).as_millis()).unwrap());
         }
