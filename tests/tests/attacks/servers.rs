@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use kube::{
     Api,
-    api::{ApiResource, DeleteParams, DynamicObject},
+    api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind},
 };
 use writ_bus::live::{self, Signal};
 use writ_core::subject::BusSubject;
@@ -229,13 +229,11 @@ async fn stays(scene: &Scene, when: &str) {
 /// What somebody deletes by hand comes back, as it was last.
 async fn is_put_back(scene: &Scene, when: &str) {
     let cluster = scene.fleet.cluster(&VICTIM.parse().unwrap()).unwrap();
-    let resource = ApiResource {
-        group: "rbac.authorization.k8s.io".into(),
-        version: "v1".into(),
-        api_version: "rbac.authorization.k8s.io/v1".into(),
-        kind: "ClusterRole".into(),
-        plural: "clusterroles".into(),
-    };
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(
+        "rbac.authorization.k8s.io",
+        "v1",
+        "ClusterRole",
+    ));
     let roles: Api<DynamicObject> = Api::all_with(cluster.client().clone(), &resource);
     roles
         .delete("kept", &DeleteParams::default())

@@ -10,7 +10,7 @@ use std::{
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api,
-    api::{ApiResource, DynamicObject},
+    api::{ApiResource, DynamicObject, GroupVersionKind},
 };
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -158,13 +158,11 @@ impl Scene {
             .unwrap()
             .client()
             .clone();
-        let resource = ApiResource {
-            group: "rbac.authorization.k8s.io".into(),
-            version: "v1".into(),
-            api_version: RBAC.into(),
-            kind: "ClusterRole".into(),
-            plural: "clusterroles".into(),
-        };
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(
+            "rbac.authorization.k8s.io",
+            "v1",
+            "ClusterRole",
+        ));
         let roles: Api<DynamicObject> = Api::all_with(client, &resource);
         let found = roles.get_opt(name).await.unwrap()?;
         Some(found.data["rules"][0]["verbs"].clone())
@@ -173,13 +171,11 @@ impl Scene {
     /// Waits until a cluster has no mirror of a policy any more: a removal is forgotten.
     pub(crate) async fn forgotten(&self, cluster: &str, policy: &str) {
         let cluster = self.fleet.cluster(&cluster.parse().unwrap()).unwrap();
-        let resource = ApiResource {
-            group: "writ.dev".into(),
-            version: "v1alpha1".into(),
-            api_version: "writ.dev/v1alpha1".into(),
-            kind: "ClusterPolicy".into(),
-            plural: "clusterpolicies".into(),
-        };
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(
+            "writ.dev",
+            "v1alpha1",
+            "ClusterPolicy",
+        ));
         let mirrors: Api<DynamicObject> = Api::all_with(cluster.client().clone(), &resource);
         wait_for("a removal is forgotten", async || {
             let found = mirrors.get_opt(policy).await.ok()?;
