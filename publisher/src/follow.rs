@@ -330,7 +330,10 @@ impl Follower {
                     reason: reason(&error),
                     message: error.to_string(),
                 });
-                self.open.clear();
+                // What the state keeps for the next root is told of with it.
+                if !error.may_be_incomplete() {
+                    self.open.clear();
+                }
             }
         }
     }

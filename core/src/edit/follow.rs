@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{FeedLog, Message, State};
 use crate::{revision::Revision, root::Root, scope::Feed};
 
-/// What stands in the log does not fit together. Nothing of the batch is believed.
+/// What stands in the log does not fit together. The state stays where it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FollowError {
     /// A root at or below the one held: an old log was put under a running publisher.
@@ -29,11 +29,21 @@ pub enum FollowError {
     },
 }
 
+impl FollowError {
+    /// Whether the rest may be yet to come: the messages wait for the next root.
+    pub fn may_be_incomplete(&self) -> bool {
+        matches!(self, FollowError::FeedDiffers { .. })
+    }
+}
+
 impl State {
     /// Takes the next message of the log, already verified.
     ///
     /// Messages wait until their root; then the state moves to it as a whole, or not at all. Answers
     /// the root that was reached.
+    ///
+    /// Where a feed differs from a root they wait on, for the next one: a reader that begins with the newest
+    /// of each subject may get a root whose index has just been replaced, and the intents beside it come once.
     ///
     /// # Errors
     /// [`FollowError`], with the state as it was.
@@ -55,11 +65,15 @@ impl State {
             return Ok(None);
         }
         let mut next = self.clone();
-        for message in std::mem::take(&mut self.open) {
+        for message in std::mem::take(&mut next.open) {
             next.take(message);
         }
-        next.open.clear();
-        next.end_with(&root, self.revision)?;
+        if let Err(error) = next.end_with(&root, self.revision) {
+            if !error.may_be_incomplete() {
+                self.open.clear();
+            }
+            return Err(error);
+        }
         *self = next;
         Ok(Some(root.revision))
     }

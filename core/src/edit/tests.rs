@@ -134,6 +134,20 @@ fn a_batch_counts_only_with_its_root_and_only_as_the_root_states_it() {
 }
 
 #[test]
+fn what_came_with_a_root_whose_index_was_replaced_counts_with_the_next_root() {
+    let first = State::default().build(&put(Kind::Policy, "a", &["eu.prod"], 1));
+    let second = first.next.build(&put(Kind::Policy, "b", &["eu.prod"], 2));
+    let third = second.next.build(&put(Kind::Policy, "c", &["eu.prod"], 3));
+    let mut state = first.next.clone();
+    let is_index = |message: &&Message| matches!(message, Message::Index(_));
+    let mut replaced = second.messages.iter().filter(|message| !is_index(message));
+    assert!(replaced.any(|message| state.follow(message.clone()).is_err()));
+    assert_eq!(follow(&mut state, &third.messages), third.next.revision());
+    let intent = state.intent(Kind::Policy, &Name::parse("b").unwrap());
+    assert!(intent.is_some(), "it would be edited as if it were new");
+}
+
+#[test]
 fn a_root_that_goes_back_is_refused() {
     let first = State::default().build(&put(Kind::Policy, "a", &["eu.prod"], 1));
     let second = first.next.build(&put(Kind::Policy, "b", &["eu.prod"], 2));
