@@ -211,6 +211,7 @@ mod tests {
     }
 
     fn logged(cluster: Option<&str>, log: impl FnOnce()) -> Vec<Value> {
+        let _alone = super::super::ALONE.blocking_lock();
         let lines = Lines::default();
         let written = lines.clone();
         let who = Who {

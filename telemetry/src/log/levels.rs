@@ -143,6 +143,7 @@ mod tests {
 
     #[test]
     fn a_bad_filter_changes_nothing() {
+        let _alone = super::super::ALONE.blocking_lock();
         let (all, levels) = levels("warn");
         tracing::subscriber::with_default(all, || {
             assert!(levels.set("loud", None).is_err());
@@ -156,6 +157,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_filter_falls_back_after_its_time_unless_another_came() {
+        let _alone = super::super::ALONE.lock().await;
         let (all, levels) = levels("warn");
         let _guard = tracing::subscriber::set_default(all);
         let minute = Duration::from_secs(60);

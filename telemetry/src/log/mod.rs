@@ -32,6 +32,11 @@ pub const DEFAULT_FILTER: &str = "info,async_nats=warn";
 /// The levels of this process, once logging has begun.
 static LEVELS: OnceLock<Levels> = OnceLock::new();
 
+/// Held by each test that logs to a subscriber of its own: what is enabled is remembered for the process, by
+/// whichever subscribers there are when a line is first reached.
+#[cfg(test)]
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// How a process logs.
 #[derive(Debug, Clone, Args)]
 #[group(skip)]
