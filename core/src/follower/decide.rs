@@ -327,9 +327,9 @@ impl Follower {
         !matches!(self.target(key), Some(Target::Remove(_)))
     }
 
-    /// Whether a name would be here, but for rule 9.
-    pub(super) fn is_aimed_at(&self, key: &Key) -> bool {
-        matches!(self.aim(key), Some(Target::Apply(..) | Target::Refuse(_)))
+    /// The same, but for rule 9. Before the own entry or a cut is known it may be.
+    pub(super) fn may_aim_at(&self, key: &Key) -> bool {
+        !matches!(self.aim(key), Some(Target::Remove(_)))
     }
 
     /// Whether a name was last brought to where it should be now. The word is not enough to tell: a cut may

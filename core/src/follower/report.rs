@@ -100,7 +100,7 @@ impl Follower {
             return Some(refused);
         }
         if self.is_back(key) {
-            if !self.is_aimed_at(key) {
+            if !self.may_aim_at(key) {
                 return None;
             }
             let message = "the log was recovered from before it was removed here: it stays away until it is changed, or deleted and applied again";

@@ -1,10 +1,11 @@
 //! Rule 9 in a cluster: what it removed and forgot, and a log that was recovered from before that.
 
 use super::{
+    super::Read,
     documents::{self, delete},
-    scene::{Scene, feed, local, own_entry},
+    scene::{Scene, feed, local, own_entry, policy},
 };
-use crate::{epoch::Opening, scope::Kind};
+use crate::{epoch::Opening, name::Name, scope::Kind};
 
 /// A cluster that removed `b` and forgot it, and a log of the next epoch that has it.
 fn recovered() -> Scene {
@@ -37,6 +38,33 @@ fn what_was_removed_and_forgotten_does_not_come_back_with_a_recovered_log() {
     assert_eq!(scene.catch_up(), ["apply b@2"]);
     assert_eq!(scene.exceptions(), [""; 0]);
     assert!(scene.follower.before().is_empty() || go(&mut scene).is_empty());
+}
+
+#[test]
+fn it_is_waited_for_before_the_own_entry_is_known() {
+    let mut scene = recovered();
+    go(&mut scene);
+    scene.records.clear();
+    scene.restart();
+    scene.beat().unwrap();
+    let own = feed("policy.eu.prod");
+    for read in [
+        Read::Root,
+        Read::Index(own.clone()),
+        Read::Base(own.clone()),
+        Read::Body(own.clone(), Name::parse("a").unwrap()),
+        Read::Body(own.clone(), Name::parse("b").unwrap()),
+    ] {
+        scene.answer(&read);
+    }
+    // The list is told as held: whoever is not told of the name takes it for applied.
+    let held = scene.follower.summary().feeds[&own].revision;
+    assert!(held >= scene.follower.word(&policy("b")).unwrap().revision);
+    let named = scene.exceptions();
+    assert!(
+        named.contains(&"b@1 Received NotRecovered".to_owned()),
+        "{named:?}"
+    );
 }
 
 #[test]
