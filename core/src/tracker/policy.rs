@@ -200,11 +200,19 @@ impl Policy {
         {
             return;
         }
+        let mut later = self.edits.range(at..);
+        if later.any(|held| held.generation <= edit.generation) {
+            return;
+        }
         if at == self.edits.len() {
             self.selector = selector;
         }
+        let (revision, generation) = (edit.revision, edit.generation);
         self.edits.insert(at, edit);
         self.follow_from(at);
+        // Generations rise with revisions, but for what a recovered log has lost: it gives them anew.
+        self.edits
+            .retain(|held| held.revision >= revision || held.generation < generation);
         if self.edits.len() > GENERATIONS_MAX {
             self.edits.pop_front();
         }

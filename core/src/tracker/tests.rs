@@ -507,6 +507,35 @@ fn a_feed_that_the_policy_left_must_be_past_too() {
 }
 
 #[test]
+fn a_generation_that_a_recovered_log_lost_is_not_taken_for_the_one_that_is_given_anew() {
+    let mut tracker = fleet();
+    tracker.edit(policy(5, &["eu-prod-1"]), now(1));
+    tracker.ack(ack("eu-prod-1", 1, 5), None).unwrap();
+    let name = PolicyName::parse("p").unwrap();
+    let of = |tracker: &Tracker, generation| {
+        let status = tracker.policy_status(&name, Some(Generation(generation)), now(1));
+        status.map(|status| (status.revision, state_of(&status, "eu-prod-1")))
+    };
+    assert_eq!(of(&tracker, 5), Some((at(5), State::Applied)));
+    let next = |number| Revision { epoch: 2, number };
+    let anew = |number, generation| Committed {
+        generation: Generation(generation),
+        revision: next(number),
+        ..policy(5, &["eu-prod-1"])
+    };
+    tracker.edit(anew(6, 4), now(1));
+    assert_eq!(of(&tracker, 5), None, "it is lost");
+    tracker.edit(anew(7, 5), now(1));
+    assert_eq!(of(&tracker, 5), Some((next(7), State::Pending)));
+    tracker.edit(policy(5, &["eu-prod-1"]), now(1));
+    assert_eq!(
+        of(&tracker, 5),
+        Some((next(7), State::Pending)),
+        "it comes late"
+    );
+}
+
+#[test]
 fn with_more_exceptions_than_an_ack_lists_not_being_listed_says_nothing() {
     let mut tracker = fleet();
     let mut said = ack("eu-prod-1", 1, 4);
