@@ -67,8 +67,8 @@ pub(crate) async fn connect(global: &Global) -> Result<Fleet, Error> {
     let chosen = fleets::choose(global)?;
     let token = login::token(&chosen, global).await?;
     let way = way(&chosen)?;
-    let channel = endpoint(&way)
-        .connect_with_connector(way.connector())
+    let channel = way
+        .open(&endpoint(&way))
         .await
         .map_err(|source| Error::Connect {
             address: way.hosts(),

@@ -3,8 +3,9 @@
 //! Of several, one is asked; when its connection breaks, the next one that takes one.
 
 use std::{
+    error::Error as _,
     future::Future,
-    io,
+    io, iter,
     net::IpAddr,
     pin::Pin,
     sync::{
@@ -23,7 +24,7 @@ use tokio::{
     net::TcpStream,
 };
 use tokio_rustls::TlsConnector;
-use tonic::transport::Endpoint;
+use tonic::transport::{self, Channel, Endpoint};
 
 use crate::{Fleet, tls};
 
@@ -110,6 +111,14 @@ impl Way {
         Endpoint::from_static("http://publisher").tcp_nodelay(true)
     }
 
+    /// A channel to the first publisher that takes a connection.
+    ///
+    /// # Errors
+    /// None takes one, or does not take the certificate that is shown.
+    pub async fn open(&self, endpoint: &Endpoint) -> Result<Channel, transport::Error> {
+        open(endpoint, &self.connector(), self.shared.publishers.len()).await
+    }
+
     /// What connects.
     pub fn connector(&self) -> Connector {
         Connector(self.clone())
@@ -176,6 +185,33 @@ impl tower::Service<Uri> for Connector {
     }
 }
 
+/// A publisher may go away when it has taken the connection and before HTTP/2 has begun; the connector,
+/// which is done by then, is asked for the next one, as often as there are publishers.
+async fn open<C>(
+    endpoint: &Endpoint,
+    connector: &C,
+    tries: usize,
+) -> Result<Channel, transport::Error>
+where
+    C: tower::Service<Uri, Error = io::Error> + Clone + Send + 'static,
+    C::Response: hyper::rt::Read + hyper::rt::Write + Send + Unpin,
+    C::Future: Send,
+{
+    let mut tried = 1;
+    loop {
+        match endpoint.connect_with_connector(connector.clone()).await {
+            Err(error) if tried < tries && is_broken(&error) => tried += 1,
+            done => return done,
+        }
+    }
+}
+
+/// Whether there was a connection, and it broke.
+fn is_broken(error: &transport::Error) -> bool {
+    let mut causes = iter::successors(error.source(), |&error| error.source());
+    causes.any(|cause| cause.is::<hyper::Error>()) && !tls::is_refused(error)
+}
+
 fn client(fleet: &Fleet) -> Result<Arc<ClientConfig>, tls::Error> {
     let shows = fleet
         .certificate_file
@@ -223,7 +259,35 @@ fn name_of(host: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{DuplexStream, duplex};
+
     use super::*;
+
+    /// Connects to what is gone by then, but for the one whose number is `alive`, and says whom it kept.
+    async fn open_past_the_gone(alive: usize, tries: usize) -> (bool, usize) {
+        let kept = Arc::new(std::sync::Mutex::new(Vec::<DuplexStream>::new()));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let connector = {
+            let (kept, asked) = (Arc::clone(&kept), Arc::clone(&asked));
+            tower::service_fn(move |_: Uri| {
+                let (ours, theirs) = duplex(1024);
+                if asked.fetch_add(1, Ordering::Relaxed) == alive {
+                    kept.lock().unwrap().push(theirs);
+                }
+                async { Ok::<_, io::Error>(TokioIo::new(ours)) }
+            })
+        };
+        let endpoint = Endpoint::from_static("http://publisher");
+        let is_open = open(&endpoint, &connector, tries).await.is_ok();
+        (is_open, asked.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_before_http_2_has_begun_is_passed_over() {
+        assert_eq!(open_past_the_gone(0, 3).await, (true, 1));
+        assert_eq!(open_past_the_gone(2, 3).await, (true, 3));
+        assert_eq!(open_past_the_gone(3, 3).await, (false, 3));
+    }
 
     #[test]
     fn addresses_are_taken_with_and_without_their_scheme() {

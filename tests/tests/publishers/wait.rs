@@ -58,13 +58,13 @@ fn command(addresses: &str, line: &str) -> Command {
 }
 
 async fn wait(addresses: &str, line: &str) -> (Option<i32>, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command(addresses, line).output().await.unwrap();
-    let text = [stdout, stderr].concat();
-    (status.code(), String::from_utf8(text).unwrap())
+    end_of(command(addresses, line).output().await.unwrap())
+}
+
+/// Its exit code, and all that it said.
+fn end_of(output: Output) -> (Option<i32>, String) {
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,9 +146,8 @@ async fn waiting_goes_on_through_another_publisher_and_ends_with_130_after_ctrl_
     for voice in &mut voices {
         voice.ack(made.revision.unwrap(), None).await;
     }
-    let ended = waiting.wait_with_output().await.unwrap();
-    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
-    assert_eq!(ended.status.code(), Some(0), "{said}");
+    let (code, said) = end_of(waiting.wait_with_output().await.unwrap());
+    assert_eq!(code, Some(0), "{said}");
 
     apply(&hub, "orders").await;
     let proxy = Proxy::start(hub.address(0).parse().unwrap()).await;
@@ -160,7 +159,6 @@ async fn waiting_goes_on_through_another_publisher_and_ends_with_130_after_ctrl_
     let pid = waiting.id().unwrap().to_string();
     let sent = Command::new("kill").args(["-INT", &pid]).status().await;
     assert!(sent.unwrap().success());
-    let ended = waiting.wait_with_output().await.unwrap();
-    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert_eq!(ended.status.code(), Some(130), "{said}");
+    let (code, said) = end_of(waiting.wait_with_output().await.unwrap());
+    assert_eq!(code, Some(130), "{said}");
 }
