@@ -485,6 +485,13 @@ impl Cluster {
         standing.is_some_and(|standing| standing.reason == "NotRecovered")
     }
 
+    /// Whether anything there knows of a policy still; unknown while no process runs.
+    pub(super) fn knows(&self, policy: &str) -> bool {
+        let key = (Kind::Policy, Name::parse(policy).expect("a name"));
+        let run = self.run.as_ref();
+        run.is_none_or(|run| run.follower().word(&key).is_some()) || self.left_of(policy).is_some()
+    }
+
     /// An object of a policy that is there still.
     pub(super) fn left_of(&self, policy: &str) -> Option<ObjectRef> {
         let shelf = self.api.lock();

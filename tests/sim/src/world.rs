@@ -1,5 +1,6 @@
 //! The world: publishers, the bus, clusters and time; what goes wrong in it, and the quiet after that.
 
+mod bygone;
 mod quiet;
 mod recovery;
 mod wrong;
@@ -69,6 +70,7 @@ pub(super) struct World {
     /// The log is an old one, and not recovered.
     restored: bool,
     recover_at_ms: Option<u64>,
+    bygone: Option<bygone::Bygone>,
     /// What clusters showed when the log was recovered.
     held_at_recovery: BTreeMap<(Kind, Name), Revision>,
     pub(super) steps: u64,
@@ -130,6 +132,7 @@ impl World {
             restores,
             restored: false,
             recover_at_ms: None,
+            bygone: None,
             held_at_recovery: BTreeMap::new(),
             steps: 0,
             shared,
@@ -138,6 +141,7 @@ impl World {
 
     /// The whole history: a time of faults, then a quiet time.
     pub(super) async fn run(&mut self) {
+        self.draw_bygone();
         for at in 0..CLUSTERS.len() {
             self.ids += 1;
             let made = documents::cluster(at, "gold", "fleet", Mode::Enforce, self.ids);

@@ -24,6 +24,8 @@ use crate::{
 /// Of a thousand clusters that could offer something, so many are not heard: in some recoveries nearly all
 /// are, in others most are away.
 const UNHEARD_PERMILLE: [usize; 2] = [150, 600];
+/// The same of a cluster that alone knows something.
+const UNHEARD_LED_PERMILLE: usize = 900;
 /// Most batches that a backup is old: enough for a policy to be made, removed and forgotten since.
 const BACK_MAX: u64 = 20;
 /// Of a thousand recoveries, so many are interrupted before their root.
@@ -31,16 +33,20 @@ const INTERRUPTED_PERMILLE: usize = 200;
 
 impl World {
     /// The log is lost, and put back from a backup some batches old.
-    pub(super) fn restore(&mut self) {
+    pub(super) fn restore_by_chance(&mut self) {
+        let back = self.shared.lock().chance.between(1, BACK_MAX) as usize;
+        self.restore(self.log.batches.len().saturating_sub(back).max(1));
+    }
+
+    /// The log is lost, and put back from a backup with so many batches.
+    pub(super) fn restore(&mut self, batches: usize) {
         let now = self.now();
         for publisher in &mut self.publishers {
             publisher.follow(&self.log, u64::MAX / 2, now);
             // Its client hears nothing more.
             publisher.job = None;
         }
-        let back = self.shared.lock().chance.between(1, BACK_MAX) as usize;
-        let keep = self.log.batches.len().saturating_sub(back).max(1);
-        self.log.restore(keep);
+        self.log.restore(batches);
         self.restored = true;
         let recovers = self.shared.lock().chance.permille(700);
         let wait_ms = self.shared.lock().chance.between(200, 4_000);
@@ -152,6 +158,10 @@ impl World {
         for at in 0..self.clusters.len() {
             let identity = &self.clusters[at].identity;
             found.listener(&identity.region, &identity.stage);
+            let unheard_permille = match self.bygone.is_some_and(|bygone| bygone.cluster == at) {
+                true => UNHEARD_LED_PERMILLE,
+                false => unheard_permille,
+            };
             if self.shared.lock().chance.permille(unheard_permille) {
                 continue;
             }

@@ -27,15 +27,12 @@ impl World {
         if !self.restored && self.shared.lock().chance.permille(260) {
             let count = self.shared.lock().chance.pick(&[1, 1, 1, 2, 4]);
             for _ in 0..count {
-                self.ids += 1;
-                let made = documents::random(&mut self.shared.lock().chance, self.ids);
-                self.publishers[at].waiting.push_back(made);
+                self.edit_by_chance(at);
             }
         } else if self.restored && self.shared.lock().chance.permille(200) {
-            self.ids += 1;
-            let made = documents::random(&mut self.shared.lock().chance, self.ids);
-            self.publishers[at].waiting.push_back(made);
+            self.edit_by_chance(at);
         }
+        self.lead();
         if !self.restored && self.shared.strikes(Fault::PublisherKilled, 12) {
             let now = self.now();
             self.publishers[at].restart(now);
@@ -61,10 +58,19 @@ impl World {
         }
         self.attack(cluster);
         self.by_hand(cluster);
-        if self.restores && self.steps > STEPS / 3 && self.log.batches.len() > 8 {
+        let is_due = self.steps > STEPS / 3 && self.log.batches.len() > 8;
+        if self.restores && is_due && !self.is_led() {
             // Once in a history.
             self.restores = false;
-            self.restore();
+            self.restore_by_chance();
+        }
+    }
+
+    fn edit_by_chance(&mut self, publisher: usize) {
+        self.ids += 1;
+        let made = documents::random(&mut self.shared.lock().chance, self.ids);
+        if !self.is_in_the_way(&made) {
+            self.publishers[publisher].waiting.push_back(made);
         }
     }
 
