@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout_at},
+};
 use writ_bus::{
     Client,
     batch::{self, Batch},
@@ -41,6 +44,9 @@ const ANOTHER_LOG_DELAY: Duration = Duration::from_millis(500);
 /// How often the trust bundle is put back at most: whoever replaces it may do so as often as he likes.
 const PUT_BACK_PERIOD: Duration = Duration::from_secs(5);
 
+/// How long the next root is waited for where one does not fit.
+const DOUBT_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// Why the log can't be followed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -71,6 +77,16 @@ pub(crate) struct Follower {
     restored: Option<u64>,
     /// When the trust bundle was last put back.
     put_back_at: Option<Instant>,
+    /// A root that does not fit, and whose alarm is not raised yet.
+    doubt: Option<Doubt>,
+}
+
+/// A reader that begins with the newest of each subject may get a root whose index has just been replaced: the
+/// next root fits, and nothing was wrong. No edit is made meanwhile.
+struct Doubt {
+    subject: BusSubject,
+    error: FollowError,
+    until: tokio::time::Instant,
 }
 
 impl Follower {
@@ -95,6 +111,7 @@ impl Follower {
             shown: None,
             restored: None,
             put_back_at: None,
+            doubt: None,
         }
     }
 
@@ -121,17 +138,38 @@ impl Follower {
         self.restored = streams::restored(&self.client, Stream::Log)
             .await
             .map_err(bus_log::Error::from)?;
-        while let Some(entry) = tail.next().await {
+        loop {
+            let until = self.doubt.as_ref().map(|doubt| doubt.until);
+            let next = async {
+                match until {
+                    Some(until) => timeout_at(until, tail.next()).await,
+                    None => Ok(tail.next().await),
+                }
+            };
+            let Ok(entry) = next.await else {
+                self.raise_doubt();
+                continue;
+            };
+            let Some(entry) = entry else {
+                return Err(Error::Ended);
+            };
             match entry? {
                 Entry::Message(stored) => self.take(stored),
                 Entry::CaughtUp => {
+                    self.raise_doubt();
                     self.check_torn(true);
                     self.check_empty();
                     caught_up.send_replace(true);
                 }
             }
         }
-        Err(Error::Ended)
+    }
+
+    /// No root came that fits: the log differs.
+    fn raise_doubt(&mut self) {
+        if let Some(Doubt { subject, error, .. }) = self.doubt.take() {
+            self.alarms.raise(&subject, "log_differs", &error);
+        }
     }
 
     /// The stream is gone, or ends before what was read of it: it is read from its beginning, and what
@@ -312,6 +350,7 @@ impl Follower {
         match self.view.state.follow(opened.value) {
             Ok(None) => {}
             Ok(Some(_)) => {
+                self.doubt = None;
                 self.view.root_hash = Some(opened.hash);
                 self.view.broken = self.check_trust().or_else(|| self.check_restored());
                 self.behind.on_root(self.view.revision(), opened.hash);
@@ -325,13 +364,20 @@ impl Follower {
                 }
             }
             Err(error) => {
-                self.alarms.raise(subject, "log_differs", &error);
+                self.raise_doubt();
                 self.view.broken = Some(Broken {
                     reason: reason(&error),
                     message: error.to_string(),
                 });
+                let may_fit = error.may_be_incomplete();
+                self.doubt = Some(Doubt {
+                    subject: subject.clone(),
+                    error,
+                    until: tokio::time::Instant::now() + DOUBT_TIME_MAX,
+                });
                 // What the state keeps for the next root is told of with it.
-                if !error.may_be_incomplete() {
+                if !may_fit {
+                    self.raise_doubt();
                     self.open.clear();
                 }
             }
