@@ -8,7 +8,7 @@ use uuid::Uuid;
 use writ_proto::v1;
 
 use crate::args::{Approve, Global, Reject};
-use crate::connect::{self, Fleet, insist};
+use crate::connect::{self, Fleet};
 use crate::console::Console;
 use crate::edits::{Entry, Ledger};
 use crate::error::{Answer, Error};
@@ -17,7 +17,7 @@ use crate::input::Kind;
 use crate::interrupt::{Interrupt, unless};
 use crate::output::diff;
 use crate::output::table::clean;
-use crate::trace::Trace;
+use crate::send;
 
 /// Runs `approve`.
 pub(crate) async fn run(
@@ -116,10 +116,8 @@ pub(crate) async fn reject(
             reason: args.reason.clone(),
             ..v1::DeleteRequest::default()
         };
-        let trace = Trace::of_edit();
-        let answer = insist(|| {
-            let (mut client, request) = (fleet.access.clone(), trace.on(request.clone()));
-            async move { client.reject(request).await }
+        let answer = send::edit(&fleet.access, &request, async |mut client, request| {
+            client.reject(request).await
         });
         answer.await.map_err(|answer| Error::Call {
             what: format!("the proposal for {name} was not rejected"),
@@ -134,10 +132,8 @@ pub(crate) async fn reject(
 }
 
 async fn approve(fleet: &Fleet, request: &v1::ApproveRequest) -> Result<v1::EditResponse, Answer> {
-    let trace = Trace::of_edit();
-    insist(|| {
-        let (mut client, request) = (fleet.access.clone(), trace.on(request.clone()));
-        async move { client.approve(request).await }
+    send::edit(&fleet.access, request, async |mut client, request| {
+        client.approve(request).await
     })
     .await
 }

@@ -24,7 +24,7 @@ use crate::args::{
     Cluster, ClusterAdd, ClusterApprove, ClusterCommand, ClusterReenrol, ClusterRemove,
     ClusterStep, Global, JoinOutput, Joining,
 };
-use crate::connect::{self, Fleet, insist};
+use crate::connect::{self, Fleet};
 use crate::console::Console;
 use crate::error::{Answer, Error};
 use crate::exit::Exit;
@@ -114,10 +114,8 @@ async fn add(args: ClusterAdd, fleet: &Fleet, console: &mut Console) -> Result<E
         dry_run: false,
         token: token.as_ref().map(|(_, keys)| keys.clone()),
     };
-    let trace = Trace::of_edit();
-    let answer = insist(|| {
-        let (mut client, request) = (fleet.clusters.clone(), trace.on(request.clone()));
-        async move { client.add(request).await }
+    let answer = send::edit(&fleet.clusters, &request, async |mut client, request| {
+        client.add(request).await
     });
     let answer = refused(&cluster, "registered", answer.await)?;
     print(
@@ -145,10 +143,8 @@ async fn reenrol(
         dry_run: false,
         token: token.as_ref().map(|(_, keys)| keys.clone()),
     };
-    let trace = Trace::of_edit();
-    let answer = insist(|| {
-        let (mut client, request) = (fleet.clusters.clone(), trace.on(request.clone()));
-        async move { client.reenrol(request).await }
+    let answer = send::edit(&fleet.clusters, &request, async |mut client, request| {
+        client.reenrol(request).await
     });
     let answer = refused(&cluster, "enrolled anew", answer.await)?;
     console.tell("note: its old keys are revoked; what runs with them is disconnected");
@@ -221,10 +217,8 @@ async fn approve(
         request_id: Uuid::new_v4().to_string(),
         dry_run: false,
     };
-    let trace = Trace::of_edit();
-    let answer = insist(|| {
-        let (mut client, request) = (fleet.clusters.clone(), trace.on(request.clone()));
-        async move { client.approve(request).await }
+    let answer = send::edit(&fleet.clusters, &request, async |mut client, request| {
+        client.approve(request).await
     });
     let edit = refused(&cluster, "approved", answer.await)?;
     console.say(format!("cluster/{cluster}@{} approved", edit.generation));
@@ -242,10 +236,8 @@ async fn approve(
 async fn cut_off(args: ClusterStep, fleet: &Fleet, console: &mut Console) -> Result<Exit, Error> {
     let cluster = name(&args.name)?;
     let request = step(&cluster, args.reason);
-    let trace = Trace::of_edit();
-    let answer = insist(|| {
-        let (mut client, request) = (fleet.clusters.clone(), trace.on(request.clone()));
-        async move { client.cut_off(request).await }
+    let answer = send::edit(&fleet.clusters, &request, async |mut client, request| {
+        client.cut_off(request).await
     });
     let edit = refused(&cluster, "cut off", answer.await)?;
     console.say(format!("cluster/{cluster}@{} cut off", edit.generation));
@@ -322,10 +314,12 @@ async fn drain(
     request: &v1::ChangeClusterRequest,
     trace: &Trace,
 ) -> Result<v1::EditResponse, Answer> {
-    insist(|| {
-        let (mut client, request) = (fleet.clusters.clone(), trace.on(request.clone()));
-        async move { client.drain(request).await }
-    })
+    send::edit_in(
+        trace,
+        &fleet.clusters,
+        request,
+        async |mut client, request| client.drain(request).await,
+    )
     .await
 }
 
