@@ -69,6 +69,8 @@ pub(super) struct Cluster {
     pub(super) cut_off_until_ms: u64,
     /// Its nearest replica holds no more than so many messages until then.
     behind: (u64, u64),
+    /// One replica of three holds no more than so many messages until then.
+    pub(super) one_lags: (u64, u64),
     /// It has just begun to listen: whoever wants to replay old messages does so now.
     pub(super) is_fresh: bool,
     pub(super) down_until_ms: u64,
@@ -122,6 +124,7 @@ impl Cluster {
             send_at_ms: 0,
             cut_off_until_ms: 0,
             behind: (0, 0),
+            one_lags: (0, 0),
             is_fresh: false,
             down_until_ms: 0,
             away_until_ms: 0,
@@ -391,6 +394,10 @@ impl Cluster {
                 length = length.min(self.behind.0);
             } else if shared.strikes(Fault::ReplicaBehind, 6) {
                 self.behind = (log.len(), now_ms + shared.chance.between(500, 4_000));
+            }
+            if now_ms < self.one_lags.1 && shared.faulty && shared.chance.permille(333) {
+                shared.note(Fault::ReadStale);
+                length = length.min(self.one_lags.0);
             }
             let mut found = log.last(&subject, length).cloned();
             if let Some(stored) = &mut found {

@@ -1,6 +1,6 @@
 //! The world: publishers, the bus, clusters and time; what goes wrong in it, and the quiet after that.
 
-mod bygone;
+mod lead;
 mod quiet;
 mod recovery;
 mod wrong;
@@ -70,7 +70,7 @@ pub(super) struct World {
     /// The log is an old one, and not recovered.
     restored: bool,
     recover_at_ms: Option<u64>,
-    bygone: Option<bygone::Bygone>,
+    led: Option<lead::Led>,
     /// What clusters showed when the log was recovered.
     held_at_recovery: BTreeMap<(Kind, Name), Revision>,
     pub(super) steps: u64,
@@ -132,7 +132,7 @@ impl World {
             restores,
             restored: false,
             recover_at_ms: None,
-            bygone: None,
+            led: None,
             held_at_recovery: BTreeMap::new(),
             steps: 0,
             shared,
@@ -141,7 +141,7 @@ impl World {
 
     /// The whole history: a time of faults, then a quiet time.
     pub(super) async fn run(&mut self) {
-        self.draw_bygone();
+        self.draw_lead();
         for at in 0..CLUSTERS.len() {
             self.ids += 1;
             let made = documents::cluster(at, "gold", "fleet", Mode::Enforce, self.ids);
@@ -394,9 +394,13 @@ impl World {
         if self.now_ms < self.clusters[cluster].cut_off_until_ms {
             return;
         }
+        let is_led_past = self.is_led_past(cluster, subject);
         let copies = {
             let mut shared = self.shared.lock();
-            if shared.strikes(Fault::LiveLost, 80) {
+            if is_led_past {
+                shared.note(Fault::LiveLost);
+                0
+            } else if shared.strikes(Fault::LiveLost, 80) {
                 0
             } else if shared.strikes(Fault::LiveDoubled, 40) {
                 2

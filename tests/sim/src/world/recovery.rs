@@ -158,7 +158,7 @@ impl World {
         for at in 0..self.clusters.len() {
             let identity = &self.clusters[at].identity;
             found.listener(&identity.region, &identity.stage);
-            let unheard_permille = match self.bygone.is_some_and(|bygone| bygone.cluster == at) {
+            let unheard_permille = match self.led.is_some_and(|led| led.cluster == at) {
                 true => UNHEARD_LED_PERMILLE,
                 false => unheard_permille,
             };

@@ -59,7 +59,7 @@ impl World {
         self.attack(cluster);
         self.by_hand(cluster);
         let is_due = self.steps > STEPS / 3 && self.log.batches.len() > 8;
-        if self.restores && is_due && !self.is_led() {
+        if self.restores && is_due && !self.is_led_to_restore() {
             // Once in a history.
             self.restores = false;
             self.restore_by_chance();
