@@ -23,7 +23,7 @@ pub(crate) async fn show_plans<'a>(
     for document in enforcing {
         let request = v1::StatusRequest {
             of: Some(Of::Cluster(document.name.clone())),
-            at_least: None,
+            ..Default::default()
         };
         let response = match fleet.acks.clone().get_status(request).await {
             Ok(response) => response.into_inner(),

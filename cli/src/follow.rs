@@ -1,11 +1,13 @@
 //! Following a status until a condition is decided.
 //!
 //! Owns when waiting ends and which exit that is. Promises to survive a publisher that restarts (it
-//! asks again until the time is over) and to end early where waiting cannot help. Never prints.
+//! asks again until the time is over) and to end early where waiting cannot help. Is sent what changed,
+//! and judges the whole. Never prints.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
+use writ_proto::status::merge;
 use writ_proto::v1;
 use writ_proto::v1::status_request::Of;
 
@@ -94,6 +96,7 @@ pub(crate) async fn until(
     let request = v1::StatusRequest {
         of: Some(Of::Policy(policy)),
         at_least,
+        changes: true,
     };
     let mut acks = fleet.acks.clone();
     let mut status = None;
@@ -109,7 +112,9 @@ pub(crate) async fn until(
             Err(_) => return Ok(Outcome { exit: over, status }),
             Ok(Ok(response)) => {
                 let mut stream = response.into_inner();
-                loop {
+                // Each stream begins with a whole status. The last one of the stream before stands until then.
+                let mut told = None;
+                let ended = loop {
                     let limit =
                         refused_since.map_or(deadline, |since| deadline.min(since + REFUSAL_GRACE));
                     let over = if refused_since.is_some() {
@@ -118,23 +123,33 @@ pub(crate) async fn until(
                         Exit::TimedOut
                     };
                     let next = match timeout_at(limit, stream.message()).await {
-                        Err(_) => return Ok(Outcome { exit: over, status }),
+                        Err(_) => {
+                            let status = only(told).or(status);
+                            return Ok(Outcome { exit: over, status });
+                        }
                         Ok(Ok(Some(next))) => next,
                         Ok(Ok(None)) => break None,
                         Ok(Err(error)) => break Some(error),
                     };
-                    let Some(policy) = next.policies.into_iter().next() else {
+                    // What cannot be gone on with is asked for anew.
+                    if merge(&mut told, next).is_err() {
+                        break None;
+                    }
+                    let Some(policy) = told.as_ref().and_then(|told| told.policies.first()) else {
                         continue;
                     };
-                    seen(&policy);
-                    let verdict = judge(goal, &policy);
-                    status = Some(policy);
-                    match verdict {
-                        Verdict::Over(exit) => return Ok(Outcome { exit, status }),
+                    seen(policy);
+                    match judge(goal, policy) {
+                        Verdict::Over(exit) => {
+                            let status = only(told);
+                            return Ok(Outcome { exit, status });
+                        }
                         Verdict::Refusing => refused_since = refused_since.or(Some(Instant::now())),
                         Verdict::Open => refused_since = None,
                     }
-                }
+                };
+                status = only(told).or(status);
+                ended
             }
             Ok(Err(error)) => Some(error),
         };
@@ -146,6 +161,11 @@ pub(crate) async fn until(
         }
         sleep_until(deadline.min(Instant::now() + FOLLOW_AGAIN_DELAY)).await;
     }
+}
+
+/// The status of the one policy that was asked for.
+fn only(told: Option<v1::StatusResponse>) -> Option<v1::PolicyStatus> {
+    told.and_then(|told| told.policies.into_iter().next())
 }
 
 #[cfg(test)]

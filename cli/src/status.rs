@@ -1,10 +1,12 @@
 //! `status`: how far edits have come, once or as it changes.
 //!
 //! A reading verb: it ends with 0 whatever it shows; `wait` is the one that judges. Promises to say
-//! whose view it is and how old, and to go on when the publisher restarts while it watches.
+//! whose view it is and how old, and to go on when the publisher restarts while it watches. Of one policy it is sent
+//! what changed, and shows it whole.
 
 use std::ops::ControlFlow;
 
+use writ_proto::status::{NoWhole, merge};
 use writ_proto::v1;
 use writ_proto::v1::status_request::Of;
 
@@ -32,7 +34,8 @@ pub(crate) async fn run(
     let work = async {
         let fleet = connect::connect(global).await?;
         if args.watch {
-            watch(fleet, request, &subject, args.output, console).await
+            // A future of its own: it holds two statuses.
+            Box::pin(watch(fleet, request, &subject, args.output, console)).await
         } else {
             once(fleet, request, &subject, args.output, console).await
         }
@@ -68,7 +71,8 @@ fn request(args: &Status) -> Result<(v1::StatusRequest, String), Error> {
     Ok((
         v1::StatusRequest {
             of: Some(of),
-            at_least: None,
+            changes: args.watch,
+            ..Default::default()
         },
         subject,
     ))
@@ -116,18 +120,31 @@ async fn watch(
 ) -> Result<Exit, Error> {
     let mut before: Option<v1::StatusResponse> = None;
     loop {
+        // Each stream begins with a whole status.
+        let mut told = None;
+        let mut lost: Option<NoWhole> = None;
         let opened = fleet.acks.watch_status(request.clone());
         let ended = stream::each(opened, |next| {
-            let settled = settled(&next);
+            lost = merge(&mut told, next).err();
+            let Some(now) = &told else {
+                return ControlFlow::Break(());
+            };
+            let settled = settled(now);
             // On a terminal ages and times are drawn anew; elsewhere only changes are worth a line.
             if console.redraw || before.as_ref() != Some(&settled) {
-                warn(&next, console);
-                show(&next, output, true, console);
+                warn(now, console);
+                show(now, output, true, console);
             }
             before = Some(settled);
             console.flow()
-        });
-        match ended.await {
+        })
+        .await;
+        if let Some(lost) = lost {
+            console.tell(format!("watching {subject} again: {lost}"));
+            tokio::time::sleep(WATCH_AGAIN_DELAY).await;
+            continue;
+        }
+        match ended {
             Ok(ControlFlow::Break(())) => return Ok(Exit::Done),
             Ok(ControlFlow::Continue(())) => {
                 console.tell(format!("{subject} is gone"));

@@ -87,7 +87,7 @@ async fn line(
 async fn status(fleet: &mut Fleet, of: Of, what: String) -> Result<v1::StatusResponse, Error> {
     let request = v1::StatusRequest {
         of: Some(of),
-        at_least: None,
+        ..Default::default()
     };
     let response = fleet.acks.get_status(request).await;
     response

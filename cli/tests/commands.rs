@@ -5,8 +5,10 @@ mod support;
 
 use std::fs;
 
+use serde_json::Value;
 use support::{Publisher, Ran, refuse, run, run_with};
 use tonic::{Code, Status};
+use writ_proto::v1;
 
 const CLUSTER: &str = "apiVersion: writ.dev/v1alpha1\nkind: Cluster\nmetadata: {name: eu-prod-1}\nspec: {region: eu, stage: prod}\n";
 const PAYMENTS: &str = "apiVersion: writ.dev/v1alpha1\nkind: ClusterPolicy\nmetadata: {name: payments}\nspec: {clusters: {all: true}}\n";
@@ -418,6 +420,81 @@ async fn of_many_edits_some_are_under_way_and_the_account_adds_up() {
         .map(|name| format!("clusterpolicy/{name}"))
         .collect();
     assert_eq!(order, wanted, "told in the order of the input");
+}
+
+/// A whole status of two clusters that have not applied it, and a change by which both have.
+fn whole_and_change() -> (v1::PolicyStatus, v1::PolicyStatus) {
+    let line = |cluster: &str, state: v1::AckState| v1::ClusterLine {
+        cluster: cluster.into(),
+        state: state.into(),
+        membership: v1::Membership::Target.into(),
+        ..Default::default()
+    };
+    let status = |applied, clusters| v1::PolicyStatus {
+        policy: "payments".into(),
+        generation: 1,
+        latest_generation: 1,
+        counts: Some(v1::Counts {
+            target: 2,
+            applied,
+            pending: 2 - applied,
+            ..Default::default()
+        }),
+        clusters,
+        ..Default::default()
+    };
+    let (pending, applied) = (v1::AckState::Pending, v1::AckState::Applied);
+    let whole = status(1, vec![line("a", applied), line("b", pending)]);
+    let change = v1::PolicyStatus {
+        is_change: true,
+        ..status(2, vec![line("b", applied)])
+    };
+    (whole, change)
+}
+
+#[tokio::test]
+async fn a_watched_status_is_shown_whole_although_only_what_changed_is_sent() {
+    let publisher = Publisher::start().await;
+    let (whole, change) = whole_and_change();
+    // The first stream begins with a change: what that is a change of, nobody knows.
+    publisher.next_changes(vec![change.clone(), change.clone()]);
+    publisher.next_changes(vec![whole, change]);
+    let Ran { code, out, err } = run(&publisher, "status payments --watch -o json").await;
+    assert_eq!(code, 0, "{err}");
+    let said: Vec<Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let states = |status: &Value| {
+        let lines = status["policies"][0]["clusters"].as_array().unwrap();
+        let state =
+            |line: &Value| format!("{} {}", line["cluster"], line["state"]).replace('"', "");
+        lines.iter().map(state).collect::<Vec<_>>()
+    };
+    let said: Vec<_> = said.iter().map(states).collect();
+    assert_eq!(
+        said,
+        [["a applied", "b pending"], ["a applied", "b applied"]]
+    );
+    assert_eq!(
+        err,
+        "watching clusterpolicy/payments again: a change of the status of \"payments\" came, and no \
+         whole one before it\nclusterpolicy/payments is gone\n"
+    );
+}
+
+#[tokio::test]
+async fn waiting_goes_by_changes_and_takes_none_for_the_whole() {
+    let publisher = Publisher::start().await;
+    let (whole, change) = whole_and_change();
+    publisher.next_changes(vec![change.clone()]);
+    publisher.next_changes(vec![whole.clone()]);
+    // What the stream before told is no whole status for this one.
+    publisher.next_changes(vec![change.clone()]);
+    publisher.next_changes(vec![whole, change]);
+    let Ran { code, out, err } = run(&publisher, "wait payments --timeout 60s").await;
+    assert_eq!((code, publisher.changes_left()), (0, 0), "{err}");
+    assert!(out.contains("payments@1 applied: 2 of 2"), "{out}");
 }
 
 #[tokio::test]

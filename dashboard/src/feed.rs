@@ -203,7 +203,7 @@ async fn follow_policies(source: Source, held: Held) {
     let open = move || {
         let request = v1::StatusRequest {
             of: Some(Of::AllPolicies(v1::AllPolicies {})),
-            at_least: None,
+            ..Default::default()
         };
         let mut acks = source.acks();
         async move { acks.watch_status(request).await }

@@ -67,7 +67,7 @@ impl Source {
     async fn status(&self, of: Of) -> Result<v1::StatusResponse, Status> {
         let request = v1::StatusRequest {
             of: Some(of),
-            at_least: None,
+            ..Default::default()
         };
         Ok(self.acks().get_status(request).await?.into_inner())
     }
@@ -111,7 +111,7 @@ impl Source {
             kind: v1::EntryKind::Policy.into(),
             name: name.to_owned(),
             generation,
-            at_least: None,
+            ..Default::default()
         };
         Ok(self.history().get_edit(request).await?.into_inner())
     }

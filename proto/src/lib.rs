@@ -1,12 +1,13 @@
 //! Everything of Writ that crosses a wire as protobuf.
 //!
-//! Owns the types generated from `proto/`: the gRPC API (`writ.v1`) and the messages of the log (`writ.log.v1`), and the
-//! conversions between the latter and the core's types. Promises that what is decoded here was parsed whole; never
-//! verifies a signature (the core does) and never opens a socket.
+//! Owns the types generated from `proto/`: the gRPC API (`writ.v1`) and the messages of the log (`writ.log.v1`), the
+//! conversions between the latter and the core's types, and how a status is told by what changed. Promises that what is
+//! decoded here was parsed whole; never verifies a signature (the core does) and never opens a socket.
 
 pub mod audit;
 pub mod log;
 pub mod offer;
+pub mod status;
 pub mod trust;
 
 /// The gRPC API, package `writ.v1`. What a field means stands in the `.proto` files.

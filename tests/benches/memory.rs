@@ -103,7 +103,7 @@ async fn applied(channel: Channel, policies: usize) {
     loop {
         let request = StatusRequest {
             of: Some(Of::Cluster(CLUSTER.to_owned())),
-            at_least: None,
+            ..Default::default()
         };
         let status = service
             .get_status(request)

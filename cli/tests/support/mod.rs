@@ -1,7 +1,7 @@
 //! A publisher of a few lines, on a port that the system chooses, and a way to run commands against
 //! it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{Cursor, Write};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -118,6 +118,8 @@ struct State {
     /// The traces that calls of the registry named, without those that named none.
     traces: Vec<String>,
     counts: (u32, u32, u32, u32),
+    /// What the next streams of a status that asks for changes say, until they end.
+    changes: VecDeque<Vec<v1::PolicyStatus>>,
 }
 
 impl Publisher {
@@ -181,6 +183,16 @@ impl Publisher {
     /// Applied, pending, refused, silent, of every policy.
     pub(crate) fn set_counts(&self, counts: (u32, u32, u32, u32)) {
         self.state.lock().unwrap().counts = counts;
+    }
+
+    /// What the next stream of a status says before it ends, if it asks for changes.
+    pub(crate) fn next_changes(&self, told: Vec<v1::PolicyStatus>) {
+        self.state.lock().unwrap().changes.push_back(told);
+    }
+
+    /// Streams that nobody asked for yet.
+    pub(crate) fn changes_left(&self) -> usize {
+        self.state.lock().unwrap().changes.len()
     }
 
     /// Done when somebody watches a status.
@@ -574,7 +586,20 @@ impl AckService for Publisher {
         &self,
         request: Request<v1::StatusRequest>,
     ) -> Result<Response<Self::WatchStatusStream>, Status> {
-        let now = self.status(request.get_ref())?;
+        let request = request.get_ref();
+        let scripted = || self.state.lock().unwrap().changes.pop_front();
+        if let Some(told) = request.changes.then(scripted).flatten() {
+            let answer = |policy| {
+                Ok(v1::StatusResponse {
+                    policies: vec![policy],
+                    ..Default::default()
+                })
+            };
+            return Ok(Response::new(
+                stream::iter(told.into_iter().map(answer)).boxed(),
+            ));
+        }
+        let now = self.status(request)?;
         self.watched.notify_one();
         Ok(Response::new(
             stream::iter([Ok(now)]).chain(stream::pending()).boxed(),

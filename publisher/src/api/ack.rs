@@ -5,7 +5,7 @@ use std::{pin::Pin, time::Duration};
 use futures::Stream;
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, watch},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -17,7 +17,10 @@ use writ_core::{
     scope::Scope,
     tracker::{Now, Tracker},
 };
-use writ_proto::v1::{self, ack_service_server::AckService, status_request::Of};
+use writ_proto::{
+    status::Told,
+    v1::{self, ack_service_server::AckService, status_request::Of},
+};
 
 use super::{
     Api,
@@ -60,6 +63,27 @@ impl Question {
     }
 }
 
+/// What a stream is asked for, and by whom.
+struct Asked {
+    question: Question,
+    caller: Identity,
+    /// What it was told, where only what changed is to be told.
+    told: Option<Told>,
+}
+
+impl Asked {
+    /// Leaves in an answer what this stream is to be told. Answers whether that is any news.
+    fn narrow(&mut self, answer: &mut Result<v1::StatusResponse, Status>) -> bool {
+        match (&mut self.told, answer) {
+            (Some(told), Ok(answer)) => {
+                let mut policies = answer.policies.iter_mut();
+                policies.any(|status| told.narrow(status))
+            }
+            _ => true,
+        }
+    }
+}
+
 type Fleets = Pin<Box<dyn Stream<Item = Result<v1::FleetResponse, Status>> + Send>>;
 type Happenings = Pin<Box<dyn Stream<Item = Result<v1::HappeningsResponse, Status>> + Send>>;
 type Answers = Pin<Box<dyn Stream<Item = Result<v1::StatusResponse, Status>> + Send>>;
@@ -83,12 +107,19 @@ impl AckService for Api {
     ) -> Result<Response<Answers>, Status> {
         let permit = self.watch_permit()?;
         let caller = caller(&request);
-        let question = self.ready(request.into_inner()).await?;
+        let request = request.into_inner();
+        let wants_changes = request.changes;
+        let question = self.ready(request).await?;
         // What does not exist is refused at once, not in the stream. Watched before it is asked.
         let changes = self.tracking.changes();
         self.answer(&question, &caller)?;
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        let asked = (question, caller);
+        let is_of_policy = matches!(question, Question::Policy { .. });
+        let asked = Asked {
+            question,
+            caller,
+            told: (wants_changes && is_of_policy).then(Told::default),
+        };
         tokio::spawn(self.clone().watch(asked, changes, sender, permit));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
@@ -216,25 +247,30 @@ impl Api {
         Ok(response)
     }
 
-    /// Sends a status now and after every change, until somebody ends it.
+    /// Sends a status now, after every change, and where nothing changed from time to time, until somebody ends it.
     async fn watch(
         self,
-        (question, caller): (Question, Identity),
+        mut asked: Asked,
         mut changes: watch::Receiver<u64>,
         sender: mpsc::Sender<Result<v1::StatusResponse, Status>>,
         _permit: OwnedSemaphorePermit,
     ) {
+        let mut due = Instant::now();
         loop {
             changes.mark_unchanged();
-            let answer = self.answer(&question, &caller);
+            let mut answer = self.answer(&asked.question, &asked.caller);
             let goes_on = answer.is_ok();
-            if sender.send(answer).await.is_err() || !goes_on {
-                return;
+            // What others said or did is no news here, and no reason to be silent for longer either.
+            if asked.narrow(&mut answer) || due <= Instant::now() {
+                if sender.send(answer).await.is_err() || !goes_on {
+                    return;
+                }
+                due = Instant::now() + REPEAT_PERIOD;
             }
-            match self
-                .woken(self.tracking.pause(REPEAT_PERIOD), &mut changes, &sender)
-                .await
-            {
+            let pause = self
+                .tracking
+                .pause(due.saturating_duration_since(Instant::now()));
+            match self.woken(pause, &mut changes, &sender).await {
                 Some(true) => sleep(CHANGES_JOINED).await,
                 Some(false) => {}
                 None => return,

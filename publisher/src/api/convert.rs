@@ -287,6 +287,8 @@ pub(crate) fn policy_status(status: PolicyStatus) -> v1::PolicyStatus {
             last_ms: status.spread.last_ms,
         }),
         clusters: status.clusters.into_iter().map(cluster_line).collect(),
+        is_change: false,
+        removed: Vec::new(),
     }
 }
 

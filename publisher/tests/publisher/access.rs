@@ -448,7 +448,11 @@ async fn a_bearer_makes_and_sees_what_their_rule_reaches() {
         generation: 0,
     });
     for of in [Some(one), None] {
-        let request = v1::StatusRequest { of, at_least };
+        let request = v1::StatusRequest {
+            of,
+            at_least,
+            ..Default::default()
+        };
         let bounded = acks.get_status(request.clone()).await.unwrap();
         let whole = fleet.acks().get_status(request.clone()).await.unwrap();
         for (told, targets) in [(bounded, 1), (whole, 2)] {

@@ -1,8 +1,14 @@
 //! Acks: what clusters say is shown, and only what they say themselves.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
 use tokio_stream::StreamExt as _;
-use tonic::Code;
-use writ_proto::v1::{self, AckState, Membership, status_request::Of};
+use tonic::{Code, Streaming};
+use writ_proto::{
+    status::merge,
+    v1::{self, AckState, Membership, status_request::Of},
+};
 
 use crate::{
     fake::{FakeCluster, add, apply, cluster, delete, policy},
@@ -16,14 +22,14 @@ fn ask_policy(name: &str) -> v1::StatusRequest {
     };
     v1::StatusRequest {
         of: Some(Of::Policy(version)),
-        at_least: None,
+        ..Default::default()
     }
 }
 
 fn ask_cluster(name: &str) -> v1::StatusRequest {
     v1::StatusRequest {
         of: Some(Of::Cluster(name.into())),
-        at_least: None,
+        ..Default::default()
     }
 }
 
@@ -96,6 +102,95 @@ async fn a_watch_follows_acks_and_a_restart_rebuilds_them() {
         (rebuilt.applied, rebuilt.refused, rebuilt.target),
         (1, 1, 2)
     );
+}
+
+/// Reads a stream of changes, which both clusters go on to live beside, until what it told so far is as it should be.
+/// Answers what it told on the way, and leaves in `held` what that comes to.
+async fn read_until(
+    watch: &mut Streaming<v1::StatusResponse>,
+    held: &mut Option<v1::StatusResponse>,
+    mut clusters: [&mut FakeCluster; 2],
+    is_reached: impl Fn(&v1::PolicyStatus) -> bool,
+) -> Vec<v1::PolicyStatus> {
+    let read = async {
+        let mut told = Vec::new();
+        loop {
+            for cluster in &mut clusters {
+                cluster.pulse().await;
+            }
+            // Pulses alone bring nothing: they go on while nothing comes.
+            let Ok(next) = timeout(Duration::from_millis(100), watch.next()).await else {
+                continue;
+            };
+            let next = next.unwrap().unwrap();
+            told.extend(next.policies.clone());
+            merge(held, next).unwrap();
+            if is_reached(&held.as_ref().unwrap().policies[0]) {
+                return told;
+            }
+        }
+    };
+    timeout(DEADLINE, read).await.expect("the stream tells it")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_asks_for_changes_is_told_the_one_line_that_changed() {
+    let (fleet, revision) = fleet_with_policy().await;
+    let mut one = FakeCluster::connect(&fleet, "eu-prod-1").await;
+    let mut two = FakeCluster::connect(&fleet, "eu-prod-2").await;
+    let request = v1::StatusRequest {
+        changes: true,
+        ..ask_policy("payments")
+    };
+    let watch = fleet.acks().watch_status(request).await;
+    let (mut watch, mut held) = (watch.unwrap().into_inner(), None);
+    let plain = fleet.acks().watch_status(ask_policy("payments")).await;
+    let mut plain = plain.unwrap().into_inner();
+    let is_live = |line: &v1::ClusterLine| {
+        let liveness = line.liveness.unwrap();
+        liveness.state() == v1::liveness::State::Live
+    };
+    let told = read_until(&mut watch, &mut held, [&mut one, &mut two], |status| {
+        status.clusters.iter().all(is_live)
+    });
+    let told = told.await;
+    assert!(!told[0].is_change && told[1..].iter().all(|next| next.is_change));
+    assert_eq!(told[0].clusters.len(), 2);
+
+    two.ack(&revision, None).await;
+    let told = read_until(&mut watch, &mut held, [&mut one, &mut two], |status| {
+        status.counts.unwrap().applied == 1
+    });
+    let told = told.await;
+    let lines = |of: &v1::PolicyStatus| -> Vec<_> {
+        let line = |line: &v1::ClusterLine| (line.cluster.clone(), line.state());
+        of.clusters.iter().map(line).collect()
+    };
+    let changed: Vec<_> = told.iter().flat_map(lines).collect();
+    assert_eq!(changed, [("eu-prod-2".to_owned(), AckState::Applied)]);
+    let whole = status(&fleet, "payments").await;
+    let policy = &held.as_ref().unwrap().policies[0];
+    assert_eq!(lines(policy), lines(&whole));
+    assert_eq!((policy.counts, policy.spread), (whole.counts, whole.spread));
+
+    // Who did not ask for changes is told all of it, with the times of signs of life.
+    let plain = timeout(DEADLINE, async {
+        loop {
+            let status = plain.next().await.unwrap().unwrap().policies.remove(0);
+            if status.counts.unwrap().applied == 1 {
+                return status;
+            }
+        }
+    });
+    let plain = plain.await.expect("it is told as well");
+    assert!(!plain.is_change);
+    assert_eq!(lines(&plain), lines(&whole));
+    let mut heard = plain.clusters.iter().map(|line| line.liveness.unwrap());
+    assert!(heard.all(|liveness| liveness.last_heard.is_some()));
+
+    // Nothing happens, and that is said.
+    let told = read_until(&mut watch, &mut held, [&mut one, &mut two], |_| true).await;
+    assert!(told[0].is_change && told[0].clusters.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,6 +297,7 @@ async fn a_later_joiner_is_counted_apart_and_all_policies_are_listed() {
     let request = v1::StatusRequest {
         of: None,
         at_least: joined.revision,
+        ..Default::default()
     };
     let answer = fleet.acks().get_status(request).await.unwrap().into_inner();
     assert_eq!(answer.policies.len(), 1);

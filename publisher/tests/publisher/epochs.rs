@@ -95,7 +95,7 @@ async fn no_cluster_can_stop_edits_by_what_it_claims_forges_or_replays() {
         until("the pulse is heard", async || {
             let request = v1::StatusRequest {
                 of: Some(v1::status_request::Of::Cluster("eu-prod-1".into())),
-                at_least: None,
+                ..Default::default()
             };
             let status = fleet.acks().get_status(request).await.ok()?.into_inner();
             let liveness = status.cluster?.liveness?;

@@ -90,7 +90,7 @@ impl Api {
     pub(super) async fn status(&self, of: Of) -> Result<StatusResponse, Error> {
         let request = StatusRequest {
             of: Some(of),
-            at_least: None,
+            ..Default::default()
         };
         Ok(self.acks.clone().get_status(request).await?.into_inner())
     }

@@ -72,6 +72,7 @@ async fn a_cluster_that_is_cut_off_is_refused_for_good_and_its_acks_count_no_mor
     let status = v1::StatusRequest {
         of: Some(of),
         at_least: cut.revision,
+        ..Default::default()
     };
     let status = hub.acks(0).get_status(status).await.unwrap().into_inner();
     let counts = status.policies[0].counts.unwrap();

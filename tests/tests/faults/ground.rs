@@ -94,7 +94,7 @@ impl Ground {
         let of = PolicyVersion { name, generation };
         let request = StatusRequest {
             of: Some(Of::Policy(of)),
-            at_least: None,
+            ..Default::default()
         };
         let status = self.fleet.acks().get_status(request).await.ok()?;
         status.into_inner().policies.into_iter().next()

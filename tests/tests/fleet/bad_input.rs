@@ -78,7 +78,7 @@ fn each_bad_manifest_is_refused_at_its_field_and_nothing_is_stored() {
         }
         let request = StatusRequest {
             of: Some(Of::AllPolicies(Default::default())),
-            at_least: None,
+            ..Default::default()
         };
         let status = fleet.acks().get_status(request).await.unwrap().into_inner();
         assert!(

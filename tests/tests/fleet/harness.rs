@@ -145,7 +145,7 @@ impl Shared {
     pub(crate) async fn cluster_status(&self, cluster: &str) -> ClusterStatus {
         let request = StatusRequest {
             of: Some(Of::Cluster(cluster.to_owned())),
-            at_least: None,
+            ..Default::default()
         };
         let status = self.acks().get_status(request).await.unwrap().into_inner();
         status.cluster.unwrap()
@@ -207,6 +207,7 @@ impl Shared {
         let request = StatusRequest {
             of: Some(of),
             at_least: edit.revision,
+            ..Default::default()
         };
         let status = self.acks().get_status(request).await.unwrap().into_inner();
         status

@@ -87,7 +87,7 @@ async fn two_voices_of_one_cluster_are_told_apart_from_a_restart() {
 async fn status(hub: &Hub, cluster: &str) -> Option<writ_proto::v1::ClusterStatus> {
     let request = StatusRequest {
         of: Some(Of::Cluster(cluster.to_owned())),
-        at_least: None,
+        ..Default::default()
     };
     let answer = hub.acks(0).get_status(request).await.ok()?;
     answer.into_inner().cluster

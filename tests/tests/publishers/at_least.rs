@@ -65,6 +65,7 @@ async fn ask(
                     generation: 0,
                 })),
                 at_least: edit.revision,
+                ..Default::default()
             };
             let status = acks.get_status(request).await?.into_inner();
             Ok((status.policies[0].generation, number(status.as_of)))

@@ -20,7 +20,7 @@ async fn status(hub: &Hub, publisher: usize) -> Result<v1::StatusResponse, tonic
             name: "payments".into(),
             generation: 1,
         })),
-        at_least: None,
+        ..Default::default()
     };
     hub.acks(publisher)
         .get_status(request)
@@ -140,7 +140,10 @@ async fn every_publisher_hears_a_cluster_live_and_says_since_when_it_is_silent()
     hub.clusters(0).add(request).await.unwrap();
     let liveness = async |publisher: usize| {
         let of = Some(Of::Cluster(name.to_owned()));
-        let request = v1::StatusRequest { of, at_least: None };
+        let request = v1::StatusRequest {
+            of,
+            ..Default::default()
+        };
         let status = hub
             .acks(publisher)
             .get_status(request)

@@ -135,7 +135,7 @@ impl Scene {
         let mut acks = AckServiceClient::new(self.channel());
         let request = StatusRequest {
             of: Some(of),
-            at_least: None,
+            ..Default::default()
         };
         acks.get_status(request)
             .await

@@ -60,8 +60,8 @@ fn status(clusters: Vec<v1::ClusterLine>) -> v1::StatusResponse {
                 later: 2,
                 ..Default::default()
             }),
-            spread: None,
             clusters,
+            ..Default::default()
         }],
         cluster: None,
     }
