@@ -138,6 +138,8 @@ async fn a_watch_that_asks_for_changes_is_told_the_one_line_that_changed() {
     let (fleet, revision) = fleet_with_policy().await;
     let mut one = FakeCluster::connect(&fleet, "eu-prod-1").await;
     let mut two = FakeCluster::connect(&fleet, "eu-prod-2").await;
+    one.promise(60_000);
+    two.promise(60_000);
     let request = v1::StatusRequest {
         changes: true,
         ..ask_policy("payments")
@@ -169,9 +171,9 @@ async fn a_watch_that_asks_for_changes_is_told_the_one_line_that_changed() {
     let changed: Vec<_> = told.iter().flat_map(lines).collect();
     assert_eq!(changed, [("eu-prod-2".to_owned(), AckState::Applied)]);
     let whole = status(&fleet, "payments").await;
-    let policy = &held.as_ref().unwrap().policies[0];
-    assert_eq!(lines(policy), lines(&whole));
-    assert_eq!((policy.counts, policy.spread), (whole.counts, whole.spread));
+    let merged = &held.as_ref().unwrap().policies[0];
+    assert_eq!(lines(merged), lines(&whole));
+    assert_eq!((merged.counts, merged.spread), (whole.counts, whole.spread));
 
     // Who did not ask for changes is told all of it, with the times of signs of life.
     let plain = timeout(DEADLINE, async {
@@ -188,9 +190,18 @@ async fn a_watch_that_asks_for_changes_is_told_the_one_line_that_changed() {
     let mut heard = plain.clusters.iter().map(|line| line.liveness.unwrap());
     assert!(heard.all(|liveness| liveness.last_heard.is_some()));
 
-    // Nothing happens, and that is said.
+    // What happens to others is not told; that nothing happened is, and in time.
+    let seconds = |held: &Option<v1::StatusResponse>| {
+        let as_of = held.as_ref().unwrap().as_of.as_ref().unwrap();
+        as_of.time.unwrap().seconds
+    };
+    let before = seconds(&held);
+    let other = apply(&policy("others", "devs"));
+    fleet.policies().apply(other).await.unwrap();
     let told = read_until(&mut watch, &mut held, [&mut one, &mut two], |_| true).await;
     assert!(told[0].is_change && told[0].clusters.is_empty());
+    let after = seconds(&held);
+    assert!(after >= before + 4, "from {before} to {after}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -87,6 +87,7 @@ pub(crate) struct FakeCluster {
     sent_ms: u64,
     witness: Vec<u8>,
     claimed: Revision,
+    period_ms: u64,
 }
 
 impl FakeCluster {
@@ -115,6 +116,7 @@ impl FakeCluster {
             sent_ms: 0,
             witness: Vec::new(),
             claimed: Revision::ZERO,
+            period_ms: 200,
         }
     }
 
@@ -183,7 +185,7 @@ impl FakeCluster {
             stale: false,
             sent_ms: self.next_ms(),
             boot_id: "fake".into(),
-            period_ms: 200,
+            period_ms: self.period_ms,
             ceiling: None,
             observing: false,
             witness: self.witness.clone(),
@@ -204,6 +206,11 @@ impl FakeCluster {
     /// From now on claims to hold this.
     pub(crate) fn claim(&mut self, revision: Revision) {
         self.claimed = revision;
+    }
+
+    /// From now on promises a pulse in this time: it is not called silent while a test waits.
+    pub(crate) fn promise(&mut self, period_ms: u64) {
+        self.period_ms = period_ms;
     }
 
     pub(crate) async fn pulse(&mut self) {
