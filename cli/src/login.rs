@@ -9,6 +9,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use tonic::metadata::{Ascii, MetadataValue};
 use writ_connect::fleet::Login as Issuer;
+use writ_connect::oidc::{self, Discovery, Refusal, clean};
 use writ_connect::{https, pem};
 
 use crate::args::{Global, Login};
@@ -48,13 +49,6 @@ struct Kept {
 }
 
 #[derive(Deserialize)]
-struct Discovery {
-    issuer: String,
-    token_endpoint: String,
-    device_authorization_endpoint: Option<String>,
-}
-
-#[derive(Deserialize)]
 struct Device {
     device_code: String,
     user_code: String,
@@ -70,12 +64,6 @@ struct Granted {
     access_token: Option<String>,
     refresh_token: Option<String>,
     expires_in: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct Failed {
-    error: String,
-    error_description: Option<String>,
 }
 
 /// Runs `login`.
@@ -184,12 +172,13 @@ async fn kept_token(chosen: &Chosen) -> Result<Option<String>, Error> {
         ("refresh_token", refresh),
         ("client_id", &issuer.client_id),
     ];
-    let answer = client.post(&discovery.token_endpoint, &fields).await;
+    let endpoint = oidc::place(&discovery.token_endpoint).map_err(useless)?;
+    let answer = client.post(endpoint, &fields).await;
     let (status, body) = answer.map_err(away)?;
     if !status.is_success() {
         return Err(Error::Login(format!(
             "the issuer does not renew the token ({}): run `writ login`",
-            reason(&body)
+            Refusal::read(&body).reason
         )));
     }
     let renewed = granted(&body, Some(refresh.clone()))?;
@@ -200,16 +189,20 @@ async fn kept_token(chosen: &Chosen) -> Result<Option<String>, Error> {
 /// Has a person log in elsewhere, and waits.
 async fn ask(issuer: &Issuer, console: &mut Console) -> Result<Kept, Error> {
     let (client, discovery) = discover(issuer).await?;
-    let endpoint = discovery.device_authorization_endpoint.ok_or_else(|| {
-        Error::Login("the issuer has no login for terminals (device authorization)".to_owned())
-    })?;
+    let token_endpoint = oidc::place(&discovery.token_endpoint).map_err(useless)?;
+    let endpoint = discovery
+        .device_authorization_endpoint
+        .as_ref()
+        .ok_or_else(|| {
+            Error::Login("the issuer has no login for terminals (device authorization)".to_owned())
+        })?;
     let scopes = issuer.scopes.as_deref().unwrap_or(SCOPES);
     let fields = [("client_id", issuer.client_id.as_str()), ("scope", scopes)];
-    let (status, body) = client.post(&endpoint, &fields).await.map_err(away)?;
+    let (status, body) = client.post(endpoint, &fields).await.map_err(away)?;
     if !status.is_success() {
         return Err(Error::Login(format!(
             "the issuer refused: {}",
-            reason(&body)
+            Refusal::read(&body).reason
         )));
     }
     let device: Device = serde_json::from_slice(&body).map_err(|_| unclear())?;
@@ -232,7 +225,7 @@ async fn ask(issuer: &Issuer, console: &mut Console) -> Result<Kept, Error> {
             ("device_code", device.device_code.as_str()),
             ("client_id", issuer.client_id.as_str()),
         ];
-        let answer = client.post(&discovery.token_endpoint, &fields).await;
+        let answer = client.post(token_endpoint, &fields).await;
         // One answer that is lost is no refusal.
         let Ok((status, body)) = answer else {
             continue;
@@ -240,14 +233,13 @@ async fn ask(issuer: &Issuer, console: &mut Console) -> Result<Kept, Error> {
         if status.is_success() {
             return granted(&body, None);
         }
-        match serde_json::from_slice::<Failed>(&body) {
-            Ok(failed) if failed.error == "authorization_pending" => {}
-            Ok(failed) if failed.error == "slow_down" => period += POLL_PERIOD,
+        let refusal = Refusal::read(&body);
+        match refusal.code.as_str() {
+            "authorization_pending" => {}
+            "slow_down" => period += POLL_PERIOD,
             _ => {
-                return Err(Error::Login(format!(
-                    "the issuer refused: {}",
-                    reason(&body)
-                )));
+                let reason = refusal.reason;
+                return Err(Error::Login(format!("the issuer refused: {reason}")));
             }
         }
     }
@@ -258,16 +250,8 @@ async fn discover(issuer: &Issuer) -> Result<(https::Client, Discovery), Error> 
         what: "the issuer's authority is not usable".to_owned(),
         source: Box::new(source),
     })?;
-    let base = issuer.issuer.trim_end_matches('/');
-    let url = format!("{base}/.well-known/openid-configuration");
-    let bytes = client.get(&url).await.map_err(away)?;
-    let found: Discovery = serde_json::from_slice(&bytes).map_err(|_| unclear())?;
-    let device = found.device_authorization_endpoint.as_deref();
-    let is_safe = https::is_safe(&found.token_endpoint) && device.is_none_or(https::is_safe);
-    if found.issuer != issuer.issuer || !is_safe {
-        return Err(unclear());
-    }
-    Ok((client, found))
+    let found = oidc::discover(&client, &issuer.issuer).await;
+    Ok((client, found.map_err(useless)?))
 }
 
 /// The token of a grant: the ID token, which says who one is, where there is one.
@@ -308,16 +292,11 @@ fn read_token(path: &std::path::Path) -> Result<String, Error> {
     Ok(text.trim().to_owned())
 }
 
-fn reason(body: &[u8]) -> String {
-    match serde_json::from_slice::<Failed>(body) {
-        Ok(failed) => clean(&failed.error_description.unwrap_or(failed.error)),
-        Err(_) => "no reason was given".to_owned(),
+fn useless(source: oidc::Error) -> Error {
+    Error::Setup {
+        what: "the issuer is of no use".to_owned(),
+        source: Box::new(source),
     }
-}
-
-/// What an issuer says, as it may stand on a terminal.
-fn clean(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(500).collect()
 }
 
 fn away(error: https::Error) -> Error {
@@ -349,11 +328,5 @@ mod tests {
         assert_eq!(kept.refresh_token.as_deref(), Some("r"));
         assert!(kept.token.starts_with("a."));
         assert!(granted(b"{}", None).is_err());
-    }
-
-    #[test]
-    fn what_an_issuer_says_cannot_move_a_cursor() {
-        assert_eq!(clean("a\u{1b}[2Jb"), "a[2Jb");
-        assert_eq!(reason(br#"{"error":"access_denied"}"#), "access_denied");
     }
 }

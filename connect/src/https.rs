@@ -214,7 +214,7 @@ impl Target {
 }
 
 /// Percent-encodes all but the unreserved characters (RFC 3986, section 2.3).
-fn encode(text: &str) -> String {
+pub fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -1,5 +1,6 @@
 //! Addresses: what page an address is, so that a link shows the same to whoever follows it.
 
+pub(crate) use writ_connect::https::encode;
 use writ_proto::v1;
 
 /// What the first page is narrowed to.
@@ -184,20 +185,6 @@ fn parse(text: &str) -> Option<v1::Revision> {
         epoch,
         number: number.parse().ok()?,
     })
-}
-
-/// A word in an address.
-pub(crate) fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
 }
 
 fn decode(text: &str) -> String {

@@ -27,7 +27,7 @@ use axum::{
     routing::{get, post},
 };
 use tokio::time::timeout;
-use writ_connect::tls;
+use writ_connect::{oidc::clean, tls};
 
 use writ_proto::BREAK_GLASS_PREFIX;
 
@@ -250,7 +250,7 @@ async fn callback(
     }
     let Some(code) = query.get("code") else {
         let reason = query.get("error_description").or(query.get("error"));
-        let reason = oidc::clean(reason.unwrap_or("no reason was given"));
+        let reason = clean(reason.unwrap_or("no reason was given"));
         return Err(NotIn::of(format!("The issuer refused: {reason}")));
     };
     let token = provider.end(&found.errand, code, &door.redirect()).await;

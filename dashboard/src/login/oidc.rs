@@ -11,19 +11,16 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde::Deserialize;
 use serde_json::Value;
-use writ_connect::{https, tls};
+use writ_connect::{
+    https::{self, encode},
+    oidc::{self, Discovery},
+    tls,
+};
 
 use super::{secret, settings};
-use crate::route::encode;
-
-/// Where a discovery document is, below the issuer (OpenID Connect Discovery 1.0, section 4).
-const DISCOVERY: &str = "/.well-known/openid-configuration";
 
 /// How long a discovery document is believed.
 const DISCOVERY_AGE_MAX: Duration = Duration::from_secs(600);
-
-/// Longest reason of an issuer that is shown.
-const REASON_CHARS_MAX: usize = 200;
 
 /// Why somebody was not signed in.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +29,8 @@ pub(super) enum Error {
     Away(#[from] https::Error),
     #[error("the issuer's {0} is not understood")]
     Content(&'static str),
+    #[error(transparent)]
+    Discovery(#[from] oidc::Error),
     #[error("the issuer refused: {0}")]
     Refused(String),
     #[error("the token is not for this sign-in: its `{0}` is another's")]
@@ -47,13 +46,6 @@ pub(super) struct Provider {
     known: Mutex<Option<(Instant, Discovery)>>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-struct Discovery {
-    issuer: String,
-    authorization_endpoint: String,
-    token_endpoint: String,
-}
-
 /// What is kept of a visitor who was sent to an issuer. None of it but the state, the nonce and the challenge is told to
 /// anybody before they come back.
 pub(super) struct Errand {
@@ -65,12 +57,6 @@ pub(super) struct Errand {
 #[derive(Deserialize)]
 struct Granted {
     id_token: String,
-}
-
-#[derive(Deserialize)]
-struct Failed {
-    error: String,
-    error_description: Option<String>,
 }
 
 impl Provider {
@@ -104,7 +90,7 @@ impl Provider {
             .iter()
             .map(|(key, value)| format!("{key}={}", encode(value)))
             .collect();
-        let place = &discovery.authorization_endpoint;
+        let place = oidc::place(&discovery.authorization_endpoint)?;
         let joint = if place.contains('?') { '&' } else { '?' };
         Ok((format!("{place}{joint}{}", query.join("&")), errand))
     }
@@ -126,12 +112,10 @@ impl Provider {
         ];
         let secret = self.settings.client_secret.as_deref();
         fields.extend(secret.map(|secret| ("client_secret", secret)));
-        let (status, body) = self.client.post(&discovery.token_endpoint, &fields).await?;
+        let place = oidc::place(&discovery.token_endpoint)?;
+        let (status, body) = self.client.post(place, &fields).await?;
         if !status.is_success() {
-            let failed: Result<Failed, _> = serde_json::from_slice(&body);
-            let reason = failed.map(|failed| failed.error_description.unwrap_or(failed.error));
-            let reason = reason.unwrap_or_else(|_| "no reason was given".to_owned());
-            return Err(Error::Refused(clean(&reason)));
+            return Err(Error::Refused(oidc::Refusal::read(&body).reason));
         }
         let granted: Granted =
             serde_json::from_slice(&body).map_err(|_| Error::Content("answer with a token"))?;
@@ -146,14 +130,7 @@ impl Provider {
         {
             return Ok(discovery);
         }
-        let issuer = &self.settings.issuer;
-        let url = format!("{}{DISCOVERY}", issuer.trim_end_matches('/'));
-        let found: Discovery = serde_json::from_slice(&self.client.get(&url).await?)
-            .map_err(|_| Error::Content("discovery document"))?;
-        let places = [&found.authorization_endpoint, &found.token_endpoint];
-        if found.issuer != *issuer || !places.iter().all(|place| https::is_safe(place)) {
-            return Err(Error::Content("discovery document"));
-        }
+        let found = oidc::discover(&self.client, &self.settings.issuer).await?;
         if let Ok(mut known) = self.known.lock() {
             *known = Some((Instant::now(), found.clone()));
         }
@@ -190,12 +167,6 @@ fn check(settings: &settings::Issuer, errand: &Errand, token: &str) -> Result<()
 pub(super) fn claims(token: &str) -> Option<serde_json::Map<String, Value>> {
     let middle = token.split('.').nth(1)?;
     serde_json::from_slice(&BASE64.decode(middle).ok()?).ok()
-}
-
-/// What an issuer says, as it may stand on a page.
-pub(super) fn clean(text: &str) -> String {
-    let plain = text.chars().filter(|c| !c.is_control());
-    plain.take(REASON_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

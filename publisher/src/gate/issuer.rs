@@ -9,8 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Deserialize;
-use writ_connect::{https, rate::Bucket, tls};
+use writ_connect::{https, oidc, rate::Bucket, tls};
 use writ_telemetry::describe;
 
 use super::{
@@ -30,9 +29,6 @@ const KEYS_AGE_MAX: Duration = Duration::from_secs(3600);
 const FETCHES_AT_ONCE: u32 = 5;
 const FETCH_PERIOD: Duration = Duration::from_secs(10);
 
-/// Where a discovery document is, below the issuer (OpenID Connect Discovery 1.0, section 4).
-const DISCOVERY: &str = "/.well-known/openid-configuration";
-
 /// Why an issuer's keys are not known.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -40,6 +36,8 @@ pub(super) enum Error {
     Fetch(#[from] https::Error),
     #[error("the issuer's {0} is not understood")]
     Content(&'static str),
+    #[error(transparent)]
+    Discovery(#[from] oidc::Error),
 }
 
 /// What became of a token's signature.
@@ -64,12 +62,6 @@ pub(super) struct Issuer {
 struct Known {
     keys: Arc<KeySet>,
     since: Instant,
-}
-
-#[derive(Deserialize)]
-struct Discovery {
-    issuer: String,
-    jwks_uri: String,
 }
 
 impl Issuer {
@@ -131,14 +123,8 @@ impl Issuer {
         let place = match &self.config.keys {
             Some(place) => place.clone(),
             None => {
-                let url = format!("{}{DISCOVERY}", issuer.trim_end_matches('/'));
-                let bytes = self.client.get(&url).await?;
-                let found: Discovery = serde_json::from_slice(&bytes)
-                    .map_err(|_| Error::Content("discovery document"))?;
-                if found.issuer != *issuer || !https::is_safe(&found.jwks_uri) {
-                    return Err(Error::Content("discovery document"));
-                }
-                found.jwks_uri
+                let found = oidc::discover(&self.client, issuer).await?;
+                oidc::place(&found.jwks_uri)?.to_owned()
             }
         };
         let keys = KeySet::parse(&self.client.get(&place).await?);
