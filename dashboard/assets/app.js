@@ -1,4 +1,4 @@
-// Keeps a page as new as the fleet: replaces the parts that changed, and says so when they can't be.
+// Keeps a page as new as the fleet: replaces what changed of its parts, and says so when that can't be.
 "use strict";
 (() => {
   const cut = document.getElementById("cut");
@@ -26,27 +26,77 @@
     cut.hidden = false;
   }
 
-  // What a person has opened or is in stays so.
-  function replace(part, html) {
+  function parsed(html) {
+    const made = document.createElement("template");
+    made.innerHTML = html;
+    return made;
+  }
+
+  // Changes a part, and what a person has opened or is in stays so.
+  function keeping(part, change) {
     const key = (details) => (details.querySelector("summary a") || details.querySelector("summary")).textContent;
     const open = new Map([...part.querySelectorAll("details")].map((one) => [key(one), one.open]));
-    const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-    part.innerHTML = html;
+    const focused = part.contains(document.activeElement) ? document.activeElement : null;
+    change();
     for (const one of part.querySelectorAll("details")) {
       if (open.has(key(one))) one.open = open.get(key(one));
     }
-    if (focused) {
-      const again = [...part.querySelectorAll("a")].find((one) => one.getAttribute("href") === focused);
-      if (again) again.focus({ preventScroll: true });
+    if (!focused || document.activeElement === focused) return;
+    const isIt = (one) => one.getAttribute("href") === focused.getAttribute("href");
+    // An element that was moved loses it too.
+    const again = focused.isConnected ? focused : [...part.querySelectorAll("a")].find(isIt);
+    if (again) again.focus({ preventScroll: true });
+  }
+
+  // An element that changed is the one that it was, and so is what is in it.
+  function renew(known, now) {
+    for (const { name } of [...known.attributes]) if (!now.hasAttribute(name)) known.removeAttribute(name);
+    for (const { name, value } of now.attributes) known.setAttribute(name, value);
+    const [old, fresh] = [[...known.childNodes], [...now.childNodes]];
+    fresh.forEach((one, at) => {
+      if (!old[at]) known.append(one);
+      else if (one.tagName && one.tagName === old[at].tagName) one.isEqualNode(old[at]) || renew(old[at], one);
+      else old[at].replaceWith(one);
+    });
+    old.slice(fresh.length).forEach((one) => one.remove());
+  }
+
+  function merge(list, { order, html }) {
+    const rows = new Map([...list.children].map((row) => [row.dataset.key, row]));
+    for (const now of parsed(html).content.children) {
+      const row = rows.get(now.dataset.key);
+      if (row) renew(row, now);
+      else rows.set(now.dataset.key, now);
+    }
+    if (!order) return;
+    const wanted = new Set(order);
+    for (const [key, row] of rows) if (!wanted.has(key)) row.remove();
+    let next = list.firstElementChild;
+    for (const row of order.map((key) => rows.get(key))) {
+      // Where one alone stands in the way, it is that one that moves.
+      if (next && next.nextElementSibling === row) {
+        next.remove();
+        next = row;
+      }
+      if (next === row) next = row.nextElementSibling;
+      else list.insertBefore(row, next);
     }
   }
 
   const stream = new EventSource("/live" + location.pathname + location.search);
   stream.addEventListener("part", (event) => {
     heard();
-    const { id, html } = JSON.parse(event.data);
+    const { id, html, lists } = JSON.parse(event.data);
     const part = document.getElementById(id);
-    if (part && part.innerHTML !== html) replace(part, html);
+    if (!part) return;
+    if (lists) {
+      const all = part.querySelectorAll("[data-rows]");
+      keeping(part, () => lists.forEach((list) => merge(all[list.at], list)));
+      return;
+    }
+    const made = parsed(html);
+    // The page may have been delivered with it.
+    if (part.innerHTML !== made.innerHTML) keeping(part, () => part.replaceChildren(made.content));
   });
   stream.addEventListener("squares", (event) => {
     heard();

@@ -12,8 +12,9 @@
   const GLYPH_MIN = 15;
 
   let all = []; // by number
-  let boxes = []; // by number: name, squares in order
+  let boxes = []; // by number: name, squares, the same in order, and the mark that is drawn at each place
   let laid = [];
+  let onCanvas = ""; // the layout of what is drawn
   let ink = {};
   let hatching = null;
   let pitch = PITCHES[0];
@@ -23,11 +24,8 @@
   const life = (one) => words.lives[one.mark % LIVES];
   const isBad = (one) => state(one)[3] || life(one)[3];
 
-  function worse(one, other) {
-    return life(one)[1] - life(other)[1] ||
-      Math.floor(one.mark / LIVES) - Math.floor(other.mark / LIVES) ||
-      (one.name < other.name ? -1 : 1);
-  }
+  const rank = (one) => life(one)[1] * words.states.length + Math.floor(one.mark / LIVES);
+  const worse = (one, other) => one.rank - other.rank || (one.name < other.name ? -1 : 1);
 
   function age(since) {
     const s = Math.max(0, Math.floor(Date.now() / 1000) - since);
@@ -57,6 +55,7 @@
     }
     to.stroke();
     hatching = tile;
+    onCanvas = "";
   }
 
   // Where each box is, and how large a square.
@@ -138,40 +137,61 @@
 
   function draw() {
     waiting = false;
-    for (const box of boxes) {
-      if (box.isOld) box.squares = all.filter((one) => one && one.mark >= 0 && one.box === box.number).sort(worse);
-      box.isOld = false;
-    }
+    for (const box of boxes) if (box.isOld) box.squares = [...box.members].sort(worse);
     const [width, high] = lay();
     const scale = devicePixelRatio || 1;
-    const size = [Math.round(width * scale), Math.round(high * scale)];
     const to = canvas.getContext("2d");
-    // Another size is another picture in memory.
-    if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
-    to.setTransform(scale, 0, 0, scale, 0, 0);
-    to.clearRect(0, 0, width, high);
-    ink.hatching = to.createPattern(hatching, "repeat");
-    to.lineWidth = 1;
-    for (const { box, x, y, wide, high, across } of laid) {
-      to.setLineDash([]);
-      to.fillStyle = ink.raised;
-      to.strokeStyle = ink.line;
-      to.beginPath();
-      to.roundRect(x + 0.5, y + 0.5, wide - 1, high - 1, 8);
-      to.fill();
-      to.stroke();
-      head(to, box, x + PAD, y + 21, wide - 2 * PAD);
-      to.font = "11px " + ink.font;
-      to.textAlign = "center";
-      to.textBaseline = "middle";
-      const size = pitch - (pitch >= 10 ? 3 : pitch > 6 ? 2 : 1);
-      box.squares.forEach((one, place) => {
-        one.x = x + PAD + (place % across) * pitch;
-        one.y = y + HEAD + Math.floor(place / across) * pitch;
-        one.size = size;
-        square(to, one.x, one.y, size, one);
-      });
+    const layout = JSON.stringify([width, high, scale, pitch, laid.map(({ box, ...place }) => [box.number, place])]);
+    if (layout !== onCanvas) {
+      const size = [Math.round(width * scale), Math.round(high * scale)];
+      // Another size is another picture in memory.
+      if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
+      to.setTransform(scale, 0, 0, scale, 0, 0);
+      to.clearRect(0, 0, width, high);
+      ink.hatching = to.createPattern(hatching, "repeat");
+      to.lineWidth = 1;
+      laid.forEach((place) => frame(to, place));
+      onCanvas = layout;
     }
+    for (const place of laid) if (place.box.isOld) paint(to, place);
+    for (const box of boxes) box.isOld = false;
+  }
+
+  // A box with nothing in it yet.
+  function frame(to, { box, x, y, wide, high }) {
+    to.setLineDash([]);
+    to.fillStyle = ink.raised;
+    to.strokeStyle = ink.line;
+    to.beginPath();
+    to.roundRect(x + 0.5, y + 0.5, wide - 1, high - 1, 8);
+    to.fill();
+    to.stroke();
+    box.marks = [];
+    box.isOld = true;
+  }
+
+  // The head of a box, and its squares where another mark is drawn: most that moved stand where one like them stood.
+  function paint(to, { box, x, y, wide, across }) {
+    to.fillStyle = ink.raised;
+    to.fillRect(x + 3, y + 6, wide - 6, HEAD - 8);
+    head(to, box, x + PAD, y + 21, wide - 2 * PAD);
+    to.font = "11px " + ink.font;
+    to.textAlign = "center";
+    to.textBaseline = "middle";
+    const size = pitch - (pitch >= 10 ? 3 : pitch > 6 ? 2 : 1);
+    const gap = (pitch - size) / 2;
+    for (let place = 0; place < Math.max(box.squares.length, box.marks.length); place++) {
+      const one = box.squares[place];
+      const at = [x + PAD + (place % across) * pitch, y + HEAD + Math.floor(place / across) * pitch];
+      if (one) [one.x, one.y, one.size] = [...at, size];
+      if (one && one.mark === box.marks[place]) continue;
+      if (box.marks[place] !== undefined) {
+        to.fillStyle = ink.raised;
+        to.fillRect(at[0] - gap, at[1] - gap, pitch, pitch);
+      }
+      if (one) square(to, ...at, size, one);
+    }
+    box.marks = box.squares.map((one) => one.mark);
   }
 
   function head(to, box, x, y, wide) {
@@ -201,16 +221,24 @@
   }
 
   document.addEventListener("squares", ({ detail }) => {
-    if (detail.whole) [all, boxes] = [[], []];
-    for (const name of detail.boxes) boxes.push({ name, number: boxes.length, squares: [], isOld: true });
+    if (detail.whole) [all, boxes, onCanvas] = [[], [], ""];
+    for (const name of detail.boxes) boxes.push({ name, number: boxes.length, members: new Set(), squares: [], marks: [] });
     for (const [number, mark, since, box, name] of detail.set) {
       const one = (all[number] ||= {});
       if (name !== undefined) {
-        if (one.box !== undefined) boxes[one.box].isOld = true;
+        const before = boxes[one.box];
+        if (before) {
+          before.members.delete(one);
+          before.isOld = true;
+        }
         [one.name, one.box] = [name, box];
       }
       [one.mark, one.since] = [mark, since || 0];
-      boxes[one.box].isOld = true;
+      const of = boxes[one.box];
+      if (mark < 0) of.members.delete(one);
+      else of.members.add(one);
+      one.rank = mark < 0 ? 0 : rank(one);
+      of.isOld = true;
     }
     canvas.parentElement.hidden = !detail.set.length && !all.length;
     redraw();
@@ -261,6 +289,11 @@
   dress();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     dress();
+    redraw();
+  });
+  // The browser may give up what is drawn.
+  canvas.addEventListener("contextrestored", () => {
+    onCanvas = "";
     redraw();
   });
   new ResizeObserver(redraw).observe(canvas.parentElement);

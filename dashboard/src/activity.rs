@@ -18,6 +18,8 @@ const TOGETHER_MS: i64 = 5_000;
 /// One happening, or many of its sort.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {
+    /// Which it is, of all that ever were here.
+    pub(crate) number: u64,
     /// When the last of them was.
     pub(crate) at_ms: i64,
     /// It, or the first of them.
@@ -31,6 +33,7 @@ pub(crate) struct Activity {
     pub(crate) entries: VecDeque<Entry>,
     /// The stream's first answer was taken.
     pub(crate) is_read: bool,
+    newest: u64,
 }
 
 impl Activity {
@@ -67,7 +70,13 @@ impl Activity {
             self.entries.retain(|entry| !is_alike(entry));
             count += alike as u64;
         }
-        self.entries.push_front(Entry { at_ms, what, count });
+        self.newest += 1;
+        self.entries.push_front(Entry {
+            number: self.newest,
+            at_ms,
+            what,
+            count,
+        });
         self.entries.truncate(ENTRIES_MAX);
     }
 }
@@ -117,6 +126,25 @@ mod tests {
         // What is far apart is not one thing.
         let rare = |n: i64| happening(Kind::Applied, &format!("c{n}"), n * 10);
         assert_eq!(counts((0..40).map(rare)).len(), 40);
+    }
+
+    #[test]
+    fn an_entry_keeps_its_number_and_no_two_have_one() {
+        let numbers = |activity: &Activity| -> Vec<u64> {
+            activity.entries.iter().map(|entry| entry.number).collect()
+        };
+        let mut activity = Activity::default();
+        let applied = |n: i64| happening(Kind::Applied, &format!("c{n}"), n / 20);
+        (0..20).for_each(|n| activity.put(applied(n)));
+        let many = numbers(&activity);
+        assert_eq!(many.len(), 1);
+        (20..40).for_each(|n| activity.put(applied(n)));
+        assert_eq!(numbers(&activity), many);
+        activity.begin_anew();
+        (0..3).for_each(|n| activity.put(applied(n)));
+        let anew = numbers(&activity);
+        assert!(anew.windows(2).all(|two| two[0] > two[1]), "{anew:?}");
+        assert!(anew.iter().all(|number| *number > many[0]), "{anew:?}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod serve;
 mod source;
 mod spread;
 mod squares;
+mod told;
 mod viewer;
 mod when;
 mod words;

@@ -1,4 +1,5 @@
-//! One stream for a tab: whichever parts of its page and squares of its map changed, at most four times a second.
+//! One stream for a tab: whatever changed of the parts of its page and of the squares of its map, at most four times a
+//! second.
 //!
 //! A change of a cluster is sent as soon as there may be a frame (`pace.rs`), its square first; counts, ages and what
 //! happened come with it, or when there is room.
@@ -27,6 +28,7 @@ use crate::{
     route::Route,
     serve::{Asked, Shared, too_many},
     squares::Tab,
+    told::Told,
     viewer::Viewer,
 };
 
@@ -98,7 +100,7 @@ fn over(way_in: &str) -> Event {
 
 async fn follow(viewer: &Viewer, route: &Route, sender: &mpsc::Sender<Result<Event, Infallible>>) {
     let mut fleet = viewer.fleet.clone();
-    let mut told: Vec<(String, String)> = Vec::new();
+    let mut told = Told::default();
     let mut squares = Tab::default();
     let mut made: Option<(Concern, Instant)> = None;
     let mut change = 0;
@@ -132,14 +134,11 @@ async fn follow(viewer: &Viewer, route: &Route, sender: &mpsc::Sender<Result<Eve
             false => None,
         };
         let about = viewer.about().await;
-        for (id, markup) in page::parts(page.as_ref(), &now, &about) {
-            let known = told.iter_mut().find(|(known, _)| *known == id);
-            match known {
-                Some((_, text)) if *text == markup => continue,
-                Some((_, text)) => *text = markup.clone(),
-                None => told.push((id.clone(), markup.clone())),
-            }
-            let data = serde_json::json!({"id": id, "html": markup}).to_string();
+        for part in page::parts(page, &now, &about) {
+            let Some(change) = told.change(part) else {
+                continue;
+            };
+            let data = serde_json::json!(change).to_string();
             let event = Event::default().event("part").data(data);
             if sender.send(Ok(event)).await.is_err() {
                 return;

@@ -7,7 +7,10 @@ use writ_proto::v1::{self, HappeningKind as Kind};
 use crate::{
     activity::Entry,
     feed::Fleet,
-    page::reason,
+    page::{
+        part::{row, rows},
+        reason,
+    },
     route, when,
     words::{Life, State},
 };
@@ -25,15 +28,18 @@ pub(super) fn list(fleet: &Fleet) -> Markup {
         return html! { p.quiet { (said) } };
     }
     html! {
-        ol.activity {
-            @for one in activity.entries.iter().take(SHOWN_MAX) {
-                li {
-                    time { (when::clock(one.at_ms)) }
-                    span { (said(one)) }
-                }
-            }
-        }
+        ol.activity data-rows="" { (rows(activity.entries.iter().take(SHOWN_MAX).map(item))) }
     }
+}
+
+fn item(one: &Entry) -> Markup {
+    let item = html! {
+        li {
+            time { (when::clock(one.at_ms)) }
+            span { (said(one)) }
+        }
+    };
+    row(&one.number.to_string(), item)
 }
 
 fn said(entry: &Entry) -> Markup {

@@ -7,7 +7,11 @@ use serde_json::Value;
 use tonic::Status;
 use writ_proto::v1;
 
-use super::{Page, bar, reason};
+use super::{
+    Page, bar,
+    part::{row, rows},
+    reason,
+};
 use crate::{
     feed::Fleet,
     route,
@@ -98,16 +102,32 @@ fn policies(
         .iter()
         .filter(|one| !known.contains(&one.policy.as_str()));
     let last = line.map_or(State::Unknown, State::of_cluster);
+    let told = rendered.iter().map(|policy| {
+        let exception = exceptions.get(policy.name.as_str()).copied();
+        let unsaid = if life == Life::Silent {
+            last
+        } else {
+            State::Applied
+        };
+        let state = exception.map_or(unsaid, stands);
+        let (name, objects) = (&policy.name, &policy.objects);
+        row(
+            name,
+            block(name, policy.generation, state, exception, objects),
+        )
+    });
+    let leaving = leaving.map(|one| {
+        let name = &one.policy;
+        row(
+            name,
+            block(name, one.generation, stands(one), Some(one), &[]),
+        )
+    });
     html! {
         h2 { "Policies" }
         @if let Some(problem) = problem { p.quiet { "What it was told is not to be had now: " (problem.message()) } }
         @if life == Life::Silent { p.note.l-silent { "Silent: what stands here is what was told to it, and how it stood when it was last heard. What holds now is not known." } }
-        @for policy in &rendered {
-            @let exception = exceptions.get(policy.name.as_str()).copied();
-            @let state = exception.map_or(if life == Life::Silent { last } else { State::Applied }, stands);
-            (block(&policy.name, policy.generation, state, exception, &policy.objects))
-        }
-        @for one in leaving { (block(&one.policy, one.generation, stands(one), Some(one), &[])) }
+        div data-rows="" { (rows(told.chain(leaving))) }
         @if rendered.is_empty() && status.exceptions.is_empty() { p.quiet { "No policy is for this cluster." } }
     }
 }
@@ -131,7 +151,7 @@ fn block(
     let failing = exception.map_or(&[][..], |line| &line.failing);
     let is_bad = exception.is_some();
     html! {
-        details.policy open[is_bad] {
+        details.policy open=[is_bad.then_some("")] {
             summary { (state.mark()) " " a href=(route::policy(name)) { (name) } " " small { "@" (generation) @if let Some(line) = exception { @if line.generation_held > 0 && line.generation_held != generation { ", holds @" (line.generation_held) } } } " " span.quiet { (objects.len()) " objects" } }
             @if let Some(line) = exception { @if !line.message.is_empty() || !line.reason.is_empty() { p.says { (reason(&line.reason)) " " (line.message) } } }
             div.scroll { table {
@@ -176,17 +196,25 @@ fn named(manifest: &str) -> String {
 }
 
 fn drift(status: &v1::ClusterStatus) -> Markup {
+    let lines = status.drift.iter().rev().map(|one| {
+        let seen_ms = one.seen_at.as_ref().map(when::ms);
+        let cells = html! {
+            tr {
+                td { (seen_ms.map_or("–".to_owned(), when::stamp)) }
+                td { a href=(route::policy(&one.policy)) { (one.policy) } " " small { "@" (one.generation) } }
+                td { ul.objects { @for object in &one.objects { li { code { (object.object) } " " (object.message) } } } }
+                td { (one.repaired_at.as_ref().map_or("no".to_owned(), |at| when::clock(when::ms(at)))) }
+            }
+        };
+        let key = format!("{} {} {}", one.policy, one.generation, seen_ms.unwrap_or_default());
+        row(&key, cells)
+    });
     html! {
         h2 { "Drift" }
         @if status.drift.is_empty() { p.quiet { "Nothing was changed by others lately." } } @else {
             div.scroll { table {
                 thead { tr { th scope="col" { "Seen" } th scope="col" { "Policy" } th scope="col" { "What" } th scope="col" { "Put back" } } }
-                tbody { @for one in status.drift.iter().rev() { tr {
-                    td { (one.seen_at.as_ref().map_or("–".to_owned(), |at| when::stamp(when::ms(at)))) }
-                    td { a href=(route::policy(&one.policy)) { (one.policy) } " " small { "@" (one.generation) } }
-                    td { ul.objects { @for object in &one.objects { li { code { (object.object) } " " (object.message) } } } }
-                    td { (one.repaired_at.as_ref().map_or("no".to_owned(), |at| when::clock(when::ms(at)))) }
-                } } }
+                tbody data-rows="" { (rows(lines)) }
             } }
         }
     }

@@ -4,7 +4,12 @@ use maud::{Markup, html};
 use tonic::Status;
 use writ_proto::v1::{self, AckState, Membership};
 
-use super::{Page, bar, pages, policy::difference, reason};
+use super::{
+    Page, bar, pages,
+    part::{alone, row, rows},
+    policy::difference,
+    reason,
+};
 use crate::{
     feed::Fleet,
     plot::{self, Line},
@@ -108,19 +113,31 @@ fn spread(status: &v1::PolicyStatus) -> Markup {
     let regions = Region::all(status);
     let all = Spread::of(&regions);
     let told = |percent| percentile(&all.applied_ms, percent).map_or("–".to_owned(), when::took);
+    let received = percentile(&all.received_ms, 50).map_or("–".to_owned(), when::took);
+    let applied = format!("{} of {}", counts.applied, counts.target);
+    let figure = |name: &str, said: &str| row(name, html! { div { dt { (name) } dd { (said) } } });
+    let mut figures = [("p50", 50), ("p90", 90), ("p99", 99), ("last", 100)]
+        .map(|(name, percent)| figure(name, &told(percent)))
+        .to_vec();
+    figures.extend([
+        figure("received, p50", &received),
+        figure("applied", &applied),
+    ]);
+    let fewer = [
+        ("joined later", counts.later),
+        ("left since", counts.left),
+        ("only observe", counts.observing),
+    ];
+    let fewer = fewer.into_iter().filter(|(_, count)| *count > 0);
+    figures.extend(fewer.map(|(name, count)| figure(name, &count.to_string())));
+    let plot = plot::spread(
+        &lines(&regions, &all),
+        "Share of the targets that had received and applied the edit, over the time since its commit",
+    );
     html! {
         h2 { "How it spread" }
-        dl.figures {
-            @for (name, percent) in [("p50", 50), ("p90", 90), ("p99", 99), ("last", 100)] {
-                div { dt { (name) } dd { (told(percent)) } }
-            }
-            div { dt { "received, p50" } dd { (percentile(&all.received_ms, 50).map_or("–".to_owned(), when::took)) } }
-            div { dt { "applied" } dd { (counts.applied) " of " (counts.target) } }
-            @if counts.later > 0 { div { dt { "joined later" } dd { (counts.later) } } }
-            @if counts.left > 0 { div { dt { "left since" } dd { (counts.left) } } }
-            @if counts.observing > 0 { div { dt { "only observe" } dd { (counts.observing) } } }
-        }
-        (plot::spread(&lines(&regions, &all), "Share of the targets that had received and applied the edit, over the time since its commit"))
+        dl.figures data-rows="" { (rows(figures)) }
+        div data-rows="" { (alone(plot)) }
         p.quiet { "From the publisher's clock at the commit to each cluster's own. Of clusters that did not say when, only that." }
         @if regions.len() > 1 { (region_table(&regions)) }
     }
@@ -169,14 +186,20 @@ fn region_table(regions: &[Region]) -> Markup {
         let ms = percentile(&region.spread.applied_ms, percent);
         ms.map_or("–".to_owned(), when::took)
     };
-    html! {
-        div.scroll { table.regions {
-            thead { tr { th scope="col" { "Region" } th.num scope="col" { "Applied" } th.num scope="col" { "p50" } th.num scope="col" { "p90" } th.num scope="col" { "p99" } th.num scope="col" { "Last" } } }
-            tbody { @for region in regions.iter().take(REGIONS_MAX) { tr {
+    let lines = regions.iter().take(REGIONS_MAX).map(|region| {
+        let cells = html! {
+            tr {
                 th scope="row" { (region.name) }
                 td.num { (region.applied) "/" (region.targets) }
                 @for percent in [50, 90, 99, 100] { td.num { (told(region, percent)) } }
-            } } }
+            }
+        };
+        row(&region.name, cells)
+    });
+    html! {
+        div.scroll { table.regions {
+            thead { tr { th scope="col" { "Region" } th.num scope="col" { "Applied" } th.num scope="col" { "p50" } th.num scope="col" { "p90" } th.num scope="col" { "p99" } th.num scope="col" { "Last" } } }
+            tbody data-rows="" { (rows(lines)) }
         } }
         @if regions.len() > REGIONS_MAX { p.quiet { "and " (regions.len() - REGIONS_MAX) " faster ones" } }
     }
@@ -202,7 +225,7 @@ fn stragglers(status: &v1::PolicyStatus, turned: usize) -> Markup {
     html! {
         h2 { "Stragglers" }
         @if late.is_empty() { p.good { "None: every target has applied it." } } @else {
-            @if count > 1 { p.quiet { b { (late.len()) } " clusters, worst first" } }
+            @if count > 1 { p.quiet { span data-rows="" { (alone(html! { b { (late.len()) } })) } " clusters, worst first" } }
             (line_table(late.iter().skip(page * ROWS_MAX).take(ROWS_MAX).copied(), status.generation))
             (pages("Pages of stragglers", page, count, address))
         }
@@ -228,19 +251,25 @@ pub(super) fn line_table<'a>(
     html! {
         div.scroll { table {
             thead { tr { th scope="col" { "Cluster" } th scope="col" { "Policy" } th scope="col" { "Liveness" } th.num scope="col" { "Holds" } th scope="col" { "Why" } } }
-            tbody { @for line in lines {
-                @let heard = line.liveness.unwrap_or_default();
-                @let life = lives(line);
-                @let age = heard.since.as_ref().map(|since| when::age(when::now_ms() - when::ms(since)));
-                tr.(life.class()) {
-                    th scope="row" { a href=(route::cluster(&line.cluster)) { (line.cluster) } }
-                    td { (State::of(line.state(), &line.reason, line.last_applied_generation, generation).mark()) }
-                    td { (life.mark(age.as_deref())) }
-                    td.num { @if line.generation_held > 0 { "@" (line.generation_held) } @else { "–" } }
-                    td { @if line.failing.is_empty() { (reason(&line.reason)) " " (line.message) }
-                        @if !line.failing.is_empty() { ul.objects { @for one in &line.failing { li { code { (one.object) } " " (reason(&one.reason)) " " (one.message) } } } } }
-                }
-            } }
+            tbody data-rows="" { (rows(lines.map(|line| line_row(line, generation)))) }
         } }
     }
+}
+
+fn line_row(line: &v1::ClusterLine, generation: u64) -> Markup {
+    let heard = line.liveness.unwrap_or_default();
+    let life = lives(line);
+    let since = heard.since.as_ref();
+    let age = since.map(|since| when::age(when::now_ms() - when::ms(since)));
+    let cells = html! {
+        tr.(life.class()) {
+            th scope="row" { a href=(route::cluster(&line.cluster)) { (line.cluster) } }
+            td { (State::of(line.state(), &line.reason, line.last_applied_generation, generation).mark()) }
+            td { (life.mark(age.as_deref())) }
+            td.num { @if line.generation_held > 0 { "@" (line.generation_held) } @else { "–" } }
+            td { @if line.failing.is_empty() { (reason(&line.reason)) " " (line.message) }
+                @if !line.failing.is_empty() { ul.objects { @for one in &line.failing { li { code { (one.object) } " " (reason(&one.reason)) " " (one.message) } } } } }
+        }
+    };
+    row(&line.cluster, cells)
 }

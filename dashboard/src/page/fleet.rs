@@ -8,7 +8,11 @@ use writ_proto::v1;
 use crate::{
     clusters::{Boxes, Digest, Group, Seen, Sums, boxes},
     feed::Fleet,
-    page::{Page, bar, pages, reason},
+    page::{
+        Page, bar, pages,
+        part::{row, rows},
+        reason,
+    },
     route::{self, Filter},
     squares::{fitting, words},
     when,
@@ -57,38 +61,48 @@ fn counts(fleet: &Fleet, digest: &Digest, filter: &Filter) -> Markup {
             @if *filter != Filter::default() { a.clear href="/" { "Clear the filter" } }
         }
         @if !fleet.is_whole() { p.quiet { "The fleet is being read …" } }
-        ul.filters aria-label="By how their policies stand" {
-            li.axis { "policies" }
-            @for state in State::ALL {
-                @let count = digest.sums.states[state as usize];
-                @if count > 0 || filter.state == state.word() {
-                    @let is_on = filter.state == state.word();
-                    li { a.chip aria-current=[is_on.then_some("true")]
-                        href=(with(filter, |one| one.state = if is_on { String::new() } else { state.word().to_owned() })) {
-                        (state.mark()) b { (count) }
-                    } }
-                }
-            }
-        }
-        ul.filters aria-label="By whether they are heard" {
-            li.axis { "liveness" }
-            @for life in Life::ALL {
-                @let count = digest.sums.lives[life as usize];
-                @if count > 0 || filter.life == life.word() {
-                    @let is_on = filter.life == life.word();
-                    li { a.chip aria-current=[is_on.then_some("true")]
-                        href=(with(filter, |one| one.life = if is_on { String::new() } else { life.word().to_owned() })) {
-                        (life.mark(None)) b { (count) }
-                    } }
-                }
-            }
+        ul.filters aria-label="By how their policies stand" data-rows="" { (rows(state_chips(digest, filter))) }
+        ul.filters aria-label="By whether they are heard" data-rows="" { (rows(life_chips(digest, filter))) }
+    }
+}
+
+fn state_chips(digest: &Digest, filter: &Filter) -> Vec<Markup> {
+    let mut chips = vec![row("axis", html! { li.axis { "policies" } })];
+    for state in State::ALL {
+        let (word, count) = (state.word(), digest.sums.states[state as usize]);
+        let is_on = filter.state == word;
+        if count > 0 || is_on {
+            let wanted = if is_on { "" } else { word };
+            let address = with(filter, |one| one.state = wanted.to_owned());
+            chips.push(row(word, chip(&address, is_on, &state.mark(), count)));
         }
     }
+    chips
+}
+
+fn life_chips(digest: &Digest, filter: &Filter) -> Vec<Markup> {
+    let mut chips = vec![row("axis", html! { li.axis { "liveness" } })];
+    for life in Life::ALL {
+        let (word, count) = (life.word(), digest.sums.lives[life as usize]);
+        let is_on = filter.life == word;
+        if count > 0 || is_on {
+            let wanted = if is_on { "" } else { word };
+            let address = with(filter, |one| one.life = wanted.to_owned());
+            chips.push(row(word, chip(&address, is_on, &life.mark(None), count)));
+        }
+    }
+    chips
+}
+
+fn chip(address: &str, is_on: bool, mark: &Markup, count: usize) -> Markup {
+    html! { li { a.chip aria-current=[is_on.then_some("true")] href=(address) { (mark) b { (count) } } } }
 }
 
 /// What a person should look at, grouped by reason, worst first.
 fn attention(digest: &Digest) -> Markup {
-    let narrowed = |change: &dyn Fn(&mut Filter)| with(&Filter::default(), change);
+    let lives = digest.lives.iter().map(|(life, of)| quiet_ones(*life, of));
+    let reasons = digest.reasons.iter();
+    let reasons = reasons.map(|((state, why), of)| refusals(*state, why, of));
     html! {
         h2 { "Needs attention" }
         @if digest.lives.is_empty() && digest.reasons.is_empty() {
@@ -97,22 +111,35 @@ fn attention(digest: &Digest) -> Markup {
                 count => p.quiet { "Nothing so far: " b { (count) } (plural(count, " cluster")) " not heard yet." },
             }
         }
-        ul.attention {
-            @for (life, of) in &digest.lives {
-                li {
-                    (life.mark(None)) " " b { (of.count) } (plural(of.count, " cluster"))
-                    p.names { (names(of, |one| (&one.line, silent_for(&one.line)), &narrowed(&|filter| filter.life = life.word().to_owned()))) }
-                }
-            }
-            @for ((state, why), of) in &digest.reasons {
-                li {
-                    (state.mark()) " " (reason(why)) " " b { (of.count) } (plural(of.count, " time"))
-                    p.names { (names(of, |(one, place)| (&one.line, policy_of(one, *place)), &narrowed(&|filter| filter.state = state.word().to_owned()))) }
-                    @if let Some((one, place)) = of.first.first() { p.says { (one.line.exceptions[*place].message) } }
-                }
-            }
-        }
+        ul.attention data-rows="" { (rows(lives.chain(reasons))) }
     }
+}
+
+/// Those that are not heard as usual, in one way.
+fn quiet_ones(life: Life, of: &Group<Arc<Seen>>) -> Markup {
+    let all = with(&Filter::default(), |one| one.life = life.word().to_owned());
+    let entry = html! {
+        li {
+            (life.mark(None)) " " b { (of.count) } (plural(of.count, " cluster"))
+            p.names { (names(of, |one| (&one.line, silent_for(&one.line)), &all)) }
+        }
+    };
+    row(life.word(), entry)
+}
+
+/// What is refused for one reason.
+fn refusals(state: State, why: &str, of: &Group<(Arc<Seen>, usize)>) -> Markup {
+    let all = with(&Filter::default(), |one| {
+        one.state = state.word().to_owned()
+    });
+    let entry = html! {
+        li {
+            (state.mark()) " " (reason(why)) " " b { (of.count) } (plural(of.count, " time"))
+            p.names { (names(of, |(one, place)| (&one.line, policy_of(one, *place)), &all)) }
+            @if let Some((one, place)) = of.first.first() { p.says { (one.line.exceptions[*place].message) } }
+        }
+    };
+    row(&format!("{} {why}", state.word()), entry)
 }
 
 fn policy_of(one: &Seen, place: usize) -> String {
@@ -148,34 +175,40 @@ pub(super) fn silent_for(line: &v1::FleetLine) -> String {
 
 fn edits(fleet: &Fleet) -> Markup {
     let last: Vec<&v1::PolicyStatus> = fleet.newest().into_iter().take(LAST_EDITS).collect();
-    let took = |ms: Option<u64>| {
-        let ms = ms.and_then(|ms| i64::try_from(ms).ok());
-        ms.map_or("–".to_owned(), when::took)
-    };
     html! {
         h2 { "Last edits" }
         @if last.is_empty() { p.quiet { "No policy is in force." } } @else {
             div.scroll { table {
                 thead { tr { th scope="col" { "Edit" } th scope="col" { "How far" } th.num scope="col" { "p50" } th.num scope="col" { "Last" } th scope="col" { "By, and why" } th.num scope="col" { "Ago" } } }
-                tbody { @for status in last {
-                    @let revision = status.revision.unwrap_or_default();
-                    @let spread = status.spread.unwrap_or_default();
-                    @let head = fleet.heads.get(&status.policy).filter(|head| head.generation == status.generation);
-                    tr {
-                        th scope="row" {
-                            a href=(route::edit(&revision, &status.policy, status.generation)) { (status.policy) "@" (status.generation) }
-                            @if status.deleted { " " small { "deleted" } }
-                        }
-                        td { (bar(&status.counts.unwrap_or_default())) }
-                        td.num { (took(spread.p50_ms)) }
-                        td.num { (took(spread.last_ms)) }
-                        td.why { @if let Some(head) = head { span { (head.author) } @if !head.reason.is_empty() { " " q { (head.reason) } } } }
-                        td.num { (status.committed_at.as_ref().map_or("–".to_owned(), |at| when::age(when::now_ms() - when::ms(at)))) }
-                    }
-                } }
+                tbody data-rows="" { (rows(last.into_iter().map(|status| edit_row(fleet, status)))) }
             } }
         }
     }
+}
+
+fn edit_row(fleet: &Fleet, status: &v1::PolicyStatus) -> Markup {
+    let revision = status.revision.unwrap_or_default();
+    let spread = status.spread.unwrap_or_default();
+    let head = fleet.heads.get(&status.policy);
+    let head = head.filter(|head| head.generation == status.generation);
+    let took = |ms: Option<u64>| {
+        let ms = ms.and_then(|ms| i64::try_from(ms).ok());
+        ms.map_or("–".to_owned(), when::took)
+    };
+    let cells = html! {
+        tr {
+            th scope="row" {
+                a href=(route::edit(&revision, &status.policy, status.generation)) { (status.policy) "@" (status.generation) }
+                @if status.deleted { " " small { "deleted" } }
+            }
+            td { (bar(&status.counts.unwrap_or_default())) }
+            td.num { (took(spread.p50_ms)) }
+            td.num { (took(spread.last_ms)) }
+            td.why { @if let Some(head) = head { span { (head.author) } @if !head.reason.is_empty() { " " q { (head.reason) } } } }
+            td.num { (status.committed_at.as_ref().map_or("–".to_owned(), |at| when::age(when::now_ms() - when::ms(at)))) }
+        }
+    };
+    row(&status.policy, cells)
 }
 
 /// Where the script draws: a square for each cluster, in the box of its region and stage. Without it the table says
@@ -192,27 +225,34 @@ fn map() -> Markup {
 
 /// The boxes of the map in numbers.
 fn box_table(boxes: &Boxes, filter: &Filter) -> Markup {
-    let narrowed = |region: &str, stage: &str| {
-        with(filter, |one| {
-            one.region = region.to_owned();
-            one.stage = stage.to_owned();
-        })
-    };
+    let lines = boxes.iter().take(BOXES_MAX);
+    let lines = lines.map(|(place, of)| box_row(place, of, filter));
     html! {
         @if boxes.is_empty() { p.quiet { "No cluster fits." } } @else {
             div.scroll { table.boxes {
                 thead { tr { th scope="col" { "Region and stage" } th.num scope="col" { "Clusters" } th.num scope="col" { "To look at" } th scope="col" { "Policies, where heard" } th scope="col" { "Liveness" } } }
-                tbody { @for ((region, stage), of) in boxes.iter().take(BOXES_MAX) { tr {
-                    th scope="row" { a href=(narrowed(region, stage)) { (region) " " span.stage { (stage) } } }
-                    td.num { (of.count) }
-                    td.num { @if of.to_look_at > 0 { b.bad { (of.to_look_at) } } @else { "–" } }
-                    td { (states_of(of)) }
-                    td { (lives_of(of)) }
-                } } }
+                tbody data-rows="" { (rows(lines)) }
             } }
             @if boxes.len() > BOXES_MAX { p.quiet { "and " (boxes.len() - BOXES_MAX) " more: narrow them down by a filter" } }
         }
     }
+}
+
+fn box_row((region, stage): &(String, String), of: &Sums, filter: &Filter) -> Markup {
+    let narrowed = with(filter, |one| {
+        one.region.clone_from(region);
+        one.stage.clone_from(stage);
+    });
+    let cells = html! {
+        tr {
+            th scope="row" { a href=(narrowed) { (region) " " span.stage { (stage) } } }
+            td.num { (of.count) }
+            td.num { @if of.to_look_at > 0 { b.bad { (of.to_look_at) } } @else { "–" } }
+            td { (states_of(of)) }
+            td { (lives_of(of)) }
+        }
+    };
+    row(&format!("{region} {stage}"), cells)
 }
 
 fn states_of(of: &Sums) -> Markup {
@@ -226,24 +266,30 @@ fn lives_of(of: &Sums) -> Markup {
 fn table(shown: &[&Arc<Seen>], filter: &Filter) -> Markup {
     let count = shown.len().div_ceil(ROWS_MAX).max(1);
     let page = filter.page.min(count - 1);
+    let lines = shown.iter().skip(page * ROWS_MAX).take(ROWS_MAX);
     html! {
         h2 { "Clusters" }
         div.scroll { table.clusters {
             thead { tr { th scope="col" { "Cluster" } th scope="col" { "Policies" } th scope="col" { "Liveness" } th.num scope="col" { "Applied" } th.num scope="col" { "Revision" } th scope="col" { "Why" } } }
-            tbody { @for one in shown.iter().skip(page * ROWS_MAX).take(ROWS_MAX) {
-                @let line = &one.line;
-                @let counts = line.counts.unwrap_or_default();
-                @let age = silent_for(line);
-                tr.(one.life.class()) {
-                    th scope="row" { a href=(route::cluster(&line.cluster)) { (line.cluster) } }
-                    td { (one.state.mark()) @if one.life == Life::Silent { " " small { "when last heard" } } }
-                    td { (one.life.mark(Some(&age))) }
-                    td.num { @if one.life == Life::Silent { (line.said_applied) } @else { (counts.applied) "/" (counts.target) } }
-                    td.num { (line.revision.as_ref().map_or("–".to_owned(), route::said)) }
-                    td { @if let Some(first) = line.exceptions.first() { (reason(&first.reason)) " " a href=(route::policy(&first.policy)) { (first.policy) } } }
-                }
-            } }
+            tbody data-rows="" { (rows(lines.map(|one| cluster_row(one)))) }
         } }
         (pages("Pages of clusters", page, count, |page| with(filter, |one| one.page = page)))
     }
+}
+
+fn cluster_row(one: &Seen) -> Markup {
+    let line = &one.line;
+    let counts = line.counts.unwrap_or_default();
+    let age = silent_for(line);
+    let cells = html! {
+        tr.(one.life.class()) {
+            th scope="row" { a href=(route::cluster(&line.cluster)) { (line.cluster) } }
+            td { (one.state.mark()) @if one.life == Life::Silent { " " small { "when last heard" } } }
+            td { (one.life.mark(Some(&age))) }
+            td.num { @if one.life == Life::Silent { (line.said_applied) } @else { (counts.applied) "/" (counts.target) } }
+            td.num { (line.revision.as_ref().map_or("–".to_owned(), route::said)) }
+            td { @if let Some(first) = line.exceptions.first() { (reason(&first.reason)) " " a href=(route::policy(&first.policy)) { (first.policy) } } }
+        }
+    };
+    row(&line.cluster, cells)
 }

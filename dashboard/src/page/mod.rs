@@ -4,14 +4,16 @@ mod activity;
 mod cluster;
 mod edit;
 mod fleet;
+pub(crate) mod part;
 mod policy;
 
 use axum::http::StatusCode;
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use tonic::{Code, Status};
 
 use crate::{
     feed::Fleet,
+    page::part::Part,
     route::{self, Route},
     viewer::{About, Viewer},
     when,
@@ -24,13 +26,6 @@ pub(crate) struct Page {
     parts: Vec<Part>,
 }
 
-struct Part {
-    id: &'static str,
-    markup: Markup,
-    /// Never replaced: a script draws in it.
-    is_fixed: bool,
-}
-
 impl Page {
     fn new(title: impl Into<String>) -> Page {
         Page {
@@ -41,19 +36,14 @@ impl Page {
     }
 
     fn with(mut self, id: &'static str, part: Markup) -> Page {
-        self.parts.push(Part {
-            id,
-            markup: part,
-            is_fixed: false,
-        });
+        self.parts.push(Part::of(id, &part));
         self
     }
 
     fn with_fixed(mut self, id: &'static str, part: Markup) -> Page {
         self.parts.push(Part {
-            id,
-            markup: part,
             is_fixed: true,
+            ..Part::of(id, &part)
         });
         self
     }
@@ -128,19 +118,16 @@ impl Concern {
     }
 }
 
-/// Everything that may change, by its id: of the page where it was made anew, and what all pages have.
-pub(crate) fn parts(page: Option<&Page>, fleet: &Fleet, about: &About) -> Vec<(String, String)> {
-    let own = page.into_iter().flat_map(|page| &page.parts);
-    let own = own
-        .filter(|part| !part.is_fixed)
-        .map(|part| (part.id.to_owned(), part.markup.0.clone()));
+/// Everything that may change: of the page where it was made anew, and what all pages have.
+pub(crate) fn parts(page: Option<Page>, fleet: &Fleet, about: &About) -> Vec<Part> {
+    let own = page.into_iter().flat_map(|page| page.parts);
     let shared = [
-        ("asof".to_owned(), as_of(fleet).into_string()),
-        ("who".to_owned(), about.line().into_string()),
-        ("refused".to_owned(), about.alarm().into_string()),
-        ("activity".to_owned(), activity::list(fleet).into_string()),
+        Part::of("asof", &as_of(fleet)),
+        Part::of("who", &about.line()),
+        Part::of("refused", &about.alarm()),
+        Part::of("activity", &activity::list(fleet)),
     ];
-    own.chain(shared).collect()
+    own.filter(|part| !part.is_fixed).chain(shared).collect()
 }
 
 /// What every document begins with.
@@ -184,12 +171,12 @@ pub(crate) fn frame(page: &Page, fleet: &Fleet, about: &About) -> Markup {
                 p #cut role="alert" hidden {}
                 main #main {
                     @for part in &page.parts {
-                        section id=(part.id) { (part.markup) }
+                        section id=(part.id) { (PreEscaped(part.whole())) }
                     }
                 }
                 details.drawer {
                     summary { "Activity" }
-                    div #activity { (activity::list(fleet)) }
+                    div #activity { (PreEscaped(Part::of("activity", &activity::list(fleet)).whole())) }
                 }
             }
         }

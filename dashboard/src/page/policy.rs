@@ -6,7 +6,13 @@ use similar::{ChangeTag, TextDiff};
 use tonic::Status;
 use writ_proto::v1::{self, AckState};
 
-use super::{Page, bar, edit::line_table, pages, reason};
+use super::{
+    Page, bar,
+    edit::line_table,
+    pages,
+    part::{alone, row, rows},
+    reason,
+};
 use crate::{
     feed::Fleet,
     route::{self, Place},
@@ -36,20 +42,25 @@ pub(super) fn list(fleet: &Fleet, search: &str, page: usize) -> Page {
         h1 { "Policies" }
         div.scroll { table {
             thead { tr { th scope="col" { "Policy" } th scope="col" { "Clusters" } th scope="col" { "How far" } th scope="col" { "By, and why" } th.num scope="col" { "Ago" } } }
-            tbody { @for status in fitting {
-                @let head = fleet.heads.get(&status.policy);
-                tr {
-                    th scope="row" { a href=(route::policy(&status.policy)) { (status.policy) } " " small { "@" (status.generation) @if status.deleted { ", deleted" } } }
-                    td { @if let Some(head) = head { (head.clusters) } }
-                    td { (bar(&status.counts.unwrap_or_default())) }
-                    td.why { @if let Some(head) = head { span { (head.author) } @if !head.reason.is_empty() { " " q { (head.reason) } } } }
-                    td.num { (status.committed_at.as_ref().map_or("–".to_owned(), |at| when::age(when::now_ms() - when::ms(at)))) }
-                }
-            } }
+            tbody data-rows="" { (rows(fitting.map(|status| list_row(fleet, status)))) }
         } }
         (pages("Pages of policies", page, count, |page| route::policies(search, page)))
     };
     Page::new("Policies").with("list", part)
+}
+
+fn list_row(fleet: &Fleet, status: &v1::PolicyStatus) -> Markup {
+    let head = fleet.heads.get(&status.policy);
+    let cells = html! {
+        tr {
+            th scope="row" { a href=(route::policy(&status.policy)) { (status.policy) } " " small { "@" (status.generation) @if status.deleted { ", deleted" } } }
+            td { @if let Some(head) = head { (head.clusters) } }
+            td { (bar(&status.counts.unwrap_or_default())) }
+            td.why { @if let Some(head) = head { span { (head.author) } @if !head.reason.is_empty() { " " q { (head.reason) } } } }
+            td.num { (status.committed_at.as_ref().map_or("–".to_owned(), |at| when::age(when::now_ms() - when::ms(at)))) }
+        }
+    };
+    row(&status.policy, cells)
 }
 
 pub(super) async fn page(
@@ -109,10 +120,14 @@ fn lacks(status: &v1::PolicyStatus, place: Place) -> Markup {
         }
     }
     reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let reasons = reasons.into_iter().map(|(word, count)| {
+        let said = html! { span { (reason(word)) " " b { (count) } " " } };
+        row(word, said)
+    });
     html! {
         h2 { "Who lacks it" }
         @if lacking.is_empty() { p.good { "Nobody that it is for." } } @else {
-            @if !reasons.is_empty() { p.reasons { "Refused: " @for (word, count) in reasons { (reason(word)) " " b { (count) } " " } } }
+            @if reasons.len() > 0 { p.reasons { "Refused: " span data-rows="" { (rows(reasons)) } } }
             @let count = lacking.len().div_ceil(ROWS_MAX);
             @let page = place.lacking.min(count - 1);
             (line_table(lacking.iter().skip(page * ROWS_MAX).take(ROWS_MAX).copied(), status.generation))
@@ -127,13 +142,19 @@ fn has(status: &v1::PolicyStatus, place: Place) -> Markup {
         .iter()
         .filter(|line| line.state() == AckState::Applied)
         .collect();
+    let count = having.len().div_ceil(NAMED_MAX).max(1);
+    let page = place.having.min(count - 1);
+    let names = having.iter().skip(page * NAMED_MAX).take(NAMED_MAX);
+    let names = names.map(|line| {
+        let name =
+            html! { span.name { a href=(route::cluster(&line.cluster)) { (line.cluster) } } };
+        row(&line.cluster, name)
+    });
     html! {
         h2 { "Who has it" }
         @if having.is_empty() { p.quiet { "Nobody, as far as is known." } } @else {
-            details open[place.having > 0] { summary { b { (having.len()) } " clusters" }
-                @let count = having.len().div_ceil(NAMED_MAX);
-                @let page = place.having.min(count - 1);
-                p.names { @for line in having.iter().skip(page * NAMED_MAX).take(NAMED_MAX) { span.name { a href=(route::cluster(&line.cluster)) { (line.cluster) } } } }
+            details open=[(place.having > 0).then_some("")] { summary { span data-rows="" { (alone(html! { b { (having.len()) } })) } " clusters" }
+                p.names data-rows="" { (rows(names)) }
                 (pages("Pages of those that have it", page, count, |having| route::policy_at(&status.policy, Place { having, ..place })))
             }
         }
@@ -141,22 +162,27 @@ fn has(status: &v1::PolicyStatus, place: Place) -> Markup {
 }
 
 fn generations(name: &str, edits: &v1::ListEditsResponse, (from, to): (u64, u64)) -> Markup {
+    let lines = edits.edits.iter().rev().map(|edit| {
+        let revision = edit.revision.unwrap_or_default();
+        let is_compared = edit.generation == from || edit.generation == to;
+        let other = to.max(edit.generation);
+        let cells = html! {
+            tr aria-current=[is_compared.then_some("true")] {
+                th scope="row" { a href=(route::edit(&revision, name, edit.generation)) { "@" (edit.generation) } }
+                td { (kind(edit.kind())) }
+                td.why { span { (edit.author) } @if !edit.reason.is_empty() { " " q { (edit.reason) } } }
+                td.num { (edit.targets.len()) }
+                td { (edit.committed_at.as_ref().map_or("–".to_owned(), |at| when::stamp(when::ms(at)))) }
+                td { a href={ (route::policy(name)) "?from=" (edit.generation) "&to=" (other) "#difference" } { "with @" (other) } }
+            }
+        };
+        row(&edit.generation.to_string(), cells)
+    });
     html! {
         h2 { "Generations" }
         div.scroll { table {
             thead { tr { th scope="col" { "Generation" } th scope="col" { "What" } th scope="col" { "By, and why" } th.num scope="col" { "Targets" } th scope="col" { "When" } th scope="col" { "Compare" } } }
-            tbody { @for edit in edits.edits.iter().rev() {
-                @let revision = edit.revision.unwrap_or_default();
-                @let is_compared = edit.generation == from || edit.generation == to;
-                tr aria-current=[is_compared.then_some("true")] {
-                    th scope="row" { a href=(route::edit(&revision, name, edit.generation)) { "@" (edit.generation) } }
-                    td { (kind(edit.kind())) }
-                    td.why { span { (edit.author) } @if !edit.reason.is_empty() { " " q { (edit.reason) } } }
-                    td.num { (edit.targets.len()) }
-                    td { (edit.committed_at.as_ref().map_or("–".to_owned(), |at| when::stamp(when::ms(at)))) }
-                    td { a href={ (route::policy(name)) "?from=" (edit.generation) "&to=" (to.max(edit.generation)) "#difference" } { "with @" (to.max(edit.generation)) } }
-                }
-            } }
+            tbody data-rows="" { (rows(lines)) }
         } }
         @if edits.oldest_generation > 1 { p.quiet { "Generations before @" (edits.oldest_generation) " are not kept." } }
     }

@@ -3,7 +3,7 @@
 use writ_proto::v1::{self, liveness::State as Heard};
 
 use super::*;
-use crate::{clusters::Clusters, route::Filter};
+use crate::{clusters::Clusters, route::Filter, told::Told};
 
 fn line(name: &str, heard: Heard, applied: u32, refused: u32) -> v1::FleetLine {
     let exceptions = (0..refused).map(|_| v1::PolicyLine {
@@ -140,9 +140,9 @@ fn without_the_script_the_map_is_a_table_and_with_it_no_part_that_is_replaced_ho
     assert!(boxes.contains("/?region=eu&amp;stage=prod"), "{boxes}");
     let html = frame(&page, &fleet(), &About::default()).into_string();
     assert!(html.contains("<figure class=\"map\" hidden>"), "{html}");
-    let replaced = parts(Some(&page), &fleet(), &About::default());
-    assert!(replaced.iter().all(|(id, _)| id != "map"));
-    let all: String = replaced.into_iter().map(|(_, markup)| markup).collect();
+    let replaced = parts(Some(page), &fleet(), &About::default());
+    assert!(replaced.iter().all(|part| part.id != "map"));
+    let all: String = replaced.iter().map(Part::whole).collect();
     assert!(!all.contains("canvas"), "{all}");
 }
 
@@ -177,7 +177,48 @@ fn a_list_of_any_length_is_sent_a_page_at_a_time() {
 
 fn markup_of(page: &Page, id: &str) -> String {
     let part = page.parts.iter().find(|part| part.id == id).unwrap();
-    part.markup.clone().into_string()
+    part.whole()
+}
+
+#[test]
+fn a_change_of_one_cluster_is_sent_as_its_rows_and_the_script_finds_every_list() {
+    let mut fleet = fleet();
+    for number in 0..1_000 {
+        fleet
+            .clusters
+            .put(line(&format!("c-{number:04}"), Heard::Live, 1, 0));
+    }
+    let all = |fleet: &Fleet| {
+        let page = fleet::page(fleet, &Filter::default());
+        parts(Some(page), fleet, &About::default())
+    };
+    let mut told = Told::default();
+    for part in all(&fleet) {
+        assert_eq!(
+            part.whole().matches(" data-rows").count(),
+            part.lists.len(),
+            "{part:?}"
+        );
+        assert!(told.change(part).is_some());
+    }
+    assert!(
+        all(&fleet)
+            .into_iter()
+            .all(|part| told.change(part).is_none())
+    );
+    // Within the first page, and it stays where it is.
+    let mut other = line("eu-prod-3", Heard::Live, 1, 1);
+    other.counts.as_mut().unwrap().target = 3;
+    fleet.clusters.put(other);
+    let changes = all(&fleet).into_iter().filter_map(|part| told.change(part));
+    let changes: Vec<_> = changes.map(|change| serde_json::json!(change)).collect();
+    assert_eq!(changes.len(), 1, "{changes:#?}");
+    let lists = changes[0]["lists"].as_array().unwrap();
+    assert_eq!((&changes[0]["id"], lists.len()), (&"table".into(), 1));
+    let html = lists[0]["html"].as_str().unwrap();
+    assert!(html.starts_with("<tr data-key=\"eu-prod-3\" "), "{html}");
+    assert_eq!(html.matches("<tr").count(), 1, "{html}");
+    assert!(lists[0].get("order").is_none());
 }
 
 #[test]

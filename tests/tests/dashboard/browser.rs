@@ -128,9 +128,26 @@ impl Browser {
         }
     }
 
+    /// The picture of the map, as it is at the next frame.
+    pub(crate) async fn map(&self) -> Value {
+        let script = "const done = arguments[0]; \
+            requestAnimationFrame(() => requestAnimationFrame(() => done(document.getElementById('squares').toDataURL())))";
+        let drawn = self.client.execute_async(script, Vec::new()).await;
+        drawn.unwrap()
+    }
+
     pub(crate) async fn waits_for(&self, what: &str, script: &str) {
         within(LIMIT, POLL_PERIOD, what, async || {
             (self.ask(script).await == json!(true)).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until a script calls back that something holds.
+    pub(crate) async fn comes_to(&self, what: &str, script: &str) {
+        within(LIMIT, POLL_PERIOD, what, async || {
+            let said = self.client.execute_async(script, Vec::new()).await;
+            (said.unwrap() == json!(true)).then_some(())
         })
         .await;
     }

@@ -73,6 +73,60 @@ fn square(cluster: &str, what: &str) -> String {
     )
 }
 
+/// The row of something in the lists of a part.
+fn row_of(part: &str, key: &str) -> String {
+    format!("document.querySelector('#{part} [data-rows] > [data-key=\"{key}\"]')")
+}
+
+/// Whether rows are the elements that were marked before, in this order.
+fn are_kept(part: &str, keys: &[&str]) -> String {
+    format!(
+        "const rows = [...document.querySelectorAll('#{part} [data-rows] > [data-key]')]; \
+         return rows.map((one) => one.dataset.key).join() === {:?} && rows.every((one) => one.isMarked)",
+        keys.join(",")
+    )
+}
+
+/// Marks the rows of a part that are there.
+fn mark(part: &str) -> String {
+    format!(
+        "for (const one of document.querySelectorAll('#{part} [data-rows] > [data-key]')) one.isMarked = true"
+    )
+}
+
+/// Whether the page says what one says that is made now, but for how long ago all was.
+const IS_WHOLE: &str = r#"
+    const done = arguments[0];
+    const told = (page) => [...page.querySelectorAll('main section, #activity')].filter((one) => one.id !== 'map')
+        .map((one) => one.innerHTML.replaceAll(/\d+ (s|min)\b/g, 'a while'));
+    fetch(location.href).then((answer) => answer.text()).then((text) => {
+        const made = told(new DOMParser().parseFromString(text, 'text/html'));
+        done(JSON.stringify(told(document)) === JSON.stringify(made));
+    });"#;
+
+/// What is in a list and no row of it, or a row of no list.
+const STRAY: &str = "
+    const inside = [...document.querySelectorAll('[data-rows]')].flatMap((list) => [...list.childNodes]);
+    const rows = [...document.querySelectorAll('[data-key]')];
+    const stray = [...inside.filter((one) => !one.dataset?.key), ...rows.filter((one) => !inside.includes(one))];
+    return stray.map((one) => one.outerHTML || one.textContent)";
+
+/// Whether what a stream says first is what the page says, but for the time.
+const SAYS_THE_SAME: &str = "
+    const done = arguments[0], parts = [];
+    const stream = new EventSource('/live' + location.pathname + location.search);
+    stream.addEventListener('part', ({ data }) => parts.push(JSON.parse(data)));
+    stream.addEventListener('beat', () => {
+        stream.close();
+        const made = document.createElement('template');
+        const is_other = ({ id, html }) => {
+            made.innerHTML = html;
+            return id !== 'asof' && made.innerHTML !== document.getElementById(id).innerHTML;
+        };
+        const others = parts.filter(is_other);
+        done(others.length === 0 && parts.length > 4);
+    });";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
     let launcher = Launcher::writ(PathBuf::from(env!("CARGO_BIN_EXE_writ-under-test")));
@@ -118,6 +172,9 @@ async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
         )
         .await;
 
+    // What the stream says first is what the page says already, so that nothing is replaced.
+    browser.comes_to("both say the same", SAYS_THE_SAME).await;
+
     // An edit shows on the open page within a second.
     let begun = Instant::now();
     let revision = apply(
@@ -142,7 +199,10 @@ async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
         .waits_for("and that it was applied", &says("edits", "1 applied"))
         .await;
 
-    // A refusal shows its reason.
+    // A refusal shows its reason. Who looks at a row is still there after it has changed.
+    browser.ask(&mark("table")).await;
+    let link = format!("{}.querySelector('a')", row_of("table", "eu-prod-1"));
+    browser.ask(&format!("{link}.focus()")).await;
     let client = fleet
         .cluster(&"eu-prod-1".parse().unwrap())
         .unwrap()
@@ -175,6 +235,21 @@ async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
             &square("eu-prod-1", "one.state === 'refused'"),
         )
         .await;
+    browser
+        .waits_for(
+            "so is its row",
+            &format!(
+                "return {}.textContent.includes('ForeignObject')",
+                row_of("table", "eu-prod-1")
+            ),
+        )
+        .await;
+    browser
+        .waits_for(
+            "both rows are kept",
+            &are_kept("table", &["eu-prod-1", "us-prod-1"]),
+        )
+        .await;
 
     // A cluster that was killed is hatched, with its age, and not green, though it was before.
     let mut everywhere = policy("everywhere", json!([role("everywhere", &["get"])]));
@@ -204,6 +279,25 @@ async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
             ),
         )
         .await;
+    // Rows that change places are the same still, and so is where somebody is.
+    browser
+        .waits_for(
+            "the worst comes first",
+            &are_kept("table", &["us-prod-1", "eu-prod-1"]),
+        )
+        .await;
+    let is_there = format!("return document.activeElement === {link}");
+    assert_eq!(browser.ask(&is_there).await, json!(true));
+    browser.comes_to("the page is whole", IS_WHOLE).await;
+
+    // What was drawn bit by bit is what is drawn as a whole.
+    let bit_by_bit = browser.map().await;
+    for palette in ["dark", "light"] {
+        browser.look(WIDE, palette).await;
+        browser.map().await;
+    }
+    assert_eq!(browser.map().await, bit_by_bit);
+
     for palette in ["light", "dark"] {
         browser.look(WIDE, palette).await;
         let silent = browser.pixels("us-prod-1").await;
@@ -239,6 +333,49 @@ async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
         )
         .await;
 
+    // What somebody opened or closed in a row stays so while the row changes, and it is the same.
+    browser
+        .client
+        .goto(&at("/clusters/eu-prod-1"))
+        .await
+        .unwrap();
+    browser
+        .waits_for(
+            "it is live",
+            "return !!document.querySelector('#asof .is-live')",
+        )
+        .await;
+    browser.ask(&mark("policies")).await;
+    let refused = row_of("policies", "team-payments");
+    let other = row_of("policies", "everywhere");
+    browser
+        .ask(&format!(
+            "{refused}.open = false; {other}.open = true; {refused}.querySelector('summary').focus()"
+        ))
+        .await;
+    apply(
+        &fleet,
+        &policy("team-payments", json!([role("theirs", &["list"])])),
+        "less",
+    )
+    .await;
+    browser
+        .waits_for("the edit is there", &says("policies", "team-payments @3"))
+        .await;
+    browser
+        .waits_for(
+            "and what the cluster says of it",
+            &says("policies", "ForeignObject"),
+        )
+        .await;
+    let is_kept = browser
+        .ask(&format!(
+            "return [{refused}.isMarked, {other}.isMarked, !{refused}.open, {other}.open, \
+             {refused}.contains(document.activeElement)]"
+        ))
+        .await;
+    assert_eq!(is_kept, json!([true, true, true, true, true]));
+
     // Every page, on screens of both sorts, in both palettes.
     let pages = [
         ("fleet", "/".to_owned()),
@@ -257,6 +394,10 @@ async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
             )
             .await;
         browser.pictures(name).await;
+        browser.comes_to("the page is whole", IS_WHOLE).await;
+        browser.comes_to("both say the same", SAYS_THE_SAME).await;
+        let stray = browser.ask(STRAY).await;
+        assert_eq!(stray, json!([]), "{name}");
         let nameless = browser.nameless().await;
         assert!(nameless.is_empty(), "{name}: {nameless:#?}");
     }
