@@ -33,6 +33,7 @@ use writ_telemetry::describe;
 use crate::{
     alarm::Alarms,
     behind::Behind,
+    metrics::Meters,
     track::Tracking,
     trust::Trusted,
     view::{Broken, View},
@@ -66,6 +67,7 @@ pub(crate) struct Follower {
     views: watch::Sender<Arc<View>>,
     tracking: Tracking,
     alarms: Alarms,
+    meters: Meters,
     /// The view that is being made; shown at roots.
     view: View,
     /// Intents since the last root.
@@ -97,6 +99,7 @@ impl Follower {
         views: watch::Sender<Arc<View>>,
         tracking: Tracking,
         alarms: Alarms,
+        meters: Meters,
     ) -> Follower {
         let (view, open) = (View::default(), Vec::new());
         Follower {
@@ -106,6 +109,7 @@ impl Follower {
             views,
             tracking,
             alarms,
+            meters,
             view,
             open,
             shown: None,
@@ -397,7 +401,8 @@ impl Follower {
                 self.view
                     .set_document(intent.kind, intent.name.clone(), document);
                 if let Some(committed) = committed {
-                    self.tracking.edit(committed);
+                    let overtaken = self.tracking.edit(committed);
+                    self.meters.progress(&overtaken);
                 }
             }
             Err(error) => self.alarms.raise(&subject, "not_understood", &error),

@@ -146,22 +146,14 @@ impl Ear {
                 if let Some(fork) = self.tracking.link(sender, &link) {
                     forked(sender, &fork);
                 }
-                let news = is_live.then(|| {
-                    let ack = &opened.value;
-                    self.tracking
-                        .ask(|tracker, _| (tracker.progress(ack), tracker.drift(ack)))
-                });
                 let traced = is_live && self.traces.concern(&stored.places);
                 let edits = traced.then(|| opened.value.edits.clone());
                 let taken = self.tracking.ack(opened.value, is_live);
                 if is_live {
                     self.meters.ack(outcome(&taken));
                 }
-                if let Some((progress, drift)) = news {
-                    self.meters.progress(&progress);
-                    if taken.is_ok() {
-                        self.tracking.journal.ack(sender, progress, drift);
-                    }
+                if let Ok(news) = &taken {
+                    self.meters.progress(news);
                 }
                 if let (Some(edits), Ok(_)) = (edits, &taken) {
                     let cluster = &sender.cluster;

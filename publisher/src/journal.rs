@@ -113,6 +113,11 @@ impl Journal {
         self.0.is_open.store(true, Ordering::Relaxed);
     }
 
+    /// Whether what comes is news.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.is_open.load(Ordering::Relaxed)
+    }
+
     /// Watches the number of the last happening.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.0.last.subscribe()
@@ -128,7 +133,7 @@ impl Journal {
     }
 
     fn note(&self, mut happening: Happening) {
-        if !self.0.is_open.load(Ordering::Relaxed) {
+        if !self.is_open() {
             return;
         }
         let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);

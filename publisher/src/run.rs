@@ -227,6 +227,7 @@ pub(crate) async fn run_until(
         view_sender,
         tracking.clone(),
         alarms.clone(),
+        meters.clone(),
     );
     start(&mut tasks, |caught_up| follower.run(caught_up)).await?;
     let ear = Ear {

@@ -11,9 +11,9 @@ use tokio::sync::watch;
 use writ_core::{
     ack::{Ack, Pulse},
     envelope::Keyring,
-    name::ClusterName,
+    name::{ClusterName, PolicyName},
     subject::Sender,
-    tracker::{Committed, Fork, Link, Now, PulseNews, Refused, Tracker},
+    tracker::{Committed, Fork, Link, Now, Progress, PulseNews, Refused, Subject, Tracker},
 };
 
 use crate::{
@@ -78,11 +78,27 @@ impl Tracking {
         self.changes.subscribe()
     }
 
-    pub(crate) fn edit(&self, committed: Committed) {
+    /// Takes an edit of the log. Answers what clusters had said of it before.
+    pub(crate) fn edit(&self, committed: Committed) -> Vec<Progress> {
         self.journal.edit(&committed);
-        let now = self.now();
-        self.lock().edit(committed, now);
+        let policy = matches!(committed.subject, Subject::Policy(_));
+        // What is read at the start is no news.
+        let policy = (policy && self.journal.is_open()).then(|| PolicyName::from(&committed.name));
+        let (now, revision) = (self.now(), committed.revision);
+        let overtaken = {
+            let mut tracker = self.lock();
+            tracker.edit(committed, now);
+            policy.map(|policy| tracker.overtaken(&policy, revision))
+        };
         self.note();
+        let overtaken = overtaken.into_iter().flatten();
+        overtaken
+            .map(|(sender, progress)| {
+                self.journal
+                    .ack(&sender, vec![progress.clone()], Vec::new());
+                progress
+            })
+            .collect()
     }
 
     pub(crate) fn keyring(&self, cluster: &ClusterName) -> Keyring {
@@ -101,13 +117,23 @@ impl Tracking {
         self.lock().fork(cluster).cloned()
     }
 
-    /// Takes a verified ack; `live` when it came just now.
-    pub(crate) fn ack(&self, ack: Ack, live: bool) -> Result<(), Refused> {
+    /// Takes a verified ack; `live` when it came just now, and then answers what is new in it.
+    pub(crate) fn ack(&self, ack: Ack, live: bool) -> Result<Vec<Progress>, Refused> {
         let heard = live.then(|| self.now());
-        if self.lock().ack(ack, heard)? {
+        let (sender, mut progress, mut drift) = (ack.sender.clone(), Vec::new(), Vec::new());
+        let changed = {
+            // An edit that it speaks of is known by now, or finds it here.
+            let mut tracker = self.lock();
+            if live {
+                (progress, drift) = (tracker.progress(&ack), tracker.drift(&ack));
+            }
+            tracker.ack(ack, heard)?
+        };
+        self.journal.ack(&sender, progress.clone(), drift);
+        if changed {
             self.note();
         }
-        Ok(())
+        Ok(progress)
     }
 
     /// Takes a verified pulse.

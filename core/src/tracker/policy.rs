@@ -234,6 +234,11 @@ impl Policy {
         }
     }
 
+    /// One of its edits, if it is remembered.
+    pub(super) fn edit_at(&self, revision: Revision) -> Option<&Committed> {
+        self.edits.iter().find(|edit| edit.revision == revision)
+    }
+
     pub(super) fn latest(&self) -> Generation {
         self.edits
             .back()

@@ -6,6 +6,7 @@ use crate::{
     name::PolicyName,
     revision::{Generation, Revision},
     scope::Kind,
+    subject::Sender,
 };
 
 /// How far one edit of a policy has come on one cluster, where that is news.
@@ -54,6 +55,28 @@ impl Tracker {
         told.filter(|edit| edit.kind == Kind::Policy)
             .filter_map(|edit| self.progress_of(edit, before(edit), ack))
             .collect()
+    }
+
+    /// What was told of an edit before it was known here: acks and the log come by two ways. To be asked once
+    /// the edit is taken; each with who told it.
+    pub fn overtaken(&self, policy: &PolicyName, revision: Revision) -> Vec<(Sender, Progress)> {
+        let policy = self.policies.get(policy);
+        let Some(committed) = policy.and_then(|policy| policy.edit_at(revision)) else {
+            return Vec::new();
+        };
+        let members = committed.targets.iter().map(|name| self.members.get(name));
+        let acks = members.flatten().filter_map(|member| member.ack.as_ref());
+        let is_of = |told: &&AckedEdit| {
+            !told.drift
+                && told.kind == Kind::Policy
+                && told.name == committed.name
+                && told.revision == revision
+        };
+        acks.filter_map(|ack| {
+            let told = ack.edits.iter().find(is_of)?;
+            Some((ack.sender.clone(), self.progress_of(told, None, ack)?))
+        })
+        .collect()
     }
 
     /// What an ack tells of changes by hand that the one before it did not. To be asked before it is taken.

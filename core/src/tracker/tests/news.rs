@@ -50,6 +50,28 @@ fn what_an_ack_tells_of_an_edit_is_news_once() {
 }
 
 #[test]
+fn what_is_told_of_an_edit_before_it_is_known_is_news_when_it_is() {
+    let mut tracker = Tracker::new(now(0), PERIOD_MS);
+    tracker.edit(cluster("eu-prod-1", 1), now(0));
+    let mut early = ack("eu-prod-1", 1, 2);
+    early.edits = vec![acked_at(2, ack::State::Applied, 12, 25)];
+    assert!(tracker.progress(&early).is_empty());
+    tracker.ack(early.clone(), Some(now(1))).unwrap();
+
+    let name = PolicyName::parse("p").unwrap();
+    assert!(tracker.overtaken(&name, at(2)).is_empty());
+    tracker.edit(policy(2, &["eu-prod-1"]), now(2));
+    let news = tracker.overtaken(&name, at(2));
+    assert_eq!(news.len(), 1);
+    assert_eq!(news[0].0, early.sender);
+    assert_eq!(news[0].1.received_after_ms, Some(7));
+    assert_eq!(news[0].1.applied_after_ms, Some(20));
+    // The next edit is not told of.
+    tracker.edit(policy(3, &["eu-prod-1"]), now(3));
+    assert!(tracker.overtaken(&name, at(3)).is_empty());
+}
+
+#[test]
 fn a_change_by_hand_is_news_when_it_is_seen_and_when_it_is_put_back() {
     let mut tracker = Tracker::new(now(0), PERIOD_MS);
     tracker.edit(cluster("eu-prod-1", 1), now(0));
