@@ -171,7 +171,7 @@ async fn measure(clusters: usize) {
     }
     let complaints = browser.complaints().await;
     assert!(complaints.is_empty(), "{complaints:#?}");
-    browser.client.clone().close().await.expect("it ends");
+    browser.close().await;
 }
 
 /// Edits a policy for the whole fleet.

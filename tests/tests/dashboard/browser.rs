@@ -6,6 +6,7 @@ use std::{
 };
 
 use fantoccini::{Client, ClientBuilder, wd::WebDriverCompatibleCommand};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use url::{ParseError, Url};
@@ -32,7 +33,18 @@ const LOOKS: [(u32, &str); 4] = [
 /// A browser, which ends with this value.
 pub(crate) struct Browser {
     pub(crate) client: Client,
+    /// The driver has the browser in a group of its own, and leaves it behind where it is killed itself.
+    process: Option<Pid>,
     _driver: Child,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(process) = self.process {
+            // Gone already is as good.
+            let _ = kill_process(process, Signal::KILL);
+        }
+    }
 }
 
 /// How much of a square is of which colour.
@@ -88,10 +100,23 @@ impl Browser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("a session");
+        let process = client
+            .capabilities()
+            .map(|all| all["goog:processID"].as_i64());
+        let process = process
+            .flatten()
+            .and_then(|id| Pid::from_raw(id.try_into().ok()?));
         Browser {
             client,
+            process: Some(process.expect("the driver says which process it began")),
             _driver: driver,
         }
+    }
+
+    /// Ends it.
+    pub(crate) async fn close(mut self) {
+        self.client.clone().close().await.expect("it ends");
+        self.process = None;
     }
 
     /// What a script answers.

@@ -276,5 +276,5 @@ async fn somebody_signs_in_sees_their_part_signs_out_and_is_led_back_when_their_
         .collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
     alone(&hub, &browser, folder.path()).await;
-    browser.client.clone().close().await.unwrap();
+    browser.close().await;
 }

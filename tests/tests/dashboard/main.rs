@@ -445,6 +445,6 @@ async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
     fleet.restart_publisher().await.unwrap();
     browser.waits_for("it says that it is not live", "return /^not live since \\d\\d:\\d\\d:\\d\\d/.test(document.getElementById('cut').textContent)").await;
     browser.picture("cut-1280-light").await;
-    browser.client.clone().close().await.unwrap();
+    browser.close().await;
     fleet.stop().await.unwrap();
 }
