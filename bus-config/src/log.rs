@@ -49,6 +49,9 @@ pub enum Entry {
     Message(Stored),
     /// Everything stored so far was handed out. Said at the start, and again after a gap.
     CaughtUp,
+    /// Reading was interrupted and goes on: of what was stored meanwhile the newest of each subject comes, in the
+    /// order of the stream.
+    Gap,
 }
 
 /// Why a stream can't be read on.
@@ -223,8 +226,13 @@ struct Reader {
 
 impl Reader {
     async fn run(&mut self) -> Result<(), Stop> {
+        let mut is_again = false;
         loop {
             let mut consumer = self.open().await?;
+            if is_again {
+                self.hand_out(Entry::Gap).await?;
+            }
+            is_again = true;
             if consumer.pending == 0 {
                 self.catch_up(&mut consumer).await?;
             }

@@ -8,10 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout_at},
-};
+use tokio::{sync::watch, time::sleep};
 use writ_bus::{
     Client,
     batch::{self, Batch},
@@ -33,6 +30,7 @@ use writ_telemetry::describe;
 use crate::{
     alarm::Alarms,
     behind::Behind,
+    doubt::{Differs, Doubt},
     metrics::Meters,
     track::Tracking,
     trust::Trusted,
@@ -44,9 +42,6 @@ const ANOTHER_LOG_DELAY: Duration = Duration::from_millis(500);
 
 /// How often the trust bundle is put back at most: whoever replaces it may do so as often as he likes.
 const PUT_BACK_PERIOD: Duration = Duration::from_secs(5);
-
-/// How long the next root is waited for where one does not fit.
-const DOUBT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Why the log can't be followed.
 #[derive(Debug, thiserror::Error)]
@@ -79,16 +74,7 @@ pub(crate) struct Follower {
     restored: Option<u64>,
     /// When the trust bundle was last put back.
     put_back_at: Option<Instant>,
-    /// A root that does not fit, and whose alarm is not raised yet.
-    doubt: Option<Doubt>,
-}
-
-/// A reader that begins with the newest of each subject may get a root whose index has just been replaced: the
-/// next root fits, and nothing was wrong. No edit is made meanwhile.
-struct Doubt {
-    subject: BusSubject,
-    error: FollowError,
-    until: tokio::time::Instant,
+    doubt: Doubt,
 }
 
 impl Follower {
@@ -115,7 +101,7 @@ impl Follower {
             shown: None,
             restored: None,
             put_back_at: None,
-            doubt: None,
+            doubt: Doubt::default(),
         }
     }
 
@@ -142,38 +128,32 @@ impl Follower {
         self.restored = streams::restored(&self.client, Stream::Log)
             .await
             .map_err(bus_log::Error::from)?;
-        loop {
-            let until = self.doubt.as_ref().map(|doubt| doubt.until);
-            let next = async {
-                match until {
-                    Some(until) => timeout_at(until, tail.next()).await,
-                    None => Ok(tail.next().await),
-                }
-            };
-            let Ok(entry) = next.await else {
-                self.raise_doubt();
-                continue;
-            };
-            let Some(entry) = entry else {
-                return Err(Error::Ended);
-            };
+        if let Some(differs) = self.doubt.begin() {
+            self.tell(&differs);
+        }
+        while let Some(entry) = tail.next().await {
             match entry? {
                 Entry::Message(stored) => self.take(stored),
                 Entry::CaughtUp => {
-                    self.raise_doubt();
+                    if let Some(differs) = self.doubt.catch_up() {
+                        self.tell(&differs);
+                    }
                     self.check_torn(true);
                     self.check_empty();
                     caught_up.send_replace(true);
                 }
+                Entry::Gap => {
+                    if let Some(differs) = self.doubt.begin() {
+                        self.tell(&differs);
+                    }
+                }
             }
         }
+        Err(Error::Ended)
     }
 
-    /// No root came that fits: the log differs.
-    fn raise_doubt(&mut self) {
-        if let Some(Doubt { subject, error, .. }) = self.doubt.take() {
-            self.alarms.raise(&subject, "log_differs", &error);
-        }
+    fn tell(&self, (subject, error): &Differs) {
+        self.alarms.raise(subject, "log_differs", error);
     }
 
     /// The stream is gone, or ends before what was read of it: it is read from its beginning, and what
@@ -354,7 +334,7 @@ impl Follower {
         match self.view.state.follow(opened.value) {
             Ok(None) => {}
             Ok(Some(_)) => {
-                self.doubt = None;
+                self.doubt.fits();
                 self.view.root_hash = Some(opened.hash);
                 self.view.broken = self.check_trust().or_else(|| self.check_restored());
                 self.behind.on_root(self.view.revision(), opened.hash);
@@ -368,20 +348,16 @@ impl Follower {
                 }
             }
             Err(error) => {
-                self.raise_doubt();
                 self.view.broken = Some(Broken {
                     reason: reason(&error),
                     message: error.to_string(),
                 });
-                let may_fit = error.may_be_incomplete();
-                self.doubt = Some(Doubt {
-                    subject: subject.clone(),
-                    error,
-                    until: tokio::time::Instant::now() + DOUBT_TIME_MAX,
-                });
+                let may_be_incomplete = error.may_be_incomplete();
+                if let Some(differs) = self.doubt.differs((subject.clone(), error)) {
+                    self.tell(&differs);
+                }
                 // What the state keeps for the next root is told of with it.
-                if !may_fit {
-                    self.raise_doubt();
+                if !may_be_incomplete {
                     self.open.clear();
                 }
             }

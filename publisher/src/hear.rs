@@ -98,6 +98,7 @@ impl Ear {
                 Entry::CaughtUp => {
                     caught_up.send_replace(true);
                 }
+                Entry::Gap => {}
             }
         }
         Err(Error::Ended)

@@ -21,6 +21,7 @@ mod bundle;
 mod caller;
 mod commit;
 mod current;
+mod doubt;
 mod draft;
 mod enrol;
 mod error;

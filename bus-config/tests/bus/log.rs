@@ -25,6 +25,7 @@ async fn up_to_mark(tail: &mut Tail) -> Vec<(String, u64)> {
         match next(tail).await {
             Entry::Message(stored) => messages.push((stored.subject.to_string(), stored.sequence)),
             Entry::CaughtUp => return messages,
+            Entry::Gap => {}
         }
     }
 }

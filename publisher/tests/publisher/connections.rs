@@ -83,7 +83,6 @@ async fn more_connections_than_there_may_be_are_refused_and_places_come_free_aga
         (refused.count() >= 50).then_some(())
     })
     .await;
-    assert!(!is_closed(&held[0]), "it has a place");
     assert!(
         fleet
             .log()

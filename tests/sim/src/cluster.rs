@@ -396,8 +396,10 @@ impl Cluster {
                 self.behind = (log.len(), now_ms + shared.chance.between(500, 4_000));
             }
             if now_ms < self.one_lags.1 && shared.faulty && shared.chance.permille(333) {
-                shared.note(Fault::ReadStale);
-                length = length.min(self.one_lags.0);
+                if length > self.one_lags.0 {
+                    shared.note(Fault::ReadStale);
+                    length = self.one_lags.0;
+                }
             }
             let mut found = log.last(&subject, length).cloned();
             if let Some(stored) = &mut found {

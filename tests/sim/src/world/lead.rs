@@ -107,6 +107,11 @@ impl World {
         let Some(led) = self.led.filter(|_| self.steps >= BEGIN) else {
             return;
         };
+        let is_restored = matches!(led.part, Part::Restored);
+        if led.aim == Aim::Restored && !is_restored && !self.restores {
+            // It did not get there in time, and was restored as by chance.
+            return self.end_lead(true);
+        }
         let part = match led.part {
             Part::Open => {
                 let (id, at) = self.put_alone(led);
