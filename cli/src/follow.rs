@@ -98,16 +98,16 @@ pub(crate) async fn until(
         at_least,
         changes: true,
     };
+    // Until when, and which exit that is.
+    let end = |refused_since: Option<Instant>| match refused_since {
+        Some(since) => (deadline.min(since + REFUSAL_GRACE), Exit::Refused),
+        None => (deadline, Exit::TimedOut),
+    };
     let mut acks = fleet.acks.clone();
     let mut status = None;
     let mut refused_since: Option<Instant> = None;
     loop {
-        let limit = refused_since.map_or(deadline, |since| deadline.min(since + REFUSAL_GRACE));
-        let over = if refused_since.is_some() {
-            Exit::Refused
-        } else {
-            Exit::TimedOut
-        };
+        let (limit, over) = end(refused_since);
         let answer = match timeout_at(limit, acks.watch_status(request.clone())).await {
             Err(_) => return Ok(Outcome { exit: over, status }),
             Ok(Ok(response)) => {
@@ -115,13 +115,7 @@ pub(crate) async fn until(
                 // Each stream begins with a whole status. The last one of the stream before stands until then.
                 let mut told = None;
                 let ended = loop {
-                    let limit =
-                        refused_since.map_or(deadline, |since| deadline.min(since + REFUSAL_GRACE));
-                    let over = if refused_since.is_some() {
-                        Exit::Refused
-                    } else {
-                        Exit::TimedOut
-                    };
+                    let (limit, over) = end(refused_since);
                     let next = match timeout_at(limit, stream.message()).await {
                         Err(_) => {
                             let status = only(told).or(status);

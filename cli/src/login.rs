@@ -37,6 +37,9 @@ const POLL_PERIOD: Duration = Duration::from_secs(5);
 const POLL_PERIOD_MAX: Duration = Duration::from_secs(60);
 const LOGIN_TIME_MAX: Duration = Duration::from_secs(1800);
 
+/// Longest text of an issuer that is shown, in characters; it may be an address.
+const ADDRESS_LENGTH_MAX: usize = 500;
+
 /// What is kept.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -172,7 +175,7 @@ async fn kept_token(chosen: &Chosen) -> Result<Option<String>, Error> {
         ("refresh_token", refresh),
         ("client_id", &issuer.client_id),
     ];
-    let endpoint = oidc::place(&discovery.token_endpoint).map_err(useless)?;
+    let endpoint = discovery.place(oidc::TOKEN).map_err(useless)?;
     let answer = client.post(endpoint, &fields).await;
     let (status, body) = answer.map_err(away)?;
     if !status.is_success() {
@@ -189,13 +192,12 @@ async fn kept_token(chosen: &Chosen) -> Result<Option<String>, Error> {
 /// Has a person log in elsewhere, and waits.
 async fn ask(issuer: &Issuer, console: &mut Console) -> Result<Kept, Error> {
     let (client, discovery) = discover(issuer).await?;
-    let token_endpoint = oidc::place(&discovery.token_endpoint).map_err(useless)?;
-    let endpoint = discovery
-        .device_authorization_endpoint
-        .as_ref()
-        .ok_or_else(|| {
-            Error::Login("the issuer has no login for terminals (device authorization)".to_owned())
-        })?;
+    let token_endpoint = discovery.place(oidc::TOKEN).map_err(useless)?;
+    if !discovery.names(oidc::DEVICE) {
+        let why = "the issuer has no login for terminals (device authorization)";
+        return Err(Error::Login(why.to_owned()));
+    }
+    let endpoint = discovery.place(oidc::DEVICE).map_err(useless)?;
     let scopes = issuer.scopes.as_deref().unwrap_or(SCOPES);
     let fields = [("client_id", issuer.client_id.as_str()), ("scope", scopes)];
     let (status, body) = client.post(endpoint, &fields).await.map_err(away)?;
@@ -209,8 +211,11 @@ async fn ask(issuer: &Issuer, console: &mut Console) -> Result<Kept, Error> {
     let place = device.verification_uri_complete.as_ref();
     console.tell(format!(
         "open {} and enter the code {}",
-        clean(place.unwrap_or(&device.verification_uri)),
-        clean(&device.user_code)
+        clean(
+            place.unwrap_or(&device.verification_uri),
+            ADDRESS_LENGTH_MAX
+        ),
+        clean(&device.user_code, ADDRESS_LENGTH_MAX)
     ));
     let patience = Duration::from_secs(device.expires_in).min(LOGIN_TIME_MAX);
     let mut period = device.interval.map_or(POLL_PERIOD, Duration::from_secs);
@@ -292,10 +297,13 @@ fn read_token(path: &std::path::Path) -> Result<String, Error> {
     Ok(text.trim().to_owned())
 }
 
-fn useless(source: oidc::Error) -> Error {
-    Error::Setup {
-        what: "the issuer is of no use".to_owned(),
-        source: Box::new(source),
+fn useless(error: oidc::Error) -> Error {
+    match error {
+        oidc::Error::Away(error) => away(error),
+        error => Error::Setup {
+            what: "the issuer is of no use".to_owned(),
+            source: Box::new(error),
+        },
     }
 }
 

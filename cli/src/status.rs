@@ -71,7 +71,8 @@ fn request(args: &Status) -> Result<(v1::StatusRequest, String), Error> {
     Ok((
         v1::StatusRequest {
             of: Some(of),
-            changes: args.watch,
+            // Documents say all of every line.
+            changes: args.watch && !matches!(args.output, Some(GetOutput::Json | GetOutput::Yaml)),
             ..Default::default()
         },
         subject,

@@ -13,7 +13,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::Uri;
@@ -197,10 +197,15 @@ where
     C::Response: hyper::rt::Read + hyper::rt::Write + Send + Unpin,
     C::Future: Send,
 {
-    let mut tried = 1;
+    let (begun, mut tried) = (Instant::now(), 1);
     loop {
         match endpoint.connect_with_connector(connector.clone()).await {
-            Err(error) if tried < tries && is_broken(&error) => tried += 1,
+            // A person waits: those that do not answer are not asked again and again.
+            Err(error)
+                if tried < tries && begun.elapsed() < CONNECT_TIMEOUT && is_broken(&error) =>
+            {
+                tried += 1;
+            }
             done => return done,
         }
     }

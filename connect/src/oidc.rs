@@ -9,8 +9,17 @@ use crate::https::{self, Client};
 /// Where a discovery document is, below the issuer.
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 
-/// Longest text of an issuer that is shown, in characters; it may be an address.
-const TEXT_LENGTH_MAX: usize = 500;
+/// Longest reason that is passed on, in characters.
+pub const REASON_LENGTH_MAX: usize = 200;
+
+/// The member with the place of an issuer's public keys.
+pub const KEYS: &str = "jwks_uri";
+/// Where a browser is sent to sign in.
+pub const AUTHORIZATION: &str = "authorization_endpoint";
+/// Where codes become tokens.
+pub const TOKEN: &str = "token_endpoint";
+/// Where a login on another device begins.
+pub const DEVICE: &str = "device_authorization_endpoint";
 
 /// Why nothing is known of an issuer.
 #[derive(Debug, thiserror::Error)]
@@ -18,29 +27,39 @@ pub enum Error {
     /// There is no answer.
     #[error("the issuer does not answer")]
     Away(#[from] https::Error),
-    /// The document is none, is another issuer's, lacks a place, or names one that is not reached by TLS.
+    /// The document is none, or another issuer's.
     #[error("the issuer's discovery document is not understood")]
     Content,
+    /// A place that is needed is not named, or secrets should not go there.
+    #[error("the issuer's discovery document names no `{0}` that is reached by TLS")]
+    Place(&'static str),
 }
 
-/// The places of an issuer; whoever needs one that is not named asks for it by [`place`].
+/// A discovery document. What nobody asks for may be anything: issuers of workloads name no place to sign in.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Discovery {
-    issuer: String,
-    /// Its public keys.
-    pub jwks_uri: Option<String>,
-    /// Where a browser is sent to sign in.
-    pub authorization_endpoint: Option<String>,
-    /// Where codes become tokens.
-    pub token_endpoint: Option<String>,
-    /// Where a login on another device begins.
-    pub device_authorization_endpoint: Option<String>,
+pub struct Discovery(serde_json::Map<String, serde_json::Value>);
+
+impl Discovery {
+    /// Whether a place is named.
+    pub fn names(&self, member: &str) -> bool {
+        self.0.contains_key(member)
+    }
+
+    /// A place that has to be there.
+    ///
+    /// # Errors
+    /// [`Error::Place`]: it is not, or is no `https://` URL.
+    pub fn place(&self, member: &'static str) -> Result<&str, Error> {
+        let place = self.0.get(member).and_then(|place| place.as_str());
+        let place = place.filter(|place| https::is_safe(place));
+        place.ok_or(Error::Place(member))
+    }
 }
 
 /// Reads the discovery document of an issuer, named just as in its tokens.
 ///
 /// # Errors
-/// [`Error`]. A document with one place that secrets should not go to is not taken at all.
+/// There is no answer, or it is not that issuer's document.
 pub async fn discover(client: &Client, issuer: &str) -> Result<Discovery, Error> {
     let url = format!("{}{DISCOVERY}", issuer.trim_end_matches('/'));
     read(&client.get(&url).await?, issuer)
@@ -48,25 +67,10 @@ pub async fn discover(client: &Client, issuer: &str) -> Result<Discovery, Error>
 
 fn read(bytes: &[u8], issuer: &str) -> Result<Discovery, Error> {
     let found: Discovery = serde_json::from_slice(bytes).map_err(|_| Error::Content)?;
-    let places = [
-        &found.jwks_uri,
-        &found.authorization_endpoint,
-        &found.token_endpoint,
-        &found.device_authorization_endpoint,
-    ];
-    let are_safe = places.into_iter().flatten().all(|at| https::is_safe(at));
-    match found.issuer == issuer && are_safe {
+    match found.0.get("issuer").and_then(|own| own.as_str()) == Some(issuer) {
         true => Ok(found),
         false => Err(Error::Content),
     }
-}
-
-/// A place that has to be there.
-///
-/// # Errors
-/// [`Error::Content`]: it is not.
-pub fn place(named: &Option<String>) -> Result<&str, Error> {
-    named.as_deref().ok_or(Error::Content)
 }
 
 /// An answer that is no success.
@@ -91,7 +95,10 @@ impl Refusal {
                 error,
                 error_description,
             }) => Refusal {
-                reason: clean(error_description.as_ref().unwrap_or(&error)),
+                reason: clean(
+                    error_description.as_ref().unwrap_or(&error),
+                    REASON_LENGTH_MAX,
+                ),
                 code: error,
             },
             Err(_) => Refusal {
@@ -102,10 +109,10 @@ impl Refusal {
     }
 }
 
-/// What an issuer says, as it may stand on a terminal or a page.
-pub fn clean(text: &str) -> String {
+/// What an issuer says, as it may stand on a terminal or a page: without control characters, and so many characters of it.
+pub fn clean(text: &str, length_max: usize) -> String {
     let plain = text.chars().filter(|c| !c.is_control());
-    plain.take(TEXT_LENGTH_MAX).collect()
+    plain.take(length_max).collect()
 }
 
 #[cfg(test)]
@@ -113,32 +120,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_is_its_issuers_own_and_names_safe_places_alone() {
-        let document = |issuer: &str, token: &str, keys: &str| {
-            format!(r#"{{"issuer":"{issuer}","token_endpoint":"{token}","jwks_uri":"{keys}"}}"#)
+    fn a_document_is_its_issuers_own_and_only_what_is_asked_for_has_to_be_there() {
+        let own = "https://issuer.example/a";
+        let document = |issuer: &str| {
+            let text = serde_json::json!({
+                "issuer": issuer, "jwks_uri": "https://k.example", "token_endpoint": "http://t.example",
+                "authorization_endpoint": "urn:kubernetes:programmatic_authorization", "claims_supported": 7,
+            });
+            read(text.to_string().as_bytes(), own)
         };
-        let read = |text: String| read(text.as_bytes(), "https://issuer.example/a");
-        let (own, token, keys) = (
-            "https://issuer.example/a",
-            "https://t.example",
-            "https://k.example",
-        );
-        let good = read(document(own, token, keys)).unwrap();
-        assert_eq!(place(&good.token_endpoint).unwrap(), token);
-        assert!(place(&good.device_authorization_endpoint).is_err());
-        for bad in [
-            document("https://issuer.example", token, keys),
-            document(own, "http://t.example", keys),
-            document(own, token, "file:///keys"),
-            "{}".to_owned(),
-        ] {
-            assert!(read(bad.clone()).is_err(), "{bad}");
+        let good = document(own).unwrap();
+        assert_eq!(good.place(KEYS).unwrap(), "https://k.example");
+        for bad in [TOKEN, AUTHORIZATION, DEVICE] {
+            assert!(good.place(bad).is_err(), "{bad}");
         }
+        assert!(good.names(TOKEN) && !good.names(DEVICE));
+        assert!(document("https://issuer.example").is_err());
+        assert!(read(b"{}", own).is_err());
     }
 
     #[test]
     fn what_an_issuer_says_cannot_move_a_cursor() {
-        assert_eq!(clean("a\u{1b}[2Jb"), "a[2Jb");
+        assert_eq!(clean("a\u{1b}[2Jbc", 5), "a[2Jb");
         let denied = Refusal::read(br#"{"error":"access_denied"}"#);
         assert_eq!(
             (&*denied.code, &*denied.reason),

@@ -5,6 +5,7 @@
   const root = document.documentElement;
   // A server says something at least every 5 s.
   const QUIET_MAX_MS = 12000;
+  const AGAIN_MS = 1000;
   let lastHeard = Date.now();
   let isCut = false;
 
@@ -37,15 +38,17 @@
     const key = (details) => (details.querySelector("summary a") || details.querySelector("summary")).textContent;
     const open = new Map([...part.querySelectorAll("details")].map((one) => [key(one), one.open]));
     const focused = part.contains(document.activeElement) ? document.activeElement : null;
+    const address = focused && focused.getAttribute("href");
     change();
     for (const one of part.querySelectorAll("details")) {
       if (open.has(key(one))) one.open = open.get(key(one));
     }
-    if (!focused || document.activeElement === focused) return;
-    const isIt = (one) => one.getAttribute("href") === focused.getAttribute("href");
-    // An element that was moved loses it too.
-    const again = focused.isConnected ? focused : [...part.querySelectorAll("a")].find(isIt);
-    if (again) again.focus({ preventScroll: true });
+    if (!focused) return;
+    // An element that was moved loses the focus, and one that was changed may lead elsewhere now.
+    const isIt = (one) => one.isConnected && one.getAttribute("href") === address;
+    const again = isIt(focused) ? focused : [...part.querySelectorAll("a")].find(isIt);
+    if (!again) document.activeElement.blur();
+    else if (document.activeElement !== again) again.focus({ preventScroll: true });
   }
 
   // An element that changed is the one that it was, and so is what is in it.
@@ -83,10 +86,32 @@
     }
   }
 
-  const stream = new EventSource("/live" + location.pathname + location.search);
-  stream.addEventListener("part", (event) => {
-    heard();
-    const { id, html, lists } = JSON.parse(event.data);
+  function listen() {
+    const stream = new EventSource("/live" + location.pathname + location.search);
+    stream.addEventListener("part", (event) => {
+      heard();
+      try {
+        show(JSON.parse(event.data));
+      } catch {
+        // Something else changed the page: a new stream begins with all of it.
+        stream.close();
+        setTimeout(listen, AGAIN_MS);
+      }
+    });
+    stream.addEventListener("squares", (event) => {
+      heard();
+      document.dispatchEvent(new CustomEvent("squares", { detail: JSON.parse(event.data) }));
+    });
+    stream.addEventListener("beat", () => {
+      heard();
+      root.dataset.followed = "";
+    });
+    stream.addEventListener("error", lost);
+    // Who looks has to sign in again.
+    stream.addEventListener("over", (event) => location.assign(event.data));
+  }
+
+  function show({ id, html, lists }) {
     const part = document.getElementById(id);
     if (!part) return;
     if (lists) {
@@ -97,15 +122,9 @@
     const made = parsed(html);
     // The page may have been delivered with it.
     if (part.innerHTML !== made.innerHTML) keeping(part, () => part.replaceChildren(made.content));
-  });
-  stream.addEventListener("squares", (event) => {
-    heard();
-    document.dispatchEvent(new CustomEvent("squares", { detail: JSON.parse(event.data) }));
-  });
-  stream.addEventListener("beat", heard);
-  stream.addEventListener("error", lost);
-  // Who looks has to sign in again.
-  stream.addEventListener("over", (event) => location.assign(event.data));
+  }
+
+  listen();
   setInterval(() => {
     if (Date.now() - lastHeard > QUIET_MAX_MS) lost();
   }, 1000);

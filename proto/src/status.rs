@@ -1,6 +1,6 @@
 //! The status of a policy as a stream of changes: what its sender leaves out, and how its reader puts it together.
 //!
-//! Both ends are here, since each is only right beside the other: whatever [`Told`] makes of a sequence of statuses,
+//! Both ends are here, since each is only right beside the other: whatever [`Sent`] makes of a sequence of statuses,
 //! [`merge`] makes that sequence of it again, but for when live clusters were last heard. Never waits or reads a clock.
 
 use std::{collections::BTreeMap, mem};
@@ -10,18 +10,18 @@ use writ_core::hash::Hash;
 
 use crate::v1::{self, liveness::State};
 
-/// What one stream was told of a policy. It holds of each line its hash, not the line: a stream costs its sender some
-/// 100 bytes for each cluster, however much the clusters have to say.
+/// What one stream was sent of a policy. It holds of each line a part of its hash, not the line: a stream costs its
+/// sender less than 100 bytes for each cluster, however much the clusters have to say.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct Sent {
     /// Everything but the lines; nothing before the first status.
     head: Option<v1::PolicyStatus>,
     /// By cluster, with the count of the last status that had it.
-    lines: BTreeMap<String, (Hash, u64)>,
+    lines: BTreeMap<Box<str>, (Mark, u64)>,
     count: u64,
 }
 
-impl Told {
+impl Sent {
     /// Takes a status as it is now and leaves in it what this stream has to be told: everything at first, then what is
     /// other than it was told before. Answers whether that is anything at all.
     ///
@@ -42,7 +42,7 @@ impl Told {
         self.lines.retain(|name, (_, seen)| {
             let is_there = *seen == count;
             if !is_there {
-                status.removed.push(name.clone());
+                status.removed.push(name.to_string());
             }
             is_there
         });
@@ -57,19 +57,28 @@ impl Told {
         {
             liveness.last_heard = None;
         }
-        let hash = Hash::of(&line.encode_to_vec());
-        match self.lines.get_mut(&line.cluster) {
+        let hash = mark(&line);
+        match self.lines.get_mut(&*line.cluster) {
             Some((held, seen)) => {
                 *seen = self.count;
                 let is_same = mem::replace(held, hash) == hash;
                 (!is_same).then_some(line)
             }
             None => {
-                self.lines.insert(line.cluster.clone(), (hash, self.count));
+                self.lines
+                    .insert(line.cluster.as_str().into(), (hash, self.count));
                 Some(line)
             }
         }
     }
+}
+
+/// Enough of a hash to tell a line from the one before it.
+type Mark = [u8; 8];
+
+fn mark(line: &v1::ClusterLine) -> Mark {
+    let hash = Hash::of(&line.encode_to_vec());
+    std::array::from_fn(|at| hash.0[at])
 }
 
 /// What a stream told does not go on from what it told before: ask anew, by another stream.

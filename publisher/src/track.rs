@@ -80,25 +80,30 @@ impl Tracking {
 
     /// Takes an edit of the log. Answers what clusters had said of it before.
     pub(crate) fn edit(&self, committed: Committed) -> Vec<Progress> {
-        self.journal.edit(&committed);
-        let policy = matches!(committed.subject, Subject::Policy(_));
-        // What is read at the start is no news.
-        let policy = (policy && self.journal.is_open()).then(|| PolicyName::from(&committed.name));
         let (now, revision) = (self.now(), committed.revision);
-        let overtaken = {
+        let policy = matches!(committed.subject, Subject::Policy(_));
+        let policy = policy.then(|| PolicyName::from(&committed.name));
+        let mut news = Vec::new();
+        {
             let mut tracker = self.lock();
+            // A log that is read anew says again what it said.
+            let is_known = |policy: &PolicyName| tracker.knows(policy, revision);
+            let is_known = policy.as_ref().is_some_and(is_known);
+            if !is_known {
+                self.journal.edit(&committed);
+            }
             tracker.edit(committed, now);
-            policy.map(|policy| tracker.overtaken(&policy, revision))
-        };
+            // What is read at the start is no news.
+            if let Some(policy) = policy.filter(|_| !is_known && self.journal.is_open()) {
+                for (sender, progress) in tracker.overtaken(&policy, revision) {
+                    let told = vec![progress.clone()];
+                    self.journal.ack(&sender, told, Vec::new());
+                    news.push(progress);
+                }
+            }
+        }
         self.note();
-        let overtaken = overtaken.into_iter().flatten();
-        overtaken
-            .map(|(sender, progress)| {
-                self.journal
-                    .ack(&sender, vec![progress.clone()], Vec::new());
-                progress
-            })
-            .collect()
+        news
     }
 
     pub(crate) fn keyring(&self, cluster: &ClusterName) -> Keyring {
@@ -127,9 +132,10 @@ impl Tracking {
             if live {
                 (progress, drift) = (tracker.progress(&ack), tracker.drift(&ack));
             }
-            tracker.ack(ack, heard)?
+            let changed = tracker.ack(ack, heard)?;
+            self.journal.ack(&sender, progress.clone(), drift);
+            changed
         };
-        self.journal.ack(&sender, progress.clone(), drift);
         if changed {
             self.note();
         }
@@ -208,5 +214,117 @@ impl Tracking {
     fn lock(&self) -> MutexGuard<'_, Tracker> {
         // A panic inside would leave a view that the next messages repair.
         self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use serde_json::{Value, json};
+    use writ_core::{
+        ack::{AckedEdit, Counts, State},
+        edit::Intent,
+        hash::Hash,
+        name::Name,
+        revision::{Generation, Revision},
+        scope::Kind,
+        subject::Sender,
+    };
+    use writ_proto::v1::HappeningKind;
+
+    use super::*;
+
+    const CLUSTER: &str = "eu-prod-1";
+
+    fn at(number: u64) -> Revision {
+        Revision { epoch: 1, number }
+    }
+
+    fn committed(number: u64, kind: Kind, name: &str, document: &Value) -> Committed {
+        let intent = Intent {
+            kind: kind.into(),
+            name: Name::parse(name).unwrap(),
+            revision: at(number),
+            generation: Generation(number),
+            request_id: "r".into(),
+            manifest: Some(document.to_string()),
+            scopes: BTreeSet::from(["eu.all".parse().unwrap()]),
+            author: "a".into(),
+            reason: String::new(),
+            inlet: "grpc".into(),
+            committed_ms: 5,
+            targets: vec![CLUSTER.into()],
+            revoked: vec![],
+        };
+        Committed::read(&intent).unwrap().unwrap()
+    }
+
+    fn ack() -> Ack {
+        Ack {
+            sender: Sender {
+                region: "eu".parse().unwrap(),
+                stage: "prod".parse().unwrap(),
+                cluster: ClusterName::parse(CLUSTER).unwrap(),
+            },
+            revision: at(2),
+            feeds: BTreeMap::new(),
+            counts: Counts::default(),
+            exceptions: vec![],
+            exceptions_total: 0,
+            edits: vec![AckedEdit {
+                kind: Kind::Policy,
+                name: Name::parse("payments").unwrap(),
+                generation: Generation(2),
+                revision: at(2),
+                state: State::Applied,
+                removed: false,
+                drift: false,
+                received_ms: 12,
+                applied_ms: 25,
+                failures: vec![],
+            }],
+            refused_messages: 0,
+            boot_id: "boot".into(),
+            boot: 1,
+            counter: 1,
+            previous: Hash([0; 32]),
+            sent_ms: 1,
+            witness: vec![],
+        }
+    }
+
+    #[test]
+    fn an_ack_before_its_edit_is_told_after_it_and_once() {
+        let tracking = Tracking::new(Duration::from_secs(1));
+        tracking.journal.open();
+        let entry = json!({
+            "apiVersion": "writ.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": CLUSTER},
+            "spec": {"region": "eu", "stage": "prod", "phase": "active"},
+        });
+        let policy = json!({
+            "apiVersion": "writ.dev/v1alpha1", "kind": "ClusterPolicy", "metadata": {"name": "payments"},
+            "spec": {"clusters": {"regions": ["eu"]}},
+        });
+        tracking.edit(committed(1, Kind::Cluster, CLUSTER, &entry));
+        assert!(tracking.ack(ack(), true).unwrap().is_empty());
+        let news = tracking.edit(committed(2, Kind::Policy, "payments", &policy));
+        assert_eq!(news.len(), 1);
+        assert_eq!(news[0].applied_after_ms, Some(20));
+        // A log that is read anew says it again.
+        assert!(
+            tracking
+                .edit(committed(2, Kind::Policy, "payments", &policy))
+                .is_empty()
+        );
+        let (told, _) = tracking.journal.after(0);
+        let kinds: Vec<HappeningKind> = told.iter().map(|one| one.kind).collect();
+        let wanted = [
+            HappeningKind::Registered,
+            HappeningKind::Edited,
+            HappeningKind::Received,
+            HappeningKind::Applied,
+        ];
+        assert_eq!(kinds, wanted);
     }
 }

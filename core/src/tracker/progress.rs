@@ -57,6 +57,12 @@ impl Tracker {
             .collect()
     }
 
+    /// Whether an edit of a policy is known, of the last ones.
+    pub fn knows(&self, policy: &PolicyName, revision: Revision) -> bool {
+        let policy = self.policies.get(policy);
+        policy.is_some_and(|policy| policy.edit_at(revision).is_some())
+    }
+
     /// What was told of an edit before it was known here: acks and the log come by two ways. To be asked once
     /// the edit is taken; each with who told it.
     pub fn overtaken(&self, policy: &PolicyName, revision: Revision) -> Vec<(Sender, Progress)> {

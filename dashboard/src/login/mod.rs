@@ -27,7 +27,10 @@ use axum::{
     routing::{get, post},
 };
 use tokio::time::timeout;
-use writ_connect::{oidc::clean, tls};
+use writ_connect::{
+    oidc::{REASON_LENGTH_MAX, clean},
+    tls,
+};
 
 use writ_proto::BREAK_GLASS_PREFIX;
 
@@ -250,7 +253,7 @@ async fn callback(
     }
     let Some(code) = query.get("code") else {
         let reason = query.get("error_description").or(query.get("error"));
-        let reason = clean(reason.unwrap_or("no reason was given"));
+        let reason = clean(reason.unwrap_or("no reason was given"), REASON_LENGTH_MAX);
         return Err(NotIn::of(format!("The issuer refused: {reason}")));
     };
     let token = provider.end(&found.errand, code, &door.redirect()).await;

@@ -90,7 +90,7 @@ impl Provider {
             .iter()
             .map(|(key, value)| format!("{key}={}", encode(value)))
             .collect();
-        let place = oidc::place(&discovery.authorization_endpoint)?;
+        let place = discovery.place(oidc::AUTHORIZATION)?;
         let joint = if place.contains('?') { '&' } else { '?' };
         Ok((format!("{place}{joint}{}", query.join("&")), errand))
     }
@@ -112,7 +112,7 @@ impl Provider {
         ];
         let secret = self.settings.client_secret.as_deref();
         fields.extend(secret.map(|secret| ("client_secret", secret)));
-        let place = oidc::place(&discovery.token_endpoint)?;
+        let place = discovery.place(oidc::TOKEN)?;
         let (status, body) = self.client.post(place, &fields).await?;
         if !status.is_success() {
             return Err(Error::Refused(oidc::Refusal::read(&body).reason));
@@ -131,6 +131,9 @@ impl Provider {
             return Ok(discovery);
         }
         let found = oidc::discover(&self.client, &self.settings.issuer).await?;
+        // One that lacks them is not believed for that long.
+        found.place(oidc::AUTHORIZATION)?;
+        found.place(oidc::TOKEN)?;
         if let Ok(mut known) = self.known.lock() {
             *known = Some((Instant::now(), found.clone()));
         }

@@ -18,7 +18,7 @@ use writ_core::{
     tracker::{Now, Tracker},
 };
 use writ_proto::{
-    status::Told,
+    status::Sent,
     v1::{self, ack_service_server::AckService, status_request::Of},
 };
 
@@ -33,6 +33,9 @@ use crate::{audit::note_name, caller::caller};
 /// Changes within this time come as one status: a fleet's answers to an edit come within milliseconds
 /// of each other.
 const CHANGES_JOINED: Duration = Duration::from_millis(50);
+
+/// How many times as long as an answer took to make no other is made for the same stream.
+const IDLE_SHARE: u32 = 3;
 
 /// What is asked for, checked.
 #[derive(Debug, Clone)]
@@ -68,17 +71,23 @@ struct Asked {
     question: Question,
     caller: Identity,
     /// What it was told, where only what changed is to be told.
-    told: Option<Told>,
+    sent: Option<Sent>,
+    /// Why no edits are taken, as it was sent.
+    edits_refused: String,
 }
 
 impl Asked {
     /// Leaves in an answer what this stream is to be told. Answers whether that is any news.
     fn narrow(&mut self, answer: &mut Result<v1::StatusResponse, Status>) -> bool {
-        match (&mut self.told, answer) {
-            (Some(told), Ok(answer)) => {
-                let mut policies = answer.policies.iter_mut();
-                policies.any(|status| told.narrow(status))
-            }
+        let (Some(sent), Ok(answer)) = (&mut self.sent, answer) else {
+            return true;
+        };
+        let refused = answer.as_of.as_ref().map(|as_of| &as_of.edits_refused);
+        let refused = refused.cloned().unwrap_or_default();
+        let is_other = refused != self.edits_refused;
+        self.edits_refused = refused;
+        match &mut answer.policies[..] {
+            [status] => sent.narrow(status) || is_other,
             _ => true,
         }
     }
@@ -118,7 +127,8 @@ impl AckService for Api {
         let asked = Asked {
             question,
             caller,
-            told: (wants_changes && is_of_policy).then(Told::default),
+            sent: (wants_changes && is_of_policy).then(Sent::default),
+            edits_refused: String::new(),
         };
         tokio::spawn(self.clone().watch(asked, changes, sender, permit));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
@@ -257,11 +267,14 @@ impl Api {
     ) {
         let mut due = Instant::now();
         loop {
+            let begun = Instant::now();
             changes.mark_unchanged();
             let mut answer = self.answer(&asked.question, &asked.caller);
             let goes_on = answer.is_ok();
             // What others said or did is no news here, and no reason to be silent for longer either.
-            if asked.narrow(&mut answer) || due <= Instant::now() {
+            let is_news = asked.narrow(&mut answer);
+            let took = begun.elapsed();
+            if is_news || due <= Instant::now() {
                 if sender.send(answer).await.is_err() || !goes_on {
                     return;
                 }
@@ -271,7 +284,8 @@ impl Api {
                 .tracking
                 .pause(due.saturating_duration_since(Instant::now()));
             match self.woken(pause, &mut changes, &sender).await {
-                Some(true) => sleep(CHANGES_JOINED).await,
+                // Of many clusters an answer takes long to make: then it is made less often, whoever reads it.
+                Some(true) => sleep(CHANGES_JOINED.max(took * IDLE_SHARE)).await,
                 Some(false) => {}
                 None => return,
             }

@@ -69,7 +69,8 @@ const PROBE_PERIOD: Duration = Duration::from_secs(20);
 /// After what time a connection takes no more calls, so that its client certificate is looked at again.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(1800);
 
-/// Streams that are open at once; a session of the dashboard has three.
+/// Streams that are open at once; a session of the dashboard has three. Where each follows the changes of a policy on
+/// 10,000 clusters, they hold some 300 MB together.
 const WATCHES_MAX: usize = 384;
 
 /// What the services ask.

@@ -124,7 +124,7 @@ impl Issuer {
             Some(place) => place.clone(),
             None => {
                 let found = oidc::discover(&self.client, issuer).await?;
-                oidc::place(&found.jwks_uri)?.to_owned()
+                found.place(oidc::KEYS)?.to_owned()
             }
         };
         let keys = KeySet::parse(&self.client.get(&place).await?);

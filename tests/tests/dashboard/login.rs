@@ -134,7 +134,7 @@ async fn alone(hub: &Hub, browser: &Browser, folder: &Path) {
     browser
         .waits_for(
             "and is live",
-            "return !!document.querySelector('#asof .is-live')",
+            "return 'followed' in document.documentElement.dataset",
         )
         .await;
     served.kill().await.unwrap();
@@ -208,7 +208,7 @@ async fn somebody_signs_in_sees_their_part_signs_out_and_is_led_back_when_their_
     browser
         .waits_for(
             "it is live",
-            "return !!document.querySelector('#asof .is-live')",
+            "return 'followed' in document.documentElement.dataset",
         )
         .await;
     browser

@@ -168,7 +168,7 @@ async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
     browser
         .waits_for(
             "it is live",
-            "return !!document.querySelector('#asof .is-live')",
+            "return 'followed' in document.documentElement.dataset",
         )
         .await;
 
@@ -342,7 +342,7 @@ async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
     browser
         .waits_for(
             "it is live",
-            "return !!document.querySelector('#asof .is-live')",
+            "return 'followed' in document.documentElement.dataset",
         )
         .await;
     browser.ask(&mark("policies")).await;
@@ -390,7 +390,7 @@ async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
         browser
             .waits_for(
                 "it is live",
-                "return !!document.querySelector('#asof .is-live')",
+                "return 'followed' in document.documentElement.dataset",
             )
             .await;
         browser.pictures(name).await;
@@ -439,7 +439,7 @@ async fn an_open_page_shows_edits_refusals_and_silence_as_they_come() {
     browser
         .waits_for(
             "it is live",
-            "return !!document.querySelector('#asof .is-live')",
+            "return 'followed' in document.documentElement.dataset",
         )
         .await;
     fleet.restart_publisher().await.unwrap();
