@@ -246,10 +246,11 @@ fn memory(hub: &Hub, when: &str) {
     let tab = tab::memory_kib();
     let publisher = tab::of_process_kib(hub.publisher(0).pid(), "VmRSS:");
     println!(
-        "  {:<72} resident {:.0} MiB, its share {:.0} MiB   publisher {:.0} MiB",
+        "  {:<72} its own {:.0} MiB, with its share {:.0} MiB, resident {:.0} MiB   publisher {:.0} MiB",
         format!("memory of the tab's process, {when}"),
-        tab.0 / 1024.0,
-        tab.1 / 1024.0,
+        tab.own / 1024.0,
+        tab.share / 1024.0,
+        tab.resident / 1024.0,
         publisher / 1024.0
     );
 }

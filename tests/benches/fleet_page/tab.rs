@@ -19,8 +19,19 @@ pub(crate) async fn moment(browser: &Browser, what: &str) -> f64 {
         .expect("it comes to hold")
 }
 
-/// Resident memory of the process that shows the page, KiB, and its share of what it has in common with others.
-pub(crate) fn memory_kib() -> (f64, f64) {
+/// Memory of the process that shows the page, KiB.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// With all that it has in common with others, such as the browser's code.
+    pub(crate) resident: f64,
+    /// With its share of that (PSS).
+    pub(crate) share: f64,
+    /// Its own alone, swapped out or not: what Chromium's task manager calls the memory footprint of a tab.
+    pub(crate) own: f64,
+}
+
+/// The memory of the largest tab of this process' browser.
+pub(crate) fn memory_kib() -> Memory {
     let own = std::process::id();
     let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let all = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -28,12 +39,15 @@ pub(crate) fn memory_kib() -> (f64, f64) {
         let mut above = std::iter::successors(Some(*pid), |pid| parent(*pid));
         read(*pid, "cmdline").contains("--type=renderer") && above.any(|pid| pid == own)
     };
-    let shares = all.filter(is_tab).map(|pid| {
-        let rollup = read(pid, "smaps_rollup");
-        (figure(&rollup, "Rss:"), figure(&rollup, "Pss:"))
+    let tabs = all.filter(is_tab).map(|pid| {
+        let (rollup, status) = (read(pid, "smaps_rollup"), read(pid, "status"));
+        Memory {
+            resident: figure(&rollup, "Rss:"),
+            share: figure(&rollup, "Pss:"),
+            own: figure(&status, "RssAnon:") + figure(&status, "VmSwap:"),
+        }
     });
-    shares
-        .max_by(|one, other| one.0.total_cmp(&other.0))
+    tabs.max_by(|one, other| one.resident.total_cmp(&other.resident))
         .unwrap_or_default()
 }
 

@@ -395,11 +395,10 @@ impl Cluster {
             } else if shared.strikes(Fault::ReplicaBehind, 6) {
                 self.behind = (log.len(), now_ms + shared.chance.between(500, 4_000));
             }
-            if now_ms < self.one_lags.1 && shared.faulty && shared.chance.permille(333) {
-                if length > self.one_lags.0 {
-                    shared.note(Fault::ReadStale);
-                    length = self.one_lags.0;
-                }
+            let lags = now_ms < self.one_lags.1 && shared.faulty && shared.chance.permille(333);
+            if lags && length > self.one_lags.0 {
+                shared.note(Fault::ReadStale);
+                length = self.one_lags.0;
             }
             let mut found = log.last(&subject, length).cloned();
             if let Some(stored) = &mut found {
