@@ -57,8 +57,7 @@ pub(crate) struct Status {
     /// One cluster, with what is not good there.
     #[arg(long, value_name = "CLUSTER", conflicts_with = "policy")]
     pub(crate) cluster: Option<Reference>,
-    /// Go on showing it as it changes, until Ctrl-C. The lines of a policy then have no time at which a live cluster was
-    /// last heard.
+    /// Go on showing it as it changes, until Ctrl-C.
     #[arg(short, long)]
     pub(crate) watch: bool,
     /// How to print it; json with --watch is one document a line.
