@@ -5,7 +5,6 @@ mod support;
 
 use std::fs;
 
-use serde_json::Value;
 use support::{Publisher, Ran, refuse, run, run_with};
 use tonic::{Code, Status};
 use writ_proto::v1;
