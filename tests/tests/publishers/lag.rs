@@ -55,8 +55,12 @@ async fn the_end_of_the_log_is_where_its_leader_has_it_not_a_server_that_lags() 
         for _ in 0..READERS {
             let mut tail = log::follow(&reader, Stream::Log).await.unwrap();
             let mut read = 0;
-            while let Entry::Message(stored) = tail.next().await.unwrap().unwrap() {
-                read = stored.sequence;
+            loop {
+                match tail.next().await.unwrap().unwrap() {
+                    Entry::Message(stored) => read = stored.sequence,
+                    Entry::Gap => {}
+                    Entry::CaughtUp => break,
+                }
             }
             assert_eq!(read, last, "the end of the log was said to be at {read}");
         }
