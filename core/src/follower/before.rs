@@ -165,11 +165,20 @@ impl Follower {
         if state.revision.epoch != self.epoch || self.opening.is_none() {
             return;
         }
-        let mut lacked = BTreeMap::new();
-        for (name, entry) in state.entries.iter() {
+        let listed = state.entries.iter().map(|(name, entry)| {
             let key: (Kind, Name) = (feed.kind, name.clone());
-            if self.is_recovered(entry.revision) && self.lacks(younger, &key, entry.generation) {
-                lacked.insert(key.1, entry.generation);
+            (key, entry.revision, entry.generation)
+        });
+        // The list may be without a name again that the cut, which is older, still has.
+        let is_of = |(key, word): &(&Key, &Word)| {
+            key.0 == feed.kind && word.content.is_some() && word.scopes.contains(&feed.scope)
+        };
+        let said = self.words.iter().filter(is_of);
+        let said = said.map(|(key, word)| (key.clone(), word.revision, word.generation));
+        let mut lacked = BTreeMap::new();
+        for (key, revision, generation) in listed.chain(said) {
+            if self.is_recovered(revision) && self.lacks(younger, &key, generation) {
+                lacked.insert(key.1, generation);
             }
         }
         let revision = younger.revision;

@@ -199,3 +199,17 @@ fn a_name_that_is_not_for_this_cluster_is_not_named() {
     assert_eq!(scene.catch_up(), [""; 0]);
     assert_eq!(scene.exceptions(), [""; 0]);
 }
+
+#[test]
+fn a_list_without_it_does_not_bring_it_back_from_the_cut_before() {
+    let mut scene = recovered();
+    go(&mut scene);
+    scene.commit(&delete(Kind::Policy, "b"));
+    // The list is read, and the root is not.
+    let list = Read::Index(feed("policy.eu.prod"));
+    let _ = scene.beat();
+    scene.answer(&list);
+    assert_eq!(scene.act(), [""; 0]);
+    assert_eq!(scene.catch_up(), [""; 0]);
+    assert_eq!(scene.exceptions(), [""; 0]);
+}
