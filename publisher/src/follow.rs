@@ -128,32 +128,31 @@ impl Follower {
         self.restored = streams::restored(&self.client, Stream::Log)
             .await
             .map_err(bus_log::Error::from)?;
-        if let Some(differs) = self.doubt.begin() {
-            self.tell(&differs);
-        }
+        let held_back = self.doubt.begin();
+        self.tell(held_back);
         while let Some(entry) = tail.next().await {
             match entry? {
                 Entry::Message(stored) => self.take(stored),
                 Entry::CaughtUp => {
-                    if let Some(differs) = self.doubt.catch_up() {
-                        self.tell(&differs);
-                    }
+                    let held_back = self.doubt.catch_up();
+                    self.tell(held_back);
                     self.check_torn(true);
                     self.check_empty();
                     caught_up.send_replace(true);
                 }
                 Entry::Gap => {
-                    if let Some(differs) = self.doubt.begin() {
-                        self.tell(&differs);
-                    }
+                    let held_back = self.doubt.begin();
+                    self.tell(held_back);
                 }
             }
         }
         Err(Error::Ended)
     }
 
-    fn tell(&self, (subject, error): &Differs) {
-        self.alarms.raise(subject, "log_differs", error);
+    fn tell(&self, differs: Option<Differs>) {
+        if let Some((subject, error)) = differs {
+            self.alarms.raise(&subject, "log_differs", &error);
+        }
     }
 
     /// The stream is gone, or ends before what was read of it: it is read from its beginning, and what
@@ -353,9 +352,8 @@ impl Follower {
                     message: error.to_string(),
                 });
                 let may_be_incomplete = error.may_be_incomplete();
-                if let Some(differs) = self.doubt.differs((subject.clone(), error)) {
-                    self.tell(&differs);
-                }
+                let differs = self.doubt.differs((subject.clone(), error));
+                self.tell(differs);
                 // What the state keeps for the next root is told of with it.
                 if !may_be_incomplete {
                     self.open.clear();

@@ -67,28 +67,36 @@ fn counts(fleet: &Fleet, digest: &Digest, filter: &Filter) -> Markup {
 }
 
 fn state_chips(digest: &Digest, filter: &Filter) -> Vec<Markup> {
-    let mut chips = vec![row("axis", html! { li.axis { "policies" } })];
-    for state in State::ALL {
-        let (word, count) = (state.word(), digest.sums.states[state as usize]);
-        let is_on = filter.state == word;
-        if count > 0 || is_on {
-            let wanted = if is_on { "" } else { word };
-            let address = with(filter, |one| one.state = wanted.to_owned());
-            chips.push(row(word, chip(&address, is_on, &state.mark(), count)));
-        }
-    }
-    chips
+    let counted = State::ALL.map(|state| {
+        let count = digest.sums.states[state as usize];
+        (state.word(), state.mark(), count)
+    });
+    let address = |wanted: &str| with(filter, |one| one.state = wanted.to_owned());
+    chips("policies", counted, &filter.state, address)
 }
 
 fn life_chips(digest: &Digest, filter: &Filter) -> Vec<Markup> {
-    let mut chips = vec![row("axis", html! { li.axis { "liveness" } })];
-    for life in Life::ALL {
-        let (word, count) = (life.word(), digest.sums.lives[life as usize]);
-        let is_on = filter.life == word;
+    let counted = Life::ALL.map(|life| {
+        let count = digest.sums.lives[life as usize];
+        (life.word(), life.mark(None), count)
+    });
+    let address = |wanted: &str| with(filter, |one| one.life = wanted.to_owned());
+    chips("liveness", counted, &filter.life, address)
+}
+
+/// The words of one axis that there are clusters of, with their marks and counts, and the one that is chosen.
+fn chips(
+    axis: &str,
+    counted: impl IntoIterator<Item = (&'static str, Markup, usize)>,
+    chosen: &str,
+    address: impl Fn(&str) -> String,
+) -> Vec<Markup> {
+    let mut chips = vec![row("axis", html! { li.axis { (axis) } })];
+    for (word, mark, count) in counted {
+        let is_on = chosen == word;
         if count > 0 || is_on {
-            let wanted = if is_on { "" } else { word };
-            let address = with(filter, |one| one.life = wanted.to_owned());
-            chips.push(row(word, chip(&address, is_on, &life.mark(None), count)));
+            let address = address(if is_on { "" } else { word });
+            chips.push(row(word, chip(&address, is_on, &mark, count)));
         }
     }
     chips
